@@ -1,0 +1,63 @@
+"""Sections that every experiment has, with their defaults.
+
+A config is `get_config(argument)` in one file per experiment; it starts from `base()` and fills
+in what is its own. Each section is the keyword arguments of one function (meta_shrink.experiment).
+"""
+
+from ml_collections import ConfigDict
+
+
+def base(name: str) -> ConfigDict:
+    """A config without task, model and algorithm."""
+    return ConfigDict(
+        {
+            "name": name,
+            "seed": 0,
+            "task": {},
+            "model": {},
+            # One module per layer; "variable", or "pattern" with {name: regular expression}.
+            "modules": {"by": "layer"},
+            "loss": {"reduction": "mean"},
+            # batch_size 0: every step sees all training examples of the task.
+            "adapt": {"optimizer": "proximal_gd", "batch_size": 0, "data": "train"},
+            "algorithm": {},
+            # sigma2: at the start, inf for none. beta: inverse-Gamma regulariser (Eq. 49).
+            "prior": {"sigma2": float("inf"), "beta": 1e-5, "sigma2_min": 1e-5, "sigma2_max": 1e5},
+            # One section per learned component: phi, log_sigma2, log_alpha.
+            "meta_optimizer": {},
+            "train": {
+                "steps": 1000,
+                "meta_batch_size": 5,
+                "task_axis": "vectorized",
+                "jit": "auto",
+                "chunk_steps": 1000,
+                "clip_norm": 0.0,
+                "log_every": 100,
+                "eval_every": 0,
+                "checkpoint_every": 1000,
+                "keep_checkpoints": 3,
+                "max_bad_steps": 10,
+            },
+            "eval": {
+                "num_tasks": 100,
+                # Adaptation goes on to this many times adapt.steps.
+                "horizon": 10,
+                # Modules adapted together when one group at a time is adapted; {} is one each.
+                "groups": {},
+                "selection": {"rule": "relative", "value": 0.01},
+                "examples": 0,
+            },
+            # {dotted key: [kind, low, high]} with kind log, linear or int; for launch.sweep.
+            "search": {},
+        }
+    )
+
+
+def adam(learning_rate: float) -> dict:
+    """A meta_optimizer section."""
+    return {"name": "adam", "learning_rate": learning_rate}
+
+
+def sgd(learning_rate: float, decay: str = "none") -> dict:
+    """A meta_optimizer section."""
+    return {"name": "sgd", "learning_rate": learning_rate, "decay": decay}

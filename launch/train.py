@@ -1,0 +1,40 @@
+"""Meta-train one experiment; run the same command again to resume.
+
+  python -m launch.train --config=configs/sinusoid.py:sigma_reptile --workdir=runs/sinusoid
+
+Any setting can be changed on the command line, for instance --config.train.steps=500. Exit codes:
+0 done, 2 usage, 3 data, 4 broken checkpoint, 42 stopped and resumable.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import cli
+from meta_shrink.distribution import STRATEGIES, make_strategy
+from meta_shrink.experiment import build
+from meta_shrink.training_job import train
+from meta_shrink.workdir import open_workdir
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment, FILE or FILE:ARGUMENT; executes that Python file."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.")
+STRATEGY = flags.DEFINE_enum("strategy", "auto", STRATEGIES, "tf.distribute strategy.")
+ALLOW = flags.DEFINE_bool(
+    "allow_config_change", False, "Resume although the config differs from the workdir's."
+)
+
+
+def main(argv):
+    """Train; see the module's docstring."""
+    cli.no_arguments(argv)
+    config = CONFIG.value.to_dict()
+    strategy = make_strategy(STRATEGY.value)
+    experiment = build(config)
+    with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:
+        train(experiment, workdir, strategy=strategy)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    cli.run(main)

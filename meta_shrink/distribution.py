@@ -1,0 +1,51 @@
+"""tf.distribute strategies by name."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy of a name; call before anything else touches a device.
+
+    Args:
+      name: "auto" (a TPU if there is one, all GPUs if there are several, else one device), "one",
+        "mirrored" (all GPUs, or all logical CPUs), "multi_worker" (processes named in TF_CONFIG),
+        "tpu" (TPU VM or pod).
+
+    Raises:
+      UsageError: unknown name, or no TPU where one was asked for.
+    """
+    if name not in STRATEGIES:
+        raise UsageError(f"--strategy is {name!r}; expected one of {', '.join(STRATEGIES)}.")
+    if name == "auto":
+        name = _best()
+    if name == "mirrored":
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices(kind)])
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        return _tpu()
+    return tf.distribute.get_strategy()
+
+
+def _best() -> str:
+    if tf.config.list_physical_devices("TPU"):
+        return "tpu"
+    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
+    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        raise UsageError(
+            "--strategy=tpu found no TPU; run on a TPU VM with the [tpu] extra installed "
+            f"({str(error).splitlines()[0]})."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)

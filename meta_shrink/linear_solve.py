@@ -1,0 +1,162 @@
+"""Solvers of A x = b for a symmetric A that is known through its products only.
+
+Both have one signature, (matvec, b, *, num_steps, preconditioner) -> (x, CGInfo), run a fixed
+number of steps (static shapes, vectorisable over tasks) and hold one vector more than they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.params import (
+    add,
+    add_scaled,
+    all_finite,
+    dot,
+    global_norm,
+    subtract,
+    where,
+    zeros_like,
+)
+from meta_shrink.types import Params
+
+MatVec = Callable[[Params], Params]
+
+
+class CGInfo(NamedTuple):
+    """Diagnostics of one solve, scalars.
+
+    residual_norm: ||b - A x|| / ||b|| of the returned x, as the recurrence has it.
+    curvature_min: smallest p.Ap / p.p met; negative means that A is not positive definite.
+    breakdown: 1 if the solve stopped early on negative curvature or a non-finite value, else 0.
+    """
+
+    residual_norm: tf.Tensor
+    curvature_min: tf.Tensor
+    breakdown: tf.Tensor
+
+
+class _CGState(NamedTuple):
+    x: Params
+    residual: Params
+    direction: Params
+    rho: tf.Tensor
+    curvature_min: tf.Tensor
+    breakdown: tf.Tensor
+
+
+def conjugate_gradient(
+    matvec: MatVec, b: Params, *, num_steps: int, preconditioner: list[Any] | None = None
+) -> tuple[Params, CGInfo]:
+    """Preconditioned conjugate gradient from x = 0.
+
+    A direction of non-positive curvature or a non-finite value ends the solve at its last good
+    iterate. A converged solve (residual exactly zero) stays where it is.
+
+    Args:
+      matvec: v -> A v.
+      b: right-hand side, V tensors.
+      num_steps: number of iterations, at least 1.
+      preconditioner: one value per variable, the diagonal of P; residuals are divided by it.
+
+    Returns:
+      x (V tensors) and the diagnostics.
+    """
+    diagonal = preconditioner or [1.0] * len(b)
+
+    def precondition(r: Params) -> Params:
+        return [x / p for x, p in zip(r, diagonal, strict=True)]
+
+    def body(step, state: _CGState):
+        return step + 1, _cg_step(matvec, precondition, state)
+
+    z = precondition(b)
+    start = _CGState(zeros_like(b), b, z, dot(b, z), _largest(b), tf.constant(False))
+    _, end = tf.while_loop(
+        lambda step, _: step < num_steps,
+        body,
+        (tf.constant(0), start),
+        maximum_iterations=num_steps,
+    )
+    return end.x, _info(end.residual, b, end.curvature_min, end.breakdown)
+
+
+def _cg_step(matvec: MatVec, precondition: Callable[[Params], Params], state: _CGState) -> _CGState:
+    product = matvec(state.direction)
+    curvature = dot(state.direction, product)
+    length2 = dot(state.direction, state.direction)
+    step_size = _safe_divide(state.rho, curvature)
+    x = add_scaled(state.x, step_size, state.direction)
+    residual = add_scaled(state.residual, -step_size, product)
+    z = precondition(residual)
+    rho = dot(residual, z)
+    direction = add_scaled(z, _safe_divide(rho, state.rho), state.direction)
+
+    moving = state.rho > 0
+    good = (curvature > 0) & tf.math.is_finite(curvature) & all_finite([rho, *x])
+    go_on = moving & good & ~state.breakdown
+    measured = moving & ~state.breakdown & tf.math.is_finite(curvature)
+    curvature_min = tf.minimum(state.curvature_min, _safe_divide(curvature, length2))
+    return _CGState(
+        where(go_on, x, state.x),
+        where(go_on, residual, state.residual),
+        where(go_on, direction, state.direction),
+        tf.where(go_on, rho, state.rho),
+        tf.where(measured, curvature_min, state.curvature_min),
+        state.breakdown | (moving & ~good),
+    )
+
+
+def neumann_series(
+    matvec: MatVec,
+    b: Params,
+    *,
+    num_steps: int,
+    preconditioner: list[Any] | None = None,
+    step_size: float = 1.0,
+) -> tuple[Params, CGInfo]:
+    """Truncated Neumann series: x <- x + s P^-1 (b - A x), num_steps terms from x = s P^-1 b.
+
+    Converges when s times the largest eigenvalue of P^-1 A is below 2. Its first term alone is
+    the gradient scaled by s P^-1. A non-finite iterate ends the solve at its last good one.
+    """
+    diagonal = preconditioner or [1.0] * len(b)
+
+    def body(step, x, residual, curvature_min, breakdown):
+        move = [step_size * r / p for r, p in zip(residual, diagonal, strict=True)]
+        moved = add(x, move)
+        left = subtract(b, matvec(moved))
+        curvature = _safe_divide(dot(move, subtract(residual, left)), dot(move, move))
+        good = all_finite([*moved, *left])
+        keep = good & ~breakdown
+        return (
+            step + 1,
+            where(keep, moved, x),
+            where(keep, left, residual),
+            tf.where(keep, tf.minimum(curvature_min, curvature), curvature_min),
+            breakdown | ~good,
+        )
+
+    _, x, residual, curvature_min, breakdown = tf.while_loop(
+        lambda step, *_: step < num_steps,
+        body,
+        (tf.constant(0), zeros_like(b), b, _largest(b), tf.constant(False)),
+        maximum_iterations=num_steps,
+    )
+    return x, _info(residual, b, curvature_min, breakdown)
+
+
+def _largest(b: Params) -> tf.Tensor:
+    return tf.constant(b[0].dtype.max, b[0].dtype)
+
+
+def _safe_divide(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    return tf.math.divide_no_nan(a, b)
+
+
+def _info(residual: Params, b: Params, curvature_min: tf.Tensor, breakdown: tf.Tensor) -> CGInfo:
+    relative = _safe_divide(global_norm(residual), global_norm(b))
+    return CGInfo(relative, curvature_min, tf.cast(breakdown, b[0].dtype))

@@ -1,0 +1,114 @@
+"""Negative log-likelihoods of a Keras model as pure functions of (params, batch).
+
+Scale: `reduction="mean"` (default) averages over the examples of a batch; sigma^2 is then N times
+the Bayesian one, N the number of training examples. `reduction="sum"` is the exact posterior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.types import Batch, NegLogLik, Params
+
+ExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+REDUCTIONS = {"mean": tf.reduce_mean, "sum": tf.reduce_sum}
+
+
+def squared_error() -> ExampleLoss:
+    """Squared error summed over outputs: [N, D], [N, D] -> [N]. (No 1/2: the paper's MSE.)"""
+    return lambda target, output: tf.reduce_sum(tf.square(output - target), axis=-1)
+
+
+def cross_entropy() -> ExampleLoss:
+    """Softmax cross-entropy of integer labels: [N], logits [N, classes] -> [N], in nats."""
+    return lambda target, output: tf.nn.sparse_softmax_cross_entropy_with_logits(target, output)
+
+
+def gaussian(*, noise: Sequence[float]) -> ExampleLoss:
+    """-log N(target; output, diag(noise^2)) without its constant: [N, D], [N, D] -> [N].
+
+    Args:
+      noise: D standard deviations (xi in App. C).
+
+    Raises:
+      UsageError: a standard deviation is not positive.
+    """
+    if not noise or min(noise) <= 0:
+        raise UsageError(f"loss.noise is {list(noise)}; expected positive standard deviations.")
+
+    def loss(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        scale = tf.constant(list(noise), output.dtype)
+        return 0.5 * tf.reduce_sum(tf.square((output - target) / scale), axis=-1)
+
+    return loss
+
+
+LOSSES = {"squared_error": squared_error, "cross_entropy": cross_entropy, "gaussian": gaussian}
+
+
+def apply_model(model: keras.Model) -> Callable[[Params, tf.Tensor], tf.Tensor]:
+    """(params, inputs [N, ...]) -> outputs [N, ...] of the model, in training mode.
+
+    Batch normalisation uses batch statistics; its running statistics are read and never written.
+    """
+    frozen = [variable.numpy() for variable in model.non_trainable_variables]
+
+    def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
+        outputs, _ = model.stateless_call(params, frozen, inputs, training=True)
+        return outputs
+
+    return forward
+
+
+def negative_log_likelihood(
+    model: keras.Model, example_loss: ExampleLoss, *, reduction: str = "mean"
+) -> NegLogLik:
+    """The loss of a batch (inputs, targets) as a scalar function of the parameters.
+
+    Args:
+      model: a built model.
+      example_loss: (targets, outputs) -> one loss per example [N].
+      reduction: "mean" or "sum" over the examples.
+
+    Raises:
+      UsageError: unknown reduction.
+    """
+    if reduction not in REDUCTIONS:
+        raise UsageError(f"loss.reduction is {reduction!r}; expected one of mean, sum.")
+    forward, reduce = apply_model(model), REDUCTIONS[reduction]
+
+    def nll(params: Params, batch: Batch) -> tf.Tensor:
+        inputs, targets = batch
+        return reduce(example_loss(targets, forward(params, inputs)))
+
+    return nll
+
+
+def accuracy() -> ExampleLoss:
+    """Whether a label is right, 0 or 1: [N], logits [N, classes] -> [N]."""
+    return lambda target, output: tf.cast(
+        tf.equal(tf.argmax(output, axis=-1, output_type=target.dtype), target), output.dtype
+    )
+
+
+class MetricFacts(NamedTuple):
+    """The held-out metric that goes with a loss.
+
+    name, lower_is_better: for people. example: the loss per example -> the metric per example.
+    """
+
+    name: str
+    lower_is_better: bool
+    example: Callable[[ExampleLoss], ExampleLoss]
+
+
+METRICS = {
+    "squared_error": MetricFacts("mean squared error", True, lambda loss: loss),
+    "cross_entropy": MetricFacts("accuracy", False, lambda loss: accuracy()),
+    "gaussian": MetricFacts("negative log-likelihood per observation", True, lambda loss: loss),
+}

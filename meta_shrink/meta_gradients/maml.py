@@ -1,0 +1,52 @@
+"""MAML, sigma-MAML, Meta-SGD (one function) and first-order MAML."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+from meta_shrink.registry import ModuleRegistry
+from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, Task
+
+
+def maml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient:
+    """Back-propagation through adaptation: grad_Phi nll_val(theta_hat(Phi)) (Eq. 6).
+
+    sigma-MAML when log sigma^2 is learned, MAML at sigma^2 = inf, Meta-SGD at sigma^2 = inf with
+    log alpha learned: the gradient holds all three parts, in log sigma^2 and log alpha.
+    Memory grows with the number of adaptation steps.
+
+    Returns:
+      (MetaParams, Task) -> (gradient of the same structure, metrics nll_val and nll_train).
+    """
+    del registry
+
+    def meta_gradient(meta: MetaParams, task: Task):
+        with tf.GradientTape() as tape:
+            tape.watch(meta)
+            theta = adapt(meta, task)
+            nll_val = nll(theta, task.val)
+        delta = tape.gradient(nll_val, meta, unconnected_gradients="zero")
+        return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train)}
+
+    return meta_gradient
+
+
+def fomaml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient:
+    """First-order MAML: grad nll_val at theta_hat, adaptation's own derivative taken as I.
+
+    Up to the factor 1/(1 + damping/lambda) this is iMAML with one conjugate-gradient step where
+    the Hessian vanishes (Section 4.2, end); learns phi only.
+    """
+    del registry
+
+    def meta_gradient(meta: MetaParams, task: Task):
+        theta = adapt(meta, task)
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            nll_val = nll(theta, task.val)
+        grad = tape.gradient(nll_val, theta, unconnected_gradients="zero")
+        delta = MetaParams(grad, tf.zeros_like(meta.log_sigma2), tf.nest.map_structure(tf.zeros_like, meta.log_alpha))
+        return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train)}
+
+    return meta_gradient

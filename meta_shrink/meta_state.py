@@ -1,0 +1,143 @@
+"""The variables of meta-training: Phi, its meta-optimizers, the step and the logging window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.types import MetaParams
+
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+DECAYS = ("none", "linear")
+
+
+def meta_optimizer(
+    *, name: str, learning_rate: float, decay: str = "none", steps: int, **options: Any
+) -> keras.optimizers.Optimizer:
+    """A Keras optimizer for one component of Phi.
+
+    Args:
+      name: "adam" or "sgd".
+      learning_rate: at the first meta-step.
+      decay: "none", or "linear" to 0 at meta-step `steps`.
+      **options: of the Keras optimizer, for instance momentum, beta_1, epsilon.
+
+    Raises:
+      UsageError: unknown name or decay, an option that the optimizer does not have, or a
+        learning rate that is not positive.
+    """
+    if name not in OPTIMIZERS or decay not in DECAYS or not learning_rate > 0:
+        raise UsageError(
+            f"meta_optimizer got name={name!r}, decay={decay!r}, learning_rate={learning_rate}; "
+            f"expected a name of {', '.join(OPTIMIZERS)}, a decay of {', '.join(DECAYS)}, a "
+            "positive learning rate."
+        )
+    rate: Any = learning_rate
+    if decay == "linear":
+        rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0)
+    try:
+        return OPTIMIZERS[name](learning_rate=rate, **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"meta_optimizer {name!r} refused its options: {error}") from error
+
+
+@dataclass
+class MetaState:
+    """Everything that changes during meta-training; all of it is in a checkpoint.
+
+    components: "phi", "log_sigma2", "log_alpha" -> its variables (phi: V, log_sigma2: one [M],
+        log_alpha: one [M] or V).
+    optimizers: the meta-optimizer of each *learned* component.
+    step: meta-steps done. bad_steps: non-finite meta-steps in a row. window: metric sums since
+        the last row of the log.
+    """
+
+    components: dict[str, list[keras.Variable]]
+    optimizers: dict[str, keras.optimizers.Optimizer]
+    step: tf.Variable
+    bad_steps: tf.Variable
+    window: tf.Variable
+    _per_parameter_alpha: bool = field(default=False)
+
+    @classmethod
+    def create(
+        cls,
+        initial: MetaParams,
+        optimizers: Mapping[str, keras.optimizers.Optimizer],
+        *,
+        num_metrics: int,
+        names: tuple[str, ...],
+    ) -> MetaState:
+        """Variables at their initial values; call inside the strategy's scope.
+
+        Args:
+          initial: Phi at meta-step 0.
+          optimizers: of the learned components.
+          num_metrics: length of the logging window.
+          names: path of each variable of phi.
+
+        Raises:
+          UsageError: a learned component that Phi does not have.
+        """
+        per_parameter = isinstance(initial.log_alpha, (list, tuple))
+        components = {
+            "phi": _variables("phi", initial.phi, names),
+            "log_sigma2": _variables("log_sigma2", [initial.log_sigma2], ("modules",)),
+            "log_alpha": _variables("log_alpha", initial.log_alpha, names)
+            if per_parameter
+            else _variables("log_alpha", [initial.log_alpha], ("modules",)),
+        }
+        unknown = sorted(set(optimizers) - set(components))
+        if unknown:
+            raise UsageError(
+                f"meta_optimizer has a section {', '.join(unknown)}; the components of Phi are "
+                f"{', '.join(components)}."
+            )
+        for component, optimizer in optimizers.items():
+            optimizer.build(components[component])
+        return cls(
+            components,
+            dict(optimizers),
+            step=_counter(),
+            bad_steps=_counter(),
+            window=tf.Variable(tf.zeros([num_metrics]), trainable=False),
+            _per_parameter_alpha=per_parameter,
+        )
+
+    def meta(self) -> MetaParams:
+        """Phi as tensors."""
+        values = {
+            name: [tf.convert_to_tensor(v.value) for v in variables]
+            for name, variables in self.components.items()
+        }
+        alpha = values["log_alpha"]
+        return MetaParams(
+            values["phi"], values["log_sigma2"][0], alpha if self._per_parameter_alpha else alpha[0]
+        )
+
+    def trackables(self) -> dict[str, tf.Variable]:
+        """Every variable under a stable name, for a checkpoint."""
+        named = {"step": self.step, "bad_steps": self.bad_steps, "window": self.window}
+        for component, variables in self.components.items():
+            for variable in variables:
+                named[f"{component}.{variable.name}"] = variable.value
+        for component, optimizer in self.optimizers.items():
+            for number, variable in enumerate(optimizer.variables):
+                named[f"optimizer.{component}.{number}.{variable.name}"] = variable.value
+        return named
+
+
+def _variables(component: str, values, names) -> list[keras.Variable]:
+    return [
+        keras.Variable(value, name=name.replace("/", "."), trainable=True)
+        for value, name in zip(values, names, strict=True)
+    ]
+
+
+def _counter() -> tf.Variable:
+    return tf.Variable(0, dtype=tf.int64, trainable=False)

@@ -1,0 +1,8 @@
+"""Builders of keras.Model: MODELS[name](*, seed, ...) -> a built model, every layer named."""
+
+from meta_shrink.models.gaussian import gaussian
+from meta_shrink.models.mlp import mlp
+
+MODELS = {"gaussian": gaussian, "mlp": mlp}
+
+__all__ = ["MODELS", "gaussian", "mlp"]

@@ -1,0 +1,184 @@
+"""Several evaluations side by side: one table, and the figures that show how they differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from meta_shrink.errors import UsageError
+from meta_shrink.reporting.figures import parameter_error_panels
+from meta_shrink.reporting.findings import (
+    at_horizon,
+    check_evaluation,
+    number,
+    of_kind,
+    sigma2_is_learned,
+    title,
+)
+from meta_shrink.reporting.page import csv_bytes, png_bytes, write_files
+from meta_shrink.reporting.plotting import (
+    CYCLE,
+    DASHES,
+    canvas,
+    curve,
+    legend_below,
+    log_if_wide,
+    metric_label,
+    step_axis,
+)
+
+Named = Sequence[tuple[str, dict[str, Any]]]
+
+
+def write_comparison(out_dir: str | Path, evaluations: Sequence[dict[str, Any]]) -> Path:
+    """Writes comparison.md, .csv and .png, and parameter_error.png where the truth is known.
+
+    Args:
+      out_dir: made if it is not there.
+      evaluations: contents of evaluation.json, in the order of the rows to be.
+
+    Returns:
+      The path of comparison.md.
+
+    Raises:
+      ArtefactError: an evaluation lacks a key.
+      UsageError: no evaluation, different metrics, or a directory that cannot be written.
+    """
+    if not evaluations:
+        raise UsageError("there is no evaluation to compare; name at least one.")
+    out_dir = Path(out_dir)
+    named = list(zip(_labels(evaluations), evaluations, strict=True))
+    metrics = {check_evaluation(e)["metric"]["name"] for e in evaluations}
+    if len(metrics) != 1:
+        raise UsageError(
+            f"the evaluations have {len(metrics)} metrics ({', '.join(sorted(metrics))}); "
+            "compare runs of one experiment."
+        )
+    curves, errors = _all_curves(named), [pair for pair in named if pair[1].get("parameter_error")]
+    files = {
+        "comparison.csv": csv_bytes(*comparison_rows(named)),
+        "comparison.png": png_bytes(comparison_curves(named)),
+        "comparison_curves.csv": csv_bytes(["algorithm", "step", "mean", "ci95"], curves),
+        "comparison.md": comparison_markdown(named, bool(errors)).encode(),
+    }
+    if errors:
+        files["parameter_error.png"] = png_bytes(parameter_error_panels(errors))
+        columns = ["algorithm", "parameter", "step", "error"]
+        files["parameter_error.csv"] = csv_bytes(columns, _all_errors(errors))
+    write_files(out_dir, files, [] if errors else ["parameter_error.png", "parameter_error.csv"])
+    return out_dir / "comparison.md"
+
+
+def _labels(evaluations: Sequence[dict[str, Any]]) -> list[str]:
+    """The algorithms' names; where one occurs twice, its experiment and a running number too."""
+    names = [title(evaluation) for evaluation in evaluations]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        f"{name} ({evaluation['experiment']}, run {i})" if name in twice else name
+        for i, (name, evaluation) in enumerate(zip(names, evaluations, strict=True), start=1)
+    ]
+
+
+def _single_names(named: Named) -> list[str]:
+    """Names of the parts adapted alone, in order of first appearance."""
+    names = [s["name"] for _, evaluation in named for s in of_kind(evaluation, "single")]
+    return list(dict.fromkeys(names))
+
+
+def _scheme(evaluation: dict[str, Any], kind: str, name: str = "") -> dict[str, Any] | None:
+    found = [s for s in of_kind(evaluation, kind) if not name or s["name"] == name]
+    return found[0] if found else None
+
+
+def _task_specific(evaluation: dict[str, Any]) -> str:
+    """The modules found, by name; a dash where the algorithm does not look for them."""
+    if not sigma2_is_learned(evaluation):
+        return "–"
+    return ", ".join(evaluation["selection"]["modules"]) or "none"
+
+
+def comparison_rows(named: Named) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows for CSV: mean and 95 % interval of every scheme at the training horizon."""
+    singles = _single_names(named)
+    wanted = [("all", ""), ("selected", ""), ("none", ""), *(("single", name) for name in singles)]
+    columns = ["algorithm", "meta_step", "adaptation_steps", "num_tasks"]
+    for kind, name in wanted:
+        columns += [f"{name or kind} mean", f"{name or kind} ci95"]
+    rows = []
+    for label, evaluation in named:
+        row = [label, evaluation["meta_step"], evaluation["train_adaptation_steps"]]
+        row += [evaluation["num_tasks"]]
+        for kind, name in wanted:
+            scheme = _scheme(evaluation, kind, name)
+            row += at_horizon(evaluation, scheme)[1:] if scheme else ["", ""]
+        rows.append([*row, _task_specific(evaluation)])
+    return [*columns, "task_specific"], rows
+
+
+def comparison_markdown(named: Named, has_errors: bool) -> str:
+    """The table for people, with a sentence on how to read it and the figures."""
+    singles = _single_names(named)
+    head = ["algorithm", "everything", "task-specific only", "nothing"]
+    head += [f"only {name}" for name in singles] + ["modules found task-specific"]
+    wanted = [("all", ""), ("selected", ""), ("none", ""), *(("single", name) for name in singles)]
+    lines = [head, ["---"] * len(head)]
+    for label, evaluation in named:
+        found = [_scheme(evaluation, *key) for key in wanted]
+        cells = [str(at_horizon(evaluation, scheme)) if scheme else "–" for scheme in found]
+        lines.append([label, *cells, _task_specific(evaluation)])
+    table = "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+    first = named[0][1]
+    counts = sorted({evaluation["num_tasks"] for _, evaluation in named})
+    steps = sorted({evaluation["train_adaptation_steps"] for _, evaluation in named})
+    pictures = "\n\n![Metric against adaptation steps](comparison.png)\n"
+    pictures += "\n![Error of each parameter](parameter_error.png)\n" if has_errors else ""
+    return (
+        f"{metric_label(first).capitalize()} when only the named part of the network adapts: mean "
+        f"± 95 % confidence interval over {_listed(counts)} held-out tasks, after the number of "
+        f"adaptation steps that meta-training used ({_listed(steps)}).\n\n{table}{pictures}"
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return " or ".join(f"{n:,}" for n in numbers)
+
+
+def _all_curves(named: Named) -> list[list[Any]]:
+    schemes = [(label, s) for label, e in named for s in of_kind(e, "all")]
+    return [
+        [label, *point]
+        for label, s in schemes
+        for point in zip(s["steps"], s["mean"], s["ci95"], strict=True)
+    ]
+
+
+def _all_errors(named: Named) -> list[list[Any]]:
+    return [
+        [label, name, step, value]
+        for label, evaluation in named
+        for name, mean in zip(
+            *(evaluation["parameter_error"][k] for k in ("names", "mean")), strict=True
+        )
+        for step, value in zip(evaluation["parameter_error"]["steps"], mean, strict=True)
+    ]
+
+
+def comparison_curves(named: Named) -> Figure:
+    """Metric against adaptation steps when everything adapts, one line an algorithm (Fig. 7b)."""
+    figure, ax = canvas()
+    schemes = [(label, s) for label, e in named for s in of_kind(e, "all")]
+    for i, (label, scheme) in enumerate(schemes):
+        style = {"color": CYCLE[i % len(CYCLE)], "linestyle": DASHES[i // len(CYCLE) % 2]}
+        curve(ax, scheme, label=label, linewidth=1.8, **style)
+    log_if_wide(ax, [number(value) for _, scheme in schemes for value in scheme["mean"]])
+    horizons = [evaluation["train_adaptation_steps"] for _, evaluation in named]
+    step_axis(ax, [step for _, scheme in schemes for step in scheme["steps"]], horizons)
+    ax.set_ylabel(metric_label(named[0][1]))
+    legend_below(figure, ax)
+    return figure

@@ -1,0 +1,180 @@
+"""How every figure of the report looks: canvas, axes, colours, scales, labels.
+
+Colours are Okabe and Ito's, which the colour-blind can tell apart. Nothing here touches
+pyplot's global state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from meta_shrink.reporting.findings import at_horizon, number, of_kind
+
+TASK_SPECIFIC, SHARED, INK, PALE = "#D55E00", "#8A99A8", "#1A1A1A", "#C9CFD6"
+CYCLE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#A05A2C", "#5B6770")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)))
+MOST_LINES = len(CYCLE)  # more lines than this cannot be told apart: the rest turns grey
+WIDTH, HEIGHT = 6.6, 4.2  # inches
+WIDEST = 14.0
+POINTS_PER_INCH = 72
+
+
+def canvas(num_bars: int = 0) -> tuple[Figure, Axes]:
+    """One pair of axes, wide enough to name `num_bars` bars."""
+    width = min(max(WIDTH, 0.1 * num_bars + 1), WIDEST)
+    figure = Figure(figsize=(width, HEIGHT), layout="constrained")
+    ax = figure.subplots()
+    tidy(ax)
+    return figure, ax
+
+
+def tidy(ax: Axes) -> None:
+    """No box, a faint grid behind the data."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#E6E8EB", linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def text(name: str) -> str:
+    """The name as matplotlib prints it literally (a `$` would start a formula)."""
+    return name.replace("$", r"\$")
+
+
+def name_bars(ax: Axes, names: Sequence[str], marked: Sequence[bool]) -> None:
+    """Names under the bars: turned when many, thinned when even that is too dense.
+
+    Marked bars keep their names, in the colour of task-specific modules.
+    """
+    slot = POINTS_PER_INCH * 0.85 * ax.figure.get_figwidth() / max(len(names), 1)
+    size = min(max(0.9 * slot, 6.0), 10.0)
+    stride = max(math.ceil(0.9 * size / slot), 1)
+    upright = max(map(len, names)) * 0.62 * 10 <= slot
+    shown = [i for i in range(len(names)) if marked[i] or i % stride == 0]
+    ax.set_xticks(shown, [text(names[i]) for i in shown])
+    ax.set_xlim(-0.7, len(names) - 0.3)
+    ax.tick_params(axis="x", length=0)
+    for label, i in zip(ax.get_xticklabels(), shown, strict=True):
+        label.set(rotation=0 if upright else 90, fontsize=10 if upright else size)
+        if marked[i]:
+            label.set(color=TASK_SPECIFIC, fontweight="bold")
+
+
+def log_if_wide(ax: Axes, values: Iterable[float]) -> float:
+    """Log y-axis if all values are positive and span more than a decade.
+
+    Returns:
+      Where bars start: the lower end of the log axis, or 0 on a linear one.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or min(finite) <= 0 or max(finite) <= 10 * min(finite):
+        return 0.0
+    ax.set_yscale("log")
+    return 10 ** math.floor(math.log10(min(finite) * 0.8))
+
+
+def curve(ax: Axes, scheme: dict[str, Any], *, label: str, **style: Any) -> None:
+    """Mean against adaptation steps with its 95 % interval as a band."""
+    steps = np.array(scheme["steps"], float)
+    mean = np.array([number(value) for value in scheme["mean"]])
+    ci95 = np.nan_to_num([number(value) for value in scheme["ci95"]])
+    mean[~np.isfinite(mean)] = np.nan
+    ax.plot(steps, mean, label=text(label), **style)
+    below = np.where(mean > 0, np.maximum(mean - ci95, mean / 20), mean - ci95)
+    ax.fill_between(
+        steps,
+        below,
+        mean + ci95,
+        color=style["color"],
+        alpha=0.13,
+        linewidth=0,
+        zorder=style.get("zorder", 2),
+    )
+
+
+def step_axis(ax: Axes, steps: Iterable[float], horizons: Iterable[int] = ()) -> None:
+    """x-axis of adaptation steps: logarithmic beyond two decades, 0 kept; horizons marked."""
+    positive = [step for step in steps if step > 0] or [1]
+    if max(positive) > 100 * min(positive):
+        ax.set_xscale("symlog", linthresh=min(positive), linscale=0.4)
+        decades = range(math.floor(math.log10(min(positive))), 1 + int(math.log10(max(positive))))
+        ticks = [0, *(10**d for d in decades)]
+        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set_xlim(0, max(positive) * 1.02)
+    for horizon in sorted(set(horizons)):
+        ax.axvline(horizon, color="#555555", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
+        at_the_end = horizon > 0.6 * max(positive)
+        ax.text(
+            horizon,
+            1.01,
+            f"meta-training used {horizon:,} steps",
+            fontsize=8.5,
+            color="#555555",
+            transform=ax.get_xaxis_transform(),
+            ha="right" if at_the_end else "center",
+            va="bottom",
+        )
+    ax.set_xlabel("adaptation steps on the new task")
+
+
+def legend_below(figure: Figure, ax: Axes, *, columns: int = 3) -> None:
+    """One legend under the axes, where it covers no data at any width."""
+    handles, labels = ax.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        unique.values(),
+        unique.keys(),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        handlelength=2.6,
+    )
+
+
+def metric_label(evaluation: dict[str, Any]) -> str:
+    """Axis label of the evaluation's metric, with its better direction."""
+    metric = evaluation["metric"]
+    better = "lower" if metric["lower_is_better"] else "higher"
+    return f"held-out {metric['name']} ({better} is better)"
+
+
+def scheme_styles(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Line style per scheme name, the same in every figure of a report."""
+    fixed: dict[str, dict[str, Any]] = {
+        "all": {"color": INK, "linewidth": 2.6, "zorder": 3},
+        "selected": {
+            "color": TASK_SPECIFIC,
+            "linewidth": 2.2,
+            "linestyle": (0, (4, 1.5)),
+            "zorder": 4,
+        },
+        "none": {"color": "#666666", "linewidth": 1.6, "linestyle": (0, (1, 1.5))},
+        "single": {"color": PALE, "linewidth": 0.8, "zorder": 1},
+    }
+    styles = {scheme["name"]: fixed[scheme["kind"]] for scheme in evaluation["schemes"]}
+    for i, scheme in enumerate(coloured_singles(evaluation)):
+        styles[scheme["name"]] = {
+            "color": CYCLE[i],
+            "linewidth": 1.6,
+            "linestyle": DASHES[i % len(DASHES)],
+        }
+    return styles
+
+
+def coloured_singles(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The modules adapted alone that get a colour: all of them, or the best four of many."""
+    singles = of_kind(evaluation, "single")
+    if len(singles) <= MOST_LINES:
+        return singles
+    worst_first = -1 if evaluation["metric"]["lower_is_better"] else 1
+    value = {s["name"]: worst_first * at_horizon(evaluation, s).mean for s in singles}
+    best = sorted(
+        singles, key=lambda s: -value[s["name"]] if math.isfinite(value[s["name"]]) else math.inf
+    )[:4]
+    return [scheme for scheme in singles if scheme in best]

@@ -1,0 +1,204 @@
+"""The finding in words, and the tables: the parts of a report that are text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from meta_shrink.reporting.findings import (
+    at_horizon,
+    best_of,
+    estimate_at,
+    number,
+    of_kind,
+    readable_bytes,
+    readable_share,
+    sigma2_is_learned,
+    title,
+)
+
+MOST_NAMES = 8
+SIGMA2_MEANING = (
+    "σ² says how far a module's parameters may move from their shared starting point when the "
+    "network is adapted to a new task; it is learned from many tasks. A module with a large σ² is "
+    "task-specific and gets adapted to each task, a module whose σ² falls to the lowest allowed "
+    "value stays the same for all tasks."
+)
+
+
+class Table(NamedTuple):
+    """Column titles and rows; `marked` are the rows about task-specific modules."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    marked: list[int]
+
+
+def headline(evaluation: dict[str, Any]) -> str:
+    """Which modules are task-specific, and what adapting only them gives, in plain words."""
+    every = [scheme for kind in ("all", "none") for scheme in of_kind(evaluation, kind)]
+    parts = [f"{_doing(scheme)} gives {at_horizon(evaluation, scheme)}" for scheme in every]
+    if sigma2_is_learned(evaluation):
+        start, only = _discovery(evaluation), of_kind(evaluation, "selected")
+        who = "it" if len(evaluation["selection"]["modules"]) == 1 else "them"
+        leading = [f"adapting {who} alone" for _ in only]
+    else:
+        start = f"{title(evaluation)} does not learn which modules are task-specific."
+        only = sorted(of_kind(evaluation, "single"), key=lambda s: _badness(evaluation, s))[:1]
+        leading = [f"adapting only {s['name']}, the best single choice," for s in only]
+    parts = [
+        f"{text} gives {at_horizon(evaluation, scheme)}"
+        for text, scheme in zip(leading, only, strict=True)
+    ] + parts
+    if not parts:
+        return start
+    parts[0] = parts[0].replace(" gives ", f" gives a held-out {evaluation['metric']['name']} of ")
+    step = at_horizon(evaluation, (only + every)[0]).step
+    return f"{start} After {step:,} adaptation steps, {'; '.join(parts)}."
+
+
+def _doing(scheme: dict[str, Any]) -> str:
+    return "adapting everything" if scheme["kind"] == "all" else "adapting nothing"
+
+
+def _badness(evaluation: dict[str, Any], scheme: dict[str, Any]) -> float:
+    """Sort key: the metric at the horizon, best first, divergence last."""
+    mean = at_horizon(evaluation, scheme).mean
+    sign = 1 if evaluation["metric"]["lower_is_better"] else -1
+    return sign * mean if math.isfinite(mean) else math.inf
+
+
+def _discovery(evaluation: dict[str, Any]) -> str:
+    """`Of 6 modules, 2 are task-specific: w0, b0 - 4.6 % of the parameters ...`"""
+    total, selection = len(evaluation["modules"]), evaluation["selection"]
+    names = selection["modules"]
+    if not names:
+        return f"None of the {total} modules is task-specific ({selection_rule(evaluation)})."
+    listed = ", ".join(names[:MOST_NAMES])
+    if len(names) > MOST_NAMES:
+        listed += f" and {len(names) - MOST_NAMES} more"
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"Of {total} modules, {len(names)} {verb} task-specific: {listed} – "
+        f"{readable_share(selection['share'])} of the parameters, "
+        f"{readable_bytes(selection['bytes'])} per task."
+    )
+
+
+def selection_rule(evaluation: dict[str, Any]) -> str:
+    """How the task-specific modules were picked (prior.task_specific)."""
+    rule, value = evaluation["selection"]["rule"], evaluation["selection"]["value"]
+    known = {
+        "threshold": f"σ² above {value}",
+        "relative": f"σ² above {value} times the largest σ²",
+        "top_k": f"the {value} largest σ²",
+        "max_bytes": f"the largest σ² that fit into {value} bytes",
+    }
+    return known.get(rule, f"{rule} = {value}")
+
+
+def beyond_horizon(evaluation: dict[str, Any]) -> str:
+    """What happens to `everything adapts` after more steps than meta-training used, or ''."""
+    schemes = of_kind(evaluation, "all")
+    horizon = evaluation["train_adaptation_steps"]
+    if not schemes or schemes[0]["steps"][-1] <= horizon:
+        return ""
+    last, best = estimate_at(schemes[0], math.inf), best_of(evaluation, schemes[0])
+    return (
+        f"Meta-training used {horizon:,} adaptation steps; when everything adapts for "
+        f"{last.step:,} steps, the {evaluation['metric']['name']} is {last}, "
+        f"and its best value is {best} at step {best.step:,}."
+    )
+
+
+def module_table(evaluation: dict[str, Any]) -> Table:
+    """One row per module, in network order."""
+    modules = evaluation["modules"]
+    rows = [
+        [
+            m["name"],
+            m["size"],
+            m["share"],
+            m["bytes"],
+            number(m["sigma2"]),
+            "yes" if m["task_specific"] else "no",
+        ]
+        for m in modules
+    ]
+    columns = ["module", "parameters", "share", "bytes", "sigma2", "task-specific"]
+    return Table(columns, rows, [i for i, m in enumerate(modules) if m["task_specific"]])
+
+
+def scheme_table(evaluation: dict[str, Any]) -> Table:
+    """One row per adaptation scheme: what adapts, and the metric at three moments."""
+    sizes = {module["name"]: module["size"] for module in evaluation["modules"]}
+    total = max(sum(sizes.values()), 1)
+    rows = []
+    for scheme in evaluation["schemes"]:
+        horizon, best = at_horizon(evaluation, scheme), best_of(evaluation, scheme)
+        last = estimate_at(scheme, math.inf)
+        share = sum(sizes[name] for name in scheme["modules"]) / total
+        rows.append(
+            [
+                scheme["name"],
+                len(scheme["modules"]),
+                share,
+                horizon.step,
+                horizon.mean,
+                horizon.ci95,
+                best.step,
+                best.mean,
+                best.ci95,
+                last.step,
+                last.mean,
+                last.ci95,
+            ]
+        )
+    columns = ["what adapts", "modules", "share"]
+    for moment in ("horizon", "best", "last"):
+        columns += [f"{moment} step", f"{moment} mean", f"{moment} ci95"]
+    chosen = [i for i, s in enumerate(evaluation["schemes"]) if s["kind"] == "selected"]
+    return Table(columns, rows, chosen)
+
+
+def readable_modules(table: Table) -> Table:
+    """The module table as a reader wants it."""
+    rows = [
+        [name, f"{size:,}", readable_share(share), f"{count:,}", readable_sigma2(sigma2), chosen]
+        for name, size, share, count, sigma2, chosen in table.rows
+    ]
+    return Table(
+        ["module", "parameters", "share", "bytes", "σ²", "task-specific"], rows, table.marked
+    )
+
+
+def readable_sigma2(value: float) -> str:
+    """sigma^2 to three digits; infinity is `no prior`, zero `frozen`."""
+    if not math.isfinite(value):
+        return "∞ (no prior)" if value == math.inf else "0 (frozen)"
+    return f"{value:.3g}" if value > 0 else "0 (frozen)"
+
+
+def readable_schemes(evaluation: dict[str, Any]) -> Table:
+    """The scheme table as a reader wants it, with the ratio to adapting everything."""
+    reference = [at_horizon(evaluation, scheme).mean for scheme in of_kind(evaluation, "all")]
+    means = [at_horizon(evaluation, scheme).mean for scheme in evaluation["schemes"]]
+    ratio = bool(reference) and evaluation["metric"]["lower_is_better"] and min(means) > 0
+    rows = []
+    for scheme, mean in zip(evaluation["schemes"], means, strict=True):
+        best = best_of(evaluation, scheme)
+        cells = [str(at_horizon(evaluation, scheme))]
+        cells += [f"{mean / reference[0]:.2f}×"] if ratio else []
+        cells += [f"{best} (step {best.step:,})", str(estimate_at(scheme, math.inf))]
+        rows.append([scheme["name"], f"{len(scheme['modules'])}", *cells])
+    first = evaluation["schemes"][0]
+    steps, last = at_horizon(evaluation, first).step, first["steps"][-1]
+    columns = [
+        "what adapts",
+        "modules",
+        f"after {steps:,} steps",
+        *(["vs everything"] if ratio else []),
+        "best",
+        f"after {last:,} steps",
+    ]
+    return Table(columns, rows, scheme_table(evaluation).marked)

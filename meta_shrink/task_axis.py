@@ -1,0 +1,70 @@
+"""Running a per-task function over a meta-batch: three ways with one result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+
+TASK_AXES = ("sequential", "parallel", "vectorized")
+
+
+def over_tasks(function: Callable[[Any], Any], task_axis: str) -> Callable[[Any], Any]:
+    """Lift a function of one task to tensors with a leading task axis, [T, ...] -> [T, ...].
+
+    Args:
+      function: any structure of tensors -> any structure of tensors.
+      task_axis: "sequential" (one task at a time, flat memory), "parallel" (independent branches
+        of one graph; needs a static T), "vectorized" (one batched computation; the function must
+        have no convolution with per-task filters and no random draw).
+
+    Raises:
+      UsageError: unknown task_axis; while tracing, a function that can not be vectorised.
+    """
+    if task_axis not in TASK_AXES:
+        raise UsageError(
+            f"train.task_axis is {task_axis!r}; expected one of {', '.join(TASK_AXES)}."
+        )
+    return {"sequential": _sequential, "parallel": _parallel, "vectorized": _vectorized}[task_axis](
+        function
+    )
+
+
+def _sequential(function):
+    def run(tasks):
+        one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), tasks)
+        outputs = tf.function(function).get_concrete_function(one).structured_outputs
+        signature = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), outputs)
+        return tf.map_fn(function, tasks, fn_output_signature=signature)
+
+    return run
+
+
+def _parallel(function):
+    def run(tasks):
+        count = tf.nest.flatten(tasks)[0].shape[0]
+        each = [function(tf.nest.map_structure(lambda x, i=i: x[i], tasks)) for i in range(count)]
+        return tf.nest.map_structure(lambda *x: tf.stack(x), *each)
+
+    return run
+
+
+def _vectorized(function):
+    def run(tasks):
+        try:
+            return tf.vectorized_map(function, tasks, fallback_to_while_loop=False)
+        except ValueError as error:
+            raise UsageError(
+                "train.task_axis='vectorized' can not batch this model or its mini-batch draw "
+                f"({str(error).splitlines()[0]}); use 'sequential' or 'parallel'."
+            ) from error
+
+    return run
+
+
+def repeat_for_tasks(values: Any, count: Any) -> Any:
+    """The same values for every task: [...] -> [count, ...]."""
+    return tf.nest.map_structure(lambda x: tf.repeat(x[tf.newaxis], count, axis=0), values)

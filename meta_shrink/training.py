@@ -1,0 +1,297 @@
+"""Meta-training steps: meta-gradients averaged over tasks and replicas, then one update of Phi.
+
+One meta-step: every replica adapts its share of the meta-batch and sums the meta-gradients of the
+tasks that stayed finite; the sums are averaged over all replicas; each learned component of Phi
+takes one step of its meta-optimizer (Algorithm 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.adaptation import Adaptation
+from meta_shrink.errors import UsageError
+from meta_shrink.meta_state import MetaState
+from meta_shrink.params import global_norm
+from meta_shrink.prior import clip_log_sigma2, regulariser_gradient
+from meta_shrink.rng import fold_in, root_key
+from meta_shrink.task_axis import over_tasks, repeat_for_tasks
+from meta_shrink.types import MetaGradient, MetaParams, Params, Task, TaskSource
+
+Totals = tuple[MetaParams, tf.Tensor, dict[str, tf.Tensor]]
+# (Phi, keys [T, 2]) -> (sum of Delta over the finite tasks, their number [], {metric: sum}).
+Core = Callable[[MetaParams, tf.Tensor], Totals]
+# number of meta-steps wanted -> number done; fewer only when a stop was requested.
+Run = Callable[[int], int]
+
+EXTRA_METRICS = ("meta/phi_gradient_norm", "meta/log_sigma2_gradient_norm", "tasks/nonfinite")
+
+
+class AdaptedTask(NamedTuple):
+    """A task together with its adapted parameters theta."""
+
+    train: Any
+    val: Any
+    key: tf.Tensor
+    theta: Params
+
+
+def theta_of(meta: MetaParams, task: Any) -> Params:
+    """The Adapt function of an AdaptedTask: nothing is left to do."""
+    del meta
+    return task.theta
+
+
+def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
+    """Totals over the task axis of the tasks whose Delta and validation loss are all finite."""
+    flat = [*tf.nest.flatten(deltas), metrics["nll_val"]]
+    finite = tf.reduce_all(tf.stack([_finite_rows(x) for x in flat]), axis=0)
+
+    def total(x: tf.Tensor) -> tf.Tensor:
+        mask = tf.reshape(finite, [-1] + [1] * (len(x.shape) - 1))
+        return tf.reduce_sum(tf.where(mask, x, tf.zeros_like(x)), axis=0)
+
+    count = tf.reduce_sum(tf.cast(finite, tf.float32))
+    return tf.nest.map_structure(total, deltas), count, tf.nest.map_structure(total, metrics)
+
+
+def _finite_rows(x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(tf.reshape(tf.math.is_finite(x), [tf.shape(x)[0], -1]), axis=1)
+
+
+def sampler(source: TaskSource, task_axis: str) -> Callable[[tf.Tensor], Task]:
+    """keys [T, 2] -> the T tasks. Random draws do not vectorise: those are sampled one by one."""
+    return over_tasks(source.sample, "parallel" if task_axis == "vectorized" else task_axis)
+
+
+def make_core(
+    meta_gradient: MetaGradient, source: TaskSource, *, task_axis: str, jit: bool
+) -> Core:
+    """The pure part of a meta-step, compiled as one function of tensors with static shapes."""
+    sample = sampler(source, task_axis)
+
+    @tf.function(jit_compile=jit)
+    def core(meta: MetaParams, keys: tf.Tensor) -> Totals:
+        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
+        return sum_finite(*lifted(sample(keys)))
+
+    return core
+
+
+def make_chunked_core(
+    meta_gradient: MetaGradient,
+    source: TaskSource,
+    adaptation: Adaptation,
+    *,
+    steps: int,
+    chunk_steps: int,
+    task_axis: str,
+    jit: bool,
+    stop_requested: Callable[[], bool],
+) -> Callable[[MetaParams, tf.Tensor], Totals | None]:
+    """As make_core, in pieces of at most chunk_steps adaptation steps, for long adaptation.
+
+    Args:
+      meta_gradient: built with `theta_of` as its Adapt function.
+      stop_requested: asked between pieces; once true, the result is None.
+    """
+    sample = sampler(source, task_axis)
+
+    @tf.function(jit_compile=jit)
+    def begin(meta, keys):
+        tasks = sample(keys)
+        return tasks, repeat_for_tasks(adaptation.start(meta), keys.shape[0])
+
+    @tf.function(jit_compile=jit)
+    def advance(meta, tasks, states, num_steps):
+        step = over_tasks(
+            lambda pair: adaptation.advance(meta, *pair, num_steps, max_steps=chunk_steps),
+            task_axis,
+        )
+        return step((tasks, states))
+
+    @tf.function(jit_compile=jit)
+    def finish(meta, tasks, thetas):
+        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
+        return sum_finite(*lifted(AdaptedTask(*tasks, thetas)))
+
+    def core(meta: MetaParams, keys: tf.Tensor) -> Totals | None:
+        tasks, states = begin(meta, keys)
+        for done in range(0, steps, chunk_steps):
+            if stop_requested():
+                return None
+            states = advance(meta, tasks, states, tf.constant(min(chunk_steps, steps - done)))
+        return finish(meta, tasks, states.theta)
+
+    return core
+
+
+def make_run(
+    core: Core,
+    state: MetaState,
+    strategy: tf.distribute.Strategy,
+    *,
+    seed: int,
+    meta_batch_size: int,
+    metric_names: tuple[str, ...],
+    **update_options: Any,
+) -> Run:
+    """A function that runs n meta-steps in one call.
+
+    The tasks of a meta-step depend on (seed, meta-step, task number) alone: neither a resume nor
+    the number of replicas changes them.
+
+    Args:
+      core: of make_core.
+      meta_batch_size: tasks of a meta-step, over all replicas.
+      metric_names: order of the core's metrics in state.window.
+      **update_options: of make_update.
+
+    Raises:
+      UsageError: meta_batch_size is not a positive multiple of the number of replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if meta_batch_size < 1 or meta_batch_size % replicas:
+        raise UsageError(
+            f"train.meta_batch_size is {meta_batch_size}; expected a positive multiple of the "
+            f"{replicas} replica(s)."
+        )
+    share, root = meta_batch_size // replicas, root_key(seed, "train_tasks")
+    update = make_update(state, replicas=replicas, metric_names=metric_names, **update_options)
+
+    def replica_step() -> tuple[tf.Tensor, tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        first = context.replica_id_in_sync_group * share
+        totals = core(state.meta(), task_keys(root, state.step, first, share))
+        if replicas > 1:
+            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
+        return update(totals, meta_batch_size)
+
+    @tf.function
+    def run_steps(num_steps: tf.Tensor) -> None:
+        for _ in tf.range(num_steps):
+            row, good = strategy.run(replica_step)
+            finish_step(
+                state,
+                strategy.experimental_local_results(row)[0],
+                strategy.experimental_local_results(good)[0],
+                **_clip_options(update_options),
+            )
+
+    def run(num_steps: int) -> int:
+        run_steps(tf.constant(num_steps))
+        return num_steps
+
+    return run
+
+
+def make_chunked_run(
+    core: Callable[[MetaParams, tf.Tensor], Totals | None],
+    state: MetaState,
+    *,
+    seed: int,
+    meta_batch_size: int,
+    metric_names: tuple[str, ...],
+    **update_options: Any,
+) -> Run:
+    """As make_run for a core of make_chunked_core, on one replica, one meta-step a call."""
+    root = root_key(seed, "train_tasks")
+    update = make_update(state, replicas=1, metric_names=metric_names, **update_options)
+
+    @tf.function
+    def finish(totals: Totals) -> None:
+        finish_step(state, *update(totals, meta_batch_size), **_clip_options(update_options))
+
+    def run(num_steps: int) -> int:
+        del num_steps
+        totals = core(state.meta(), task_keys(root, state.step, 0, meta_batch_size))
+        if totals is None:
+            return 0
+        finish(totals)
+        return 1
+
+    return run
+
+
+def task_keys(root: tf.Tensor, step: tf.Tensor, first: Any, count: int) -> tf.Tensor:
+    """Keys [count, 2] of the tasks first, first + 1, ... of a meta-step."""
+    step_key = fold_in(root, step)
+    return tf.stack([fold_in(step_key, first + number) for number in range(count)])
+
+
+def make_update(
+    state: MetaState,
+    *,
+    replicas: int,
+    metric_names: tuple[str, ...],
+    beta: float,
+    clip_norm: float,
+    sigma2_min: float,
+    sigma2_max: float,
+) -> Callable[[Totals, int], tuple[tf.Tensor, tf.Tensor]]:
+    """The meta-update of one step from the totals over all replicas.
+
+    Args:
+      beta: strength of the inverse-Gamma regulariser of sigma^2 (Eq. 49); 0 for none.
+      clip_norm: largest global norm of the mean meta-gradient, for phi, log sigma^2 and log alpha
+        each on its own (their scales differ by 1/sigma^2); 0 for none.
+      sigma2_min, sigma2_max: not used here, see finish_step.
+
+    Returns:
+      (totals, meta_batch_size) -> (row of metrics [K], whether any task was finite [] bool).
+    """
+    del sigma2_min, sigma2_max
+
+    def update(totals: Totals, meta_batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        deltas, count, metrics = totals
+        mean = tf.nest.map_structure(lambda x: x / tf.maximum(count, 1), deltas)
+        norms = {}
+        for component, gradient in _by_component(mean).items():
+            if component == "log_sigma2" and component in state.optimizers and beta > 0:
+                gradient = [gradient[0] + regulariser_gradient(state.meta().log_sigma2, beta=beta)]
+            gradient, norms[component] = _clip(gradient, clip_norm)
+            if component in state.optimizers:
+                # Keras optimizers sum over replicas, and every replica holds the mean already.
+                share = [g / replicas for g in gradient]
+                state.optimizers[component].apply(share, state.components[component])
+        row = [metrics[name] / tf.maximum(count, 1) for name in metric_names]
+        extra = [norms["phi"], norms["log_sigma2"], meta_batch_size - count]
+        return tf.stack(row + extra), count > 0
+
+    return update
+
+
+def finish_step(
+    state: MetaState, row: tf.Tensor, good: tf.Tensor, *, sigma2_min: float, sigma2_max: float
+) -> None:
+    """Clip sigma^2 to [sigma2_min, sigma2_max], count the step, add its metrics to the window."""
+    if "log_sigma2" in state.optimizers:
+        log_sigma2 = state.components["log_sigma2"][0]
+        log_sigma2.assign(clip_log_sigma2(log_sigma2.value, low=sigma2_min, high=sigma2_max))
+    state.window.assign_add(tf.concat([row, [1.0]], axis=0))
+    state.bad_steps.assign(tf.where(good, tf.zeros_like(state.bad_steps), state.bad_steps + 1))
+    state.step.assign_add(1)
+
+
+def _by_component(delta: MetaParams) -> dict[str, list[tf.Tensor]]:
+    alpha = delta.log_alpha
+    return {
+        "phi": list(delta.phi),
+        "log_sigma2": [delta.log_sigma2],
+        "log_alpha": list(alpha) if isinstance(alpha, (list, tuple)) else [alpha],
+    }
+
+
+def _clip(gradient: list[tf.Tensor], clip_norm: float) -> tuple[list[tf.Tensor], tf.Tensor]:
+    norm = global_norm(gradient)
+    if clip_norm > 0:
+        scale = tf.minimum(1.0, clip_norm / tf.maximum(norm, clip_norm))
+        gradient = [g * scale for g in gradient]
+    return gradient, norm
+
+
+def _clip_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("sigma2_min", "sigma2_max")}

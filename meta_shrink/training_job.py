@@ -1,0 +1,193 @@
+"""The training job: an experiment, a workdir, a strategy -> a finished or resumable run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.checkpointing import Checkpoints
+from meta_shrink.errors import UsageError
+from meta_shrink.evaluation import mean_and_ci95
+from meta_shrink.experiment import Experiment, call
+from meta_shrink.loop import fit
+from meta_shrink.meta_state import MetaState, meta_optimizer
+from meta_shrink.progress import Progress
+from meta_shrink.training import (
+    EXTRA_METRICS,
+    Run,
+    make_chunked_core,
+    make_chunked_run,
+    make_core,
+    make_run,
+    theta_of,
+)
+from meta_shrink.workdir import StopSignal, Workdir
+
+VALIDATION_TASKS = 1_000_000  # held-out tasks from this number on choose hyper-parameters
+
+
+class Schedule(NamedTuple):
+    """The `train` section: how long, how often, how."""
+
+    steps: int
+    meta_batch_size: int
+    task_axis: str
+    jit: Any
+    chunk_steps: int
+    clip_norm: float
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+    max_bad_steps: int
+
+
+class Training(NamedTuple):
+    """Variables of a run, the function that advances them, names of the logged metrics."""
+
+    state: MetaState
+    run: Run
+    row_names: tuple[str, ...]
+
+
+def set_up(
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Training:
+    """Create the variables and the compiled meta-step of an experiment.
+
+    Args:
+      experiment: of experiment.build.
+      strategy: any tf.distribute strategy; tf.distribute.get_strategy() for one device.
+      stop_requested: asked within a meta-step when adaptation runs in chunks.
+
+    Raises:
+      UsageError: settings that do not fit the strategy.
+    """
+    schedule = call("train", Schedule, experiment.config["train"])
+    row_names = experiment.method.metrics + EXTRA_METRICS
+    with strategy.scope():
+        state = MetaState.create(
+            experiment.initial,
+            _optimizers(experiment.config["meta_optimizer"], schedule.steps),
+            num_metrics=len(row_names) + 1,
+            names=experiment.registry.paths,
+        )
+    prior = {k: v for k, v in experiment.config["prior"].items() if k != "sigma2"}
+    options = {
+        "seed": experiment.config["seed"],
+        "meta_batch_size": schedule.meta_batch_size,
+        "metric_names": experiment.method.metrics,
+        "clip_norm": schedule.clip_norm,
+        **prior,
+    }
+    how = {"task_axis": schedule.task_axis, "jit": experiment.jit}
+    if _in_chunks(experiment, schedule, strategy):
+        core = make_chunked_core(
+            experiment.make_meta_gradient(theta_of),
+            experiment.source,
+            experiment.adapt.adaptation,
+            steps=experiment.adapt.steps,
+            chunk_steps=schedule.chunk_steps,
+            stop_requested=stop_requested,
+            **how,
+        )
+        return Training(state, make_chunked_run(core, state, **options), row_names)
+    core = make_core(experiment.meta_gradient, experiment.source, **how)
+    return Training(state, make_run(core, state, strategy, **options), row_names)
+
+
+def train(
+    experiment: Experiment,
+    workdir: Workdir,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    log: Callable[[str], Any] = print,
+) -> Training:
+    """Meta-train in a workdir, from its newest checkpoint on, until train.steps.
+
+    Raises:
+      Preempted: SIGTERM or Ctrl-C; everything is saved.
+      DivergedError, ArtefactError, UsageError: as loop.fit, Checkpoints, set_up.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    schedule = call("train", Schedule, experiment.config["train"])
+    with StopSignal() as stop:
+        training = set_up(experiment, strategy, lambda: stop.requested)
+        state = training.state
+        checkpoints = Checkpoints(
+            workdir.checkpoints_dir,
+            state.trackables(),
+            max_to_keep=schedule.keep_checkpoints,
+            log=log,
+        )
+        start = checkpoints.restore() or 0
+        workdir.metrics.rewind(start)
+        workdir.timing.rewind(start)
+        log(_opening(experiment, schedule, start))
+        with Progress(schedule.steps, start=start) as progress:
+            fit(
+                training.run,
+                state,
+                steps=schedule.steps,
+                log_every=schedule.log_every,
+                eval_every=schedule.eval_every,
+                checkpoint_every=schedule.checkpoint_every,
+                max_bad_steps=schedule.max_bad_steps,
+                row_names=training.row_names,
+                module_names=experiment.registry.names,
+                metrics=workdir.metrics,
+                timing=workdir.timing,
+                evaluate=validation(experiment, state),
+                save=checkpoints.save,
+                progress=lambda step, row: progress.update(step, **_headline(row)),
+                stop_requested=lambda: stop.requested,
+            )
+    return training
+
+
+def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[str, float]]:
+    """A function that adapts validation tasks and returns the mean metric and its 95 % CI."""
+    held_out, options = experiment.held_out(), experiment.config["eval"]
+
+    def evaluate() -> dict[str, float]:
+        curves = held_out.curves(
+            state.meta(),
+            first=VALIDATION_TASKS,
+            count=options["num_tasks"],
+            steps=[experiment.adapt.steps],
+        )
+        mean, ci95 = mean_and_ci95(curves.metric[:, -1])
+        return {"metric": float(mean), "ci95": float(ci95)}
+
+    return evaluate
+
+
+def _optimizers(sections: Mapping[str, Any], steps: int):
+    return {
+        component: call(f"meta_optimizer.{component}", meta_optimizer, options, steps=steps)
+        for component, options in sections.items()
+    }
+
+
+def _in_chunks(experiment: Experiment, schedule: Schedule, strategy) -> bool:
+    if schedule.chunk_steps < 1:
+        raise UsageError(f"train.chunk_steps is {schedule.chunk_steps}; expected at least 1.")
+    long = experiment.adapt.steps > schedule.chunk_steps
+    return long and experiment.method.in_chunks and strategy.num_replicas_in_sync == 1
+
+
+def _opening(experiment: Experiment, schedule: Schedule, start: int) -> str:
+    done = f"resuming at meta-step {start}" if start else "from the start"
+    return (
+        f"{experiment.config['name']}: {schedule.steps} meta-steps, {done}; "
+        f"{experiment.registry.num_modules} modules, {sum(experiment.registry.sizes)} parameters, "
+        f"{experiment.adapt.steps} adaptation steps, XLA {'on' if experiment.jit else 'off'}."
+    )
+
+
+def _headline(row: Mapping[str, float]) -> dict[str, float]:
+    return {name: row[name] for name in ("nll_val", "tasks/nonfinite") if name in row}

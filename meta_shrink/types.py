@@ -1,0 +1,69 @@
+"""The shared vocabulary: parameters, meta-parameters, tasks and the function signatures.
+
+Shapes are in brackets. M is the number of modules, V the number of trainable variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+# One tensor per trainable variable, in `model.trainable_variables` order.
+Params = list[tf.Tensor]
+# Any structure of tensors whose leading axis is the example: usually (inputs, targets).
+Batch = Any
+# Named scalars.
+Metrics = Mapping[str, tf.Tensor]
+
+
+class MetaParams(NamedTuple):
+    """What meta-training learns (Phi in the paper).
+
+    phi: prior mean and initialisation, V tensors.
+    log_sigma2: [M] log of the prior variance of each module. +inf is "no prior", -inf "frozen".
+    log_alpha: log of the task learning rate, [M] per module or V tensors per parameter.
+    """
+
+    phi: Params
+    log_sigma2: tf.Tensor
+    log_alpha: Any
+
+
+class Task(NamedTuple):
+    """One task, on the device: its training batch, its validation batch, its stateless key [2]."""
+
+    train: Batch
+    val: Batch
+    key: tf.Tensor
+
+
+class TaskSource(NamedTuple):
+    """Where tasks come from; both functions are pure, stateless and compilable.
+
+    sample: key [2] -> a meta-training task.
+    heldout: index [] -> the index-th task that meta-training never sees.
+    truth: index [] -> the true parameters [V] of that task, where they are known.
+    """
+
+    sample: Callable[[tf.Tensor], Task]
+    heldout: Callable[[tf.Tensor], Task]
+    truth: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+
+class TaskOptimizer(NamedTuple):
+    """An optimizer of the task parameters with a proximal step towards phi.
+
+    init: theta -> state.
+    update: (grad, state, theta, phi, precision, alpha) -> (theta, state); precision (1/sigma^2)
+        and alpha hold one value per variable, broadcastable to it.
+    """
+
+    init: Callable[[Params], Any]
+    update: Callable[..., tuple[Params, Any]]
+
+
+NegLogLik = Callable[[Params, Batch], tf.Tensor]
+Adapt = Callable[[MetaParams, Task], Params]
+MetaGradient = Callable[[MetaParams, Task], tuple[MetaParams, Metrics]]

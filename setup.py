@@ -1,0 +1,62 @@
+"""Metadata of the meta_shrink distribution; tool settings are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+# Read, not imported: the build environment has none of the package's requirements.
+INIT_LINES = (HERE / "meta_shrink" / "__init__.py").read_text(encoding="utf-8").splitlines()
+VERSION = next(line.split('"')[1] for line in INIT_LINES if line.startswith("__version__"))
+
+# TensorFlow comes as three distributions of one module. As a plain dependency, one of them would
+# overwrite another that is already installed, so each is an extra.
+TENSORFLOW = {
+    "cpu": ["tensorflow-cpu>=2.17,<2.22"],
+    "gpu": ["tensorflow[and-cuda]>=2.17,<2.22"],
+    # Later libtpu releases abort the import of this TensorFlow.
+    "tpu": ["tensorflow-tpu==2.20.0", "libtpu>=0.0.14,<0.0.32"],
+}
+
+setup(
+    name="meta_shrink",
+    version=VERSION,
+    description="Modular meta-learning with shrinkage, for TensorFlow and Keras",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The meta_shrink authors",
+    license="Apache-2.0",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=find_packages(include=["meta_shrink", "meta_shrink.*"]),
+    package_data={"meta_shrink": ["**/*.html"]},
+    python_requires=">=3.11,<3.13",
+    install_requires=[
+        "absl-py>=2.1",
+        "keras>=3.15,<4",
+        "ml-collections>=1.1",
+        "numpy>=1.26",
+        "rich>=13",
+        "tensorboard>=2.17",
+    ],
+    extras_require={
+        **TENSORFLOW,
+        "report": ["jinja2>=3.1", "matplotlib>=3.9"],
+        "search": ["optuna>=4"],
+        "bench": ["jax>=0.5", "torch>=2.4"],
+        "dev": [
+            "hypothesis>=6",
+            "pre-commit>=4",
+            "pyright[nodejs]>=1.1.400",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+        ],
+    },
+)
