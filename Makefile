@@ -15,8 +15,12 @@ PY := $(shell "$(PYTHON)" -c 'import sys; print("py%d%d" % sys.version_info[:2])
 
 LOCK := requirements/newest-$(PY).txt
 IO_LOCK := requirements/io-py311.txt
-ENV := .venv/.installed-$(PY)
-IO_ENV := .venv-io/.installed-py311
+# By content, not by time: git and `make lock` touch files that they do not change.
+LOCKED = $(1)/.lock-$(shell sha256sum $(2) 2>/dev/null | cut -c 1-16)
+VENV_LOCKED := $(call LOCKED,.venv,$(LOCK))
+IO_LOCKED := $(call LOCKED,.venv-io,$(IO_LOCK))
+ENV := .venv/.installed
+IO_ENV := .venv-io/.installed
 
 # Two quiets: a package index that answers slowly is not worth a hundred warnings.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
@@ -79,7 +83,7 @@ clean: ## remove the environments, caches and build outputs (not runs/)
 # An environment is built from nothing whenever its lock changes, so that it holds the lock and no
 # leftovers. The stamp is written last: an interrupted installation starts again.
 define build_venv
-@echo "Building $(1) from $(3): once, 1 to 3 minutes, 2.5 GB on disk."
+@echo "Building $(1) from $(3): once, 1 to 5 minutes, 2.5 GB on disk."
 @"$(2)" -m venv --clear $(1) || { \
     echo "$(2) cannot make virtual environments: install its venv package." >&2; exit 1; }
 @$(1)/bin/python $(PIP_INSTALL) --require-hashes -r $(3)
@@ -91,16 +95,16 @@ define install_project
 @touch $@
 endef
 
-.venv/.locked-$(PY): $(LOCK)
+$(VENV_LOCKED):
 	$(call build_venv,.venv,$(PYTHON),$(LOCK))
 
-$(ENV): .venv/.locked-$(PY) setup.py
+$(ENV): $(VENV_LOCKED) setup.py
 	$(call install_project,.venv)
 
-.venv-io/.locked-py311: $(IO_LOCK)
+$(IO_LOCKED):
 	$(call build_venv,.venv-io,$(IO_PYTHON),$(IO_LOCK))
 
-$(IO_ENV): .venv-io/.locked-py311 setup.py
+$(IO_ENV): $(IO_LOCKED) setup.py
 	$(call install_project,.venv-io)
 
 .venv-lock/.uv-$(UV_VERSION):

@@ -4,40 +4,74 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags
 
 from meta_shrink.errors import EXIT_OK, EXIT_USAGE, MetaShrinkError, UsageError
 
+# What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
+_FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
+_FLAG_ERRORS += (SyntaxError,)
 
-def run(main: Callable[[], int | None]) -> None:
-    """Parses the flags, calls `main()` and exits with its value or with its error's exit code.
 
-    A MetaShrinkError becomes `error: <its sentence>` on stderr; any other exception is a bug and
-    keeps its traceback.
+def run(main: Callable[[list[str]], Any]) -> None:
+    """Parses the flags, calls main([program, remaining arguments ...]) and exits.
+
+    The exit code is what `main` returns, or that of the MetaShrinkError it raises, which becomes
+    one line on stderr. Wrong flags end with 2. Any other exception is a bug: with its traceback.
     """
-    app.run(lambda _: main_or_error(main), flags_parser=parse_flags)
+    app.run(lambda argv: exit_code(main, argv), flags_parser=parse_flags)
 
 
-def main_or_error(main: Callable[[], int | None]) -> int:
-    """The exit code of `main()`."""
+def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
+    """Runs `main`; its exit code."""
     try:
-        return main() or EXIT_OK
+        return main(argv) or EXIT_OK
     except MetaShrinkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 
 
+def no_arguments(argv: Sequence[str]) -> None:
+    """Refuses what stands on the command line beside flags.
+
+    Raises:
+      UsageError: there is something.
+    """
+    if argv[1:]:
+        raise UsageError(f"unexpected argument {argv[1]!r}; settings are flags, --name=value.")
+
+
 def parse_flags(argv: Sequence[str]) -> list[str]:
-    """absl's flags from the command line; exits with 2 where one is wrong, with 0 after --help."""
+    """The arguments that are not flags; exits with 2 where a flag is wrong, with 0 after --help."""
     try:
         rest = flags.FLAGS(argv)
-        if rest[1:]:
-            raise UsageError(f"unexpected argument {rest[1]!r}; settings are flags, --name=value.")
-    except (flags.Error, MetaShrinkError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        for name in flags.FLAGS:
+            # A --config file that could not be read raises only when it is used.
+            getattr(flags.FLAGS[name].value, "to_dict", None)
+    except _FLAG_ERRORS as error:
+        print(f"error: {flag_sentence(error)}", file=sys.stderr)
         print(f"Flags of this program: {argv[0]} --help", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", EXIT_USAGE))
+        sys.exit(EXIT_USAGE)
     except SystemExit:  # Only absl's help flags end a program while flags are read, with 1.
         sys.exit(EXIT_OK)
     return rest
+
+
+def flag_sentence(error: BaseException) -> str:
+    """What is wrong with a flag, in one line.
+
+    An error inside a config file arrives wrapped, with a traceback as its text: then its origin
+    says it better.
+    """
+    origin = error
+    while origin.__context__ is not None:
+        origin = origin.__context__
+    if isinstance(origin, MetaShrinkError):
+        return str(origin)
+    first, *more = str(error).splitlines() or [""]
+    if isinstance(error, flags.Error) and more:
+        return f"{first} {type(origin).__name__}: {origin}"
+    text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split())
+    return text if isinstance(error, flags.Error) else f"{type(error).__name__}: {text}"

@@ -20,12 +20,12 @@ _WORKDIR = flags.DEFINE_multi_string(
 _OUT = flags.DEFINE_string(
     "out", None, "Where to write. Default for one run: its workdir/report; needed for several."
 )
-flags.mark_flag_as_required("workdir")
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     """Report or comparison, as the number of workdirs says."""
-    workdirs = [part for value in _WORKDIR.value for part in value.split(",") if part]
+    cli.no_arguments(argv)
+    workdirs = [part for value in _WORKDIR.value or [] for part in value.split(",") if part]
     if not workdirs:
         raise UsageError("--workdir is empty; name the directory of a run.")
     if len(workdirs) == 1:
@@ -38,4 +38,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
     cli.run(main)

@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from meta_shrink import checkpoint_files as files
 from meta_shrink.errors import ArtefactError, UsageError
-from meta_shrink.run_files import sync_directory
 
 MAX_FAILED_SAVES = 3
 _OP_NAMES = re.compile(r"\{\{.*?\}\} | \[Op:\w+\].*")
@@ -135,7 +134,7 @@ class Checkpoints:
     def _tell_about_pointer(self) -> None:
         found = files.steps_with_files(self._directory)
         if self._is_chief and files.pointed_steps(self._directory) != found:
-            self._log(f"{self._path(files.POINTER)} is missing, damaged or stale: read the files.")
+            self._log(f"{self._path(files.POINTER)} is missing, damaged or stale; not needed.")
 
     def _refuse_wrong_order(self, step: int) -> None:
         if self._newest is not None and step < self._newest:
@@ -153,7 +152,6 @@ class Checkpoints:
         )
         manager.save(checkpoint_number=step, options=options)
         self._prune()
-        sync_directory(self._directory)
 
     def _intact(self) -> set[int]:
         return files.complete_steps(self._directory) - self._broken

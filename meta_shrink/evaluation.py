@@ -60,7 +60,7 @@ class HeldOut:
         self._source = source
         heldout = source._replace(sample=source.heldout)
         sample = sampler(heldout, task_axis)
-        self._sample = tf.function(sample, jit_compile=jit)
+        self._sample = tf.function(sample, jit_compile=jit, autograph=False)
 
         def start(meta, tasks):
             return repeat_for_tasks(adaptation.start(meta), tasks.key.shape[0])
@@ -74,9 +74,9 @@ class HeldOut:
         def measure(tasks, thetas):
             return over_tasks(lambda pair: metric(pair[1], pair[0].val), task_axis)((tasks, thetas))
 
-        self._start = tf.function(start, jit_compile=jit)
-        self._advance = tf.function(advance, jit_compile=jit)
-        self._measure = tf.function(measure, jit_compile=jit)
+        self._start = tf.function(start, jit_compile=jit, autograph=False)
+        self._advance = tf.function(advance, jit_compile=jit, autograph=False)
+        self._measure = tf.function(measure, jit_compile=jit, autograph=False)
 
     def curves(
         self,

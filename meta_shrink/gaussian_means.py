@@ -17,8 +17,8 @@ def identity(theta: tf.Tensor) -> tf.Tensor:
 
 def linear(theta: tf.Tensor) -> tf.Tensor:
     """[M] -> [M + 1]: theta and sum(theta)/sqrt(M) (App. C.1)."""
-    total = tf.reduce_sum(theta, keepdims=True) / math.sqrt(theta.shape[0])
-    return tf.concat([theta, total], axis=0)
+    total = tf.reduce_sum(theta) / math.sqrt(theta.shape[0])
+    return tf.stack([*tf.unstack(theta), total])
 
 
 def spiral(theta: tf.Tensor) -> tf.Tensor:

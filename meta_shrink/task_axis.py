@@ -36,7 +36,7 @@ def over_tasks(function: Callable[[Any], Any], task_axis: str) -> Callable[[Any]
 def _sequential(function):
     def run(tasks):
         one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), tasks)
-        outputs = tf.function(function).get_concrete_function(one).structured_outputs
+        outputs = tf.function(function, autograph=False).get_concrete_function(one).structured_outputs
         signature = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), outputs)
         return tf.map_fn(function, tasks, fn_output_signature=signature)
 
@@ -59,7 +59,7 @@ def _vectorized(function):
         except ValueError as error:
             raise UsageError(
                 "train.task_axis='vectorized' can not batch this model or its mini-batch draw "
-                f"({str(error).splitlines()[0]}); use 'sequential' or 'parallel'."
+                f"({str(error).strip().splitlines()[-1].strip()}); use 'sequential' or 'parallel'."
             ) from error
 
     return run

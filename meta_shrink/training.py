@@ -73,7 +73,7 @@ def make_core(
     """The pure part of a meta-step, compiled as one function of tensors with static shapes."""
     sample = sampler(source, task_axis)
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def core(meta: MetaParams, keys: tf.Tensor) -> Totals:
         lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
         return sum_finite(*lifted(sample(keys)))
@@ -100,12 +100,12 @@ def make_chunked_core(
     """
     sample = sampler(source, task_axis)
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def begin(meta, keys):
         tasks = sample(keys)
         return tasks, repeat_for_tasks(adaptation.start(meta), keys.shape[0])
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def advance(meta, tasks, states, num_steps):
         step = over_tasks(
             lambda pair: adaptation.advance(meta, *pair, num_steps, max_steps=chunk_steps),
@@ -113,7 +113,7 @@ def make_chunked_core(
         )
         return step((tasks, states))
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def finish(meta, tasks, thetas):
         lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
         return sum_finite(*lifted(AdaptedTask(*tasks, thetas)))
@@ -170,16 +170,14 @@ def make_run(
             totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
         return update(totals, meta_batch_size)
 
-    @tf.function
+    def one_step(done: tf.Tensor) -> tf.Tensor:
+        row, good = (strategy.experimental_local_results(x)[0] for x in strategy.run(replica_step))
+        finish_step(state, row, good, **_clip_options(update_options))
+        return done + 1
+
+    @tf.function(autograph=False)
     def run_steps(num_steps: tf.Tensor) -> None:
-        for _ in tf.range(num_steps):
-            row, good = strategy.run(replica_step)
-            finish_step(
-                state,
-                strategy.experimental_local_results(row)[0],
-                strategy.experimental_local_results(good)[0],
-                **_clip_options(update_options),
-            )
+        tf.while_loop(lambda done: done < num_steps, one_step, [tf.constant(0)])
 
     def run(num_steps: int) -> int:
         run_steps(tf.constant(num_steps))
@@ -201,7 +199,7 @@ def make_chunked_run(
     root = root_key(seed, "train_tasks")
     update = make_update(state, replicas=1, metric_names=metric_names, **update_options)
 
-    @tf.function
+    @tf.function(autograph=False)
     def finish(totals: Totals) -> None:
         finish_step(state, *update(totals, meta_batch_size), **_clip_options(update_options))
 

@@ -28,6 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """A wheel built from a copy of the tree, so that no earlier build leaks into it."""
     source = tmp_path_factory.mktemp("source") / "tree"
     shutil.copytree(ROOT, source, ignore=IGNORED)
+    (source / "README.md").touch()  # What is tested does not depend on it.
     build = run_python("import setuptools.build_meta as b; b.build_wheel('dist')", source)
     assert build.returncode == 0, build.stderr
     return zipfile.ZipFile(next((source / "dist").glob("*.whl")))

@@ -22,7 +22,8 @@ class _Mean(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        mu = self.mean(tf.concat([tf.convert_to_tensor(t) for t in self.theta], axis=0))
+        theta = tf.stack([tf.reshape(tf.convert_to_tensor(t), []) for t in self.theta])
+        mu = self.mean(theta)
         return tf.zeros_like(inputs) + mu
 
 

@@ -174,7 +174,7 @@ def comparison_curves(named: Named) -> Figure:
     figure, ax = canvas()
     schemes = [(label, s) for label, e in named for s in of_kind(e, "all")]
     for i, (label, scheme) in enumerate(schemes):
-        style = {"color": CYCLE[i % len(CYCLE)], "linestyle": DASHES[i // len(CYCLE) % 2]}
+        style = {"color": CYCLE[i % len(CYCLE)], "linestyle": DASHES[i % 2]}
         curve(ax, scheme, label=label, linewidth=1.8, **style)
     log_if_wide(ax, [number(value) for _, scheme in schemes for value in scheme["mean"]])
     horizons = [evaluation["train_adaptation_steps"] for _, evaluation in named]

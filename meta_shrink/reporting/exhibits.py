@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from meta_shrink.reporting import figures, summary
 from meta_shrink.reporting.findings import (
     at_horizon,
+    keys_with,
     number,
     of_kind,
     sigma2_is_learned,
     title,
 )
-from meta_shrink.reporting.plotting import metric_label
 
 
 class Exhibit(NamedTuple):
@@ -49,13 +49,15 @@ def _sigma2(evaluation: dict[str, Any]) -> Exhibit:
     if not sigma2_is_learned(evaluation):
         values = {summary.readable_sigma2(number(m["sigma2"])) for m in evaluation["modules"]}
         reason = (
-            f"There is no picture of σ² here: {title(evaluation)} does not learn σ². It is fixed "
-            f"at {', '.join(sorted(values))}. The σ- algorithms learn it."
+            f"{title(evaluation)} cannot tell: it does not learn σ², the number that says how far "
+            f"each module may move, so there is nothing to draw. σ² is fixed at "
+            f"{', '.join(sorted(values))}. The algorithms with a σ in their name learn it."
         )
         return Exhibit(stem, heading, reason)
     caption = (
         "σ² of each module, from the input of the network to its output; each grid line is ten "
-        "times the one below. A tall bar is a module that differs from task to task. "
+        "times the one below. A tall bar is a module that differs from task to task; a bar at the "
+        "dotted line, the lowest value that training allows, is one that all tasks share. "
         f"Task-specific here means {summary.selection_rule(evaluation)}."
     )
     modules = evaluation["modules"]
@@ -72,8 +74,8 @@ def _singles(evaluation: dict[str, Any]) -> Exhibit:
     better = "lower" if evaluation["metric"]["lower_is_better"] else "higher"
     caption = (
         f"One part of the network adapts to each of {evaluation['num_tasks']:,} held-out tasks, "
-        f"the rest stays fixed; {better} is better. A part whose bar reaches the dashed line does as "
-        "well alone as the whole network; one near the dotted line does not help."
+        f"the rest stays fixed; {better} is better. A part whose bar reaches the dashed line does "
+        "as well alone as the whole network; one near the dotted line does not help."
     )
     rows = [[s["name"], *at_horizon(evaluation, s)] for s in schemes]
     columns = ["adapts alone", "step", "mean", "ci95"]
@@ -99,16 +101,19 @@ def _adaptation(evaluation: dict[str, Any]) -> Exhibit:
 def _learning(evaluation: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> Exhibit:
     stem, heading = "learning_curves", "How did training go?"
     special = [m["name"] for m in evaluation["modules"] if m["task_specific"]]
-    figure = figures.learning_curves(metrics, special, metric_label(evaluation))
+    figure = figures.learning_curves(metrics, special, f"held-out {evaluation['metric']['name']}")
     if figure is None:
         return Exhibit(stem, heading, "There are no learning curves: metrics.jsonl has no rows.")
     caption = (
-        "Loss of the adapted tasks during meta-training, and σ² of each module as it was learned. "
-        "σ² starts equal everywhere; the modules that are the same for all tasks sink."
-        if sigma2_is_learned(evaluation)
-        else "Loss of the adapted tasks during meta-training."
+        "Loss of the adapted tasks during meta-training; where it is noisy, thin lines are single "
+        "meta-batches and thick ones their running median."
     )
-    keys = ["nll_train", "nll_val", "metric", *figures.keys_with(metrics, "sigma2/")]
+    if sigma2_is_learned(evaluation):
+        caption += (
+            " Below it, σ² of each module as it was learned: it starts equal everywhere, then "
+            "sinks for the modules that all tasks share."
+        )
+    keys = ["nll_train", "nll_val", "metric", *keys_with(metrics, "sigma2/")]
     rows = [[row["step"], row.get("kind"), *(row.get(key) for key in keys)] for row in metrics]
     return Exhibit(stem, heading, caption, figure, ["step", "kind", *keys], rows)
 

@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
-from meta_shrink.reporting.findings import SIGMA2_FLOOR, at_horizon, number, of_kind
+from meta_shrink.reporting.findings import (
+    SIGMA2_FLOOR,
+    at_horizon,
+    keys_with,
+    number,
+    of_kind,
+    running_median,
+    series,
+)
 from meta_shrink.reporting.plotting import (
     CYCLE,
     DASHES,
@@ -24,9 +33,10 @@ from meta_shrink.reporting.plotting import (
     TASK_SPECIFIC,
     WIDTH,
     canvas,
-    coloured_singles,
     curve,
+    legend_above,
     legend_below,
+    legend_entries,
     log_if_wide,
     metric_label,
     name_bars,
@@ -35,6 +45,8 @@ from meta_shrink.reporting.plotting import (
     text,
     tidy,
 )
+
+NOISY = 40  # a loss with more points than this gets a smooth line over a pale one
 
 
 def sigma2_bars(evaluation: dict[str, Any]) -> Figure:
@@ -45,7 +57,7 @@ def sigma2_bars(evaluation: dict[str, Any]) -> Figure:
     proper = values[np.isfinite(values) & (values > 0)]
     low, high = min(SIGMA2_FLOOR, proper.min()) / 3, max(proper.max(), SIGMA2_FLOOR) * 3
     heights = np.clip(np.nan_to_num(values, nan=low, posinf=high), low, high)
-    figure, ax = canvas(len(modules))
+    figure, ax = canvas([module["name"] for module in modules])
     ax.set_yscale("log")
     ax.set_ylim(low, high)
     for label, colour, group in (
@@ -56,13 +68,13 @@ def sigma2_bars(evaluation: dict[str, Any]) -> Figure:
         if at:
             ax.bar(at, heights[at] - low, bottom=low, color=colour, width=0.8, label=label)
     for i in np.flatnonzero(~np.isfinite(values) | (values <= 0)):
-        ax.text(i, low * 1.2, "∞" if values[i] == math.inf else "0", ha="center", color=INK)
-    floor = f"lowest value that training allows ({SIGMA2_FLOOR:g})"
-    ax.axhline(SIGMA2_FLOOR, color=INK, linestyle=":", linewidth=1.4, label=floor)
+        ax.text(float(i), low * 1.2, "∞" if values[i] == math.inf else "0", ha="center", color=INK)
+    floor = f"floor of σ² ($10^{{{math.log10(SIGMA2_FLOOR):.0f}}}$)"
+    ax.plot([-0.7, len(modules)], [SIGMA2_FLOOR] * 2, color=INK, ls=":", lw=1.4, label=floor)
     ax.set_ylabel("learned σ² (squared parameter units)")
-    name_bars(ax, [module["name"] for module in modules], chosen)
+    name_bars(figure, ax, [module["name"] for module in modules], chosen)
     ax.set_xlabel("module, in network order (input to output)")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    legend_above(figure, ax, columns=3)
     return figure
 
 
@@ -76,13 +88,14 @@ def single_module_bars(evaluation: dict[str, Any]) -> Figure:
     errors = np.nan_to_num([estimate.ci95 for estimate in estimates])
     others = [scheme for kind in ("all", "none") for scheme in of_kind(evaluation, kind)]
     levels = [at_horizon(evaluation, scheme).mean for scheme in others]
-    figure, ax = canvas(len(schemes))
+    figure, ax = canvas([scheme["name"] for scheme in schemes])
     low = log_if_wide(ax, [*means, *levels])
     below = np.minimum(errors, 0.95 * np.abs(means - low)) if low else errors
     at = np.arange(len(schemes))
+    other = "shared module adapted alone" if selected else "one part adapted alone"
     for label, colour, group in (
         ("task-specific module adapted alone", TASK_SPECIFIC, True),
-        ("shared module adapted alone", SHARED, False),
+        (other, SHARED, False),
     ):
         some = [i for i, flag in enumerate(chosen) if flag is group]
         if some:
@@ -92,9 +105,9 @@ def single_module_bars(evaluation: dict[str, Any]) -> Figure:
         name = f"adapting {text(scheme['name'])}" if scheme["kind"] == "all" else "no adaptation"
         ax.axhline(level, color=INK, linestyle=dash, linewidth=1.6, label=name)
     ax.set_ylabel(metric_label(evaluation))
-    name_bars(ax, [scheme["name"] for scheme in schemes], chosen)
+    name_bars(figure, ax, [scheme["name"] for scheme in schemes], chosen)
     ax.set_xlabel(f"the only part that adapts ({estimates[0].step:,} steps); whiskers: 95 % CI")
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    legend_above(figure, ax, columns=2)
     return figure
 
 
@@ -142,6 +155,7 @@ def learning_curves(
         tidy(ax)
         _learning_panel(ax, rows, keys, task_specific)
         ax.set_ylabel(label)
+    grid[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     grid[-1].set_xlabel("meta-step")
     return figure
 
@@ -153,7 +167,11 @@ def _learning_panel(
     names = {"nll_train": "training data", "nll_val": "validation data", "metric": "held-out tasks"}
     for i, key in enumerate(keys):
         module = key.removeprefix("sigma2/")
-        style = {"color": CYCLE[i % MOST_LINES], "linewidth": 1.4, "linestyle": DASHES[i % 2]}
+        style: dict[str, Any] = {
+            "color": CYCLE[i % MOST_LINES],
+            "linewidth": 1.4,
+            "linestyle": DASHES[i % 2],
+        }
         label = names.get(key, module)
         if len(keys) > MOST_LINES:
             special = module in task_specific
@@ -161,36 +179,24 @@ def _learning_panel(
             label = "task-specific modules" if special else "shared modules"
         elif module in task_specific:
             label += " (task-specific)"
-        ax.plot(*series(rows, key), label=text(label), **style)
+        steps, values = series(rows, key)
+        if key.startswith("nll_") and len(steps) >= NOISY:
+            ax.plot(steps, values, color=style["color"], linewidth=0.7, alpha=0.3)
+            values = running_median(values)
+        ax.plot(steps, values, label=text(label), **style)
     if keys[0].startswith("sigma2/"):
         ax.set_yscale("log")
         ax.axhline(SIGMA2_FLOOR, color=INK, linestyle=":", linewidth=1.2)
     else:
         log_if_wide(ax, [value for key in keys for value in series(rows, key)[1]])
-    handles, labels = ax.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
     ax.legend(
-        unique.values(),
-        unique.keys(),
+        **legend_entries(ax),
         loc="lower left",
         bbox_to_anchor=(0, 1),
         ncols=3,
         frameon=False,
         fontsize=9,
     )
-
-
-def keys_with(rows: Sequence[dict[str, Any]], prefix: str) -> list[str]:
-    """Keys of the rows that start with `prefix`, in the order of their first appearance."""
-    return list(dict.fromkeys(key for row in rows for key in row if key.startswith(prefix)))
-
-
-def series(rows: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, values) of the rows with a finite value under the key; a positive sigma^2 only."""
-    pairs = [(row["step"], number(row[key])) for row in rows if key in row]
-    least = 0.0 if key.startswith("sigma2/") else -math.inf
-    pairs = [(step, value) for step, value in pairs if math.isfinite(value) and value > least]
-    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
 
 
 def parameter_error_panels(evaluations: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
@@ -215,27 +221,21 @@ def parameter_error_panels(evaluations: Sequence[tuple[str, dict[str, Any]]]) ->
 
 def example_predictions(evaluation: dict[str, Any]) -> Figure:
     """Up to four held-out 1-D tasks: truth, training points, predictions (Fig. 13 c,f,i)."""
-    examples = evaluation["examples"][:4]
-    columns = min(len(examples), 2)
-    lines = math.ceil(len(examples) / columns)
+    examples = evaluation["examples"]
+    examples = examples[: 4 if len(examples) >= 4 else 2]
+    lines, columns = math.ceil(len(examples) / 2), min(len(examples), 2)
     figure = Figure(figsize=(WIDTH, 2.9 * lines + 0.7), layout="constrained")
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     styles = scheme_styles(evaluation)
-    kinds = {s["name"]: s for s in evaluation["schemes"]}
-    shown = {
-        s["name"]
-        for s in [*coloured_singles(evaluation), *evaluation["schemes"]]
-        if s["kind"] != "single" or styles[s["name"]]["color"] != PALE
-    }
-    for ax in axes.flat[len(examples) :]:
-        ax.set_visible(False)
-    for ax, example in zip(axes.flat, examples, strict=False):
+    shown = [s for s in evaluation["schemes"] if styles[s["name"]]["color"] != PALE]
+    for ax, example in zip(axes.flat, examples, strict=True):
         tidy(ax)
         ax.plot(example["x"], example["truth"], color="#B8BEC6", linewidth=5, label="truth")
         ax.plot(example["train_x"], example["train_y"], "o", color=INK, ms=5, label="training data")
-        for name in shown.intersection(example["predictions"]):
-            label = _scheme_label(kinds[name], styles[name])
-            ax.plot(example["x"], example["predictions"][name], label=text(label), **styles[name])
+        for scheme in [s for s in shown if s["name"] in example["predictions"]]:
+            style = styles[scheme["name"]]
+            label = text(_scheme_label(scheme, style))
+            ax.plot(example["x"], example["predictions"][scheme["name"]], label=label, **style)
     for ax in axes[-1]:
         ax.set_xlabel("input x")
     for ax in axes[:, 0]:

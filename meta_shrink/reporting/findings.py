@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from meta_shrink.errors import ArtefactError
 from meta_shrink.run_files import MetricsLog
@@ -73,6 +76,8 @@ def check_evaluation(evaluation: Any) -> dict[str, Any]:
     Raises:
       ArtefactError: a key is missing, a curve's lists differ in length, or nothing was evaluated.
     """
+    if not isinstance(evaluation, dict):
+        raise ArtefactError("it is not a JSON object")
     for section, keys in _REQUIRED.items():
         _require(evaluation if not section else evaluation.get(section, []), section, keys.split())
     known = {module["name"] for module in evaluation["modules"]}
@@ -111,6 +116,27 @@ def load_metrics(workdir: str | Path) -> list[dict[str, Any]]:
     return sorted((row for row in log.rows() if "step" in row), key=lambda row: row["step"])
 
 
+def running_median(values: np.ndarray) -> np.ndarray:
+    """Median over a window of about a 15th of the values, shorter at the ends."""
+    half = max(len(values) // 30, 1)
+    return np.array(
+        [np.median(values[max(i - half, 0) : i + half + 1]) for i in range(len(values))]
+    )
+
+
+def keys_with(rows: Sequence[dict[str, Any]], prefix: str) -> list[str]:
+    """Keys of the rows that start with `prefix`, in the order of their first appearance."""
+    return list(dict.fromkeys(key for row in rows for key in row if key.startswith(prefix)))
+
+
+def series(rows: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, values) of the rows with a finite value under the key; a positive sigma^2 only."""
+    pairs = [(row["step"], number(row[key])) for row in rows if key in row]
+    least = 0.0 if key.startswith("sigma2/") else -math.inf
+    pairs = [(step, value) for step, value in pairs if math.isfinite(value) and value > least]
+    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+
+
 def number(value: Any) -> float:
     """A JSON number; "inf" and "-inf" are allowed, null is not-a-number."""
     return math.nan if value is None else float(value)
@@ -133,7 +159,8 @@ def sigma2_is_learned(evaluation: dict[str, Any]) -> bool:
 
 def title(evaluation: dict[str, Any]) -> str:
     """The algorithm as the paper writes it."""
-    return TITLES.get(evaluation["algorithm"], evaluation["algorithm"])
+    name = str(evaluation["algorithm"])
+    return TITLES.get(name, name)
 
 
 def of_kind(evaluation: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -158,6 +185,13 @@ def best_of(evaluation: dict[str, Any], scheme: dict[str, Any]) -> Estimate:
     estimates = [estimate_at(scheme, step) for step in scheme["steps"]]
     finite = [e for e in estimates if math.isfinite(e.mean)] or estimates[:1]
     return min(finite, key=lambda estimate: sign * estimate.mean)
+
+
+def badness(evaluation: dict[str, Any], scheme: dict[str, Any]) -> float:
+    """Sort key: the metric at the horizon, best first, divergence last."""
+    mean = at_horizon(evaluation, scheme).mean
+    sign = 1 if evaluation["metric"]["lower_is_better"] else -1
+    return sign * mean if math.isfinite(mean) else math.inf
 
 
 def plus_minus(mean: float, ci95: float) -> str:

@@ -109,11 +109,11 @@ def render(
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         evaluation=evaluation,
         algorithm=title(evaluation),
-        headline=summary.headline(evaluation),
+        discovery=summary.discovery(evaluation),
+        outcome=summary.outcome(evaluation),
         beyond=summary.beyond_horizon(evaluation),
-        sigma2_meaning=summary.SIGMA2_MEANING,
         learned=sigma2_is_learned(evaluation),
-        rule=summary.selection_rule(evaluation),
+        sigma2_meaning=summary.SIGMA2_MEANING,
         exhibits=[
             {**e._asdict(), "image": base64.b64encode(png).decode(), "wide": is_wide(e.figure)}
             for e, png in exhibits

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from meta_shrink.reporting.findings import at_horizon, number, of_kind
+from meta_shrink.reporting.findings import badness, number, of_kind
 
 TASK_SPECIFIC, SHARED, INK, PALE = "#D55E00", "#8A99A8", "#1A1A1A", "#C9CFD6"
 CYCLE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#A05A2C", "#5B6770")
@@ -25,13 +27,22 @@ WIDEST = 14.0
 POINTS_PER_INCH = 72
 
 
-def canvas(num_bars: int = 0) -> tuple[Figure, Axes]:
-    """One pair of axes, wide enough to name `num_bars` bars."""
-    width = min(max(WIDTH, 0.1 * num_bars + 1), WIDEST)
-    figure = Figure(figsize=(width, HEIGHT), layout="constrained")
+def canvas(names: Sequence[str] = ()) -> tuple[Figure, Axes]:
+    """One pair of axes, large enough to write `names` under its bars."""
+    width = min(max(WIDTH, 0.1 * len(names) + 1), WIDEST)
+    longest = max(map(len, names), default=0)
+    upright = longest * 0.62 * 10 <= bar_slot(width, len(names))
+    figure = Figure(
+        figsize=(width, HEIGHT + (0 if upright else 0.06 * longest)), layout="constrained"
+    )
     ax = figure.subplots()
     tidy(ax)
     return figure, ax
+
+
+def bar_slot(width: float, num_bars: int) -> float:
+    """Points from one bar to the next in a figure of this width in inches."""
+    return POINTS_PER_INCH * 0.85 * width / max(num_bars, 1)
 
 
 def tidy(ax: Axes) -> None:
@@ -46,12 +57,12 @@ def text(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def name_bars(ax: Axes, names: Sequence[str], marked: Sequence[bool]) -> None:
+def name_bars(figure: Figure, ax: Axes, names: Sequence[str], marked: Sequence[bool]) -> None:
     """Names under the bars: turned when many, thinned when even that is too dense.
 
     Marked bars keep their names, in the colour of task-specific modules.
     """
-    slot = POINTS_PER_INCH * 0.85 * ax.figure.get_figwidth() / max(len(names), 1)
+    slot = bar_slot(figure.get_figwidth(), len(names))
     size = min(max(0.9 * slot, 6.0), 10.0)
     stride = max(math.ceil(0.9 * size / slot), 1)
     upright = max(map(len, names)) * 0.62 * 10 <= slot
@@ -75,6 +86,11 @@ def log_if_wide(ax: Axes, values: Iterable[float]) -> float:
     if not finite or min(finite) <= 0 or max(finite) <= 10 * min(finite):
         return 0.0
     ax.set_yscale("log")
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_major_formatter(plain)
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    few_decades = max(finite) < 1000 * min(finite)
+    ax.yaxis.set_minor_formatter(plain if few_decades else NullFormatter())
     return 10 ** math.floor(math.log10(min(finite) * 0.8))
 
 
@@ -85,16 +101,12 @@ def curve(ax: Axes, scheme: dict[str, Any], *, label: str, **style: Any) -> None
     ci95 = np.nan_to_num([number(value) for value in scheme["ci95"]])
     mean[~np.isfinite(mean)] = np.nan
     ax.plot(steps, mean, label=text(label), **style)
+    if style["color"] == PALE:  # Bands of a hundred lines would hide everything else.
+        return
     below = np.where(mean > 0, np.maximum(mean - ci95, mean / 20), mean - ci95)
-    ax.fill_between(
-        steps,
-        below,
-        mean + ci95,
-        color=style["color"],
-        alpha=0.13,
-        linewidth=0,
-        zorder=style.get("zorder", 2),
-    )
+    order = style.get("zorder", 2)
+    band = {"color": style["color"], "alpha": 0.13, "linewidth": 0, "zorder": order}
+    ax.fill_between(steps, below, mean + ci95, **band)
 
 
 def step_axis(ax: Axes, steps: Iterable[float], horizons: Iterable[int] = ()) -> None:
@@ -122,19 +134,23 @@ def step_axis(ax: Axes, steps: Iterable[float], horizons: Iterable[int] = ()) ->
     ax.set_xlabel("adaptation steps on the new task")
 
 
+def legend_entries(ax: Axes) -> dict[str, Any]:
+    """The axes' legend, each label once, patches (bars) before lines."""
+    entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    names = sorted(entries, key=lambda name: isinstance(entries[name], Line2D))
+    return {"handles": [entries[name] for name in names], "labels": names}
+
+
+def legend_above(figure: Figure, ax: Axes, *, columns: int) -> None:
+    """One legend over the axes, which leaves the names of the bars below free."""
+    where = {"loc": "outside upper center", "ncols": columns, "frameon": False}
+    figure.legend(**legend_entries(ax), **where)
+
+
 def legend_below(figure: Figure, ax: Axes, *, columns: int = 3) -> None:
     """One legend under the axes, where it covers no data at any width."""
-    handles, labels = ax.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        unique.values(),
-        unique.keys(),
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize=9,
-        handlelength=2.6,
-    )
+    where = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    figure.legend(**legend_entries(ax), **where, fontsize=9, handlelength=2.6)
 
 
 def metric_label(evaluation: dict[str, Any]) -> str:
@@ -172,9 +188,5 @@ def coloured_singles(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     singles = of_kind(evaluation, "single")
     if len(singles) <= MOST_LINES:
         return singles
-    worst_first = -1 if evaluation["metric"]["lower_is_better"] else 1
-    value = {s["name"]: worst_first * at_horizon(evaluation, s).mean for s in singles}
-    best = sorted(
-        singles, key=lambda s: -value[s["name"]] if math.isfinite(value[s["name"]]) else math.inf
-    )[:4]
+    best = sorted(singles, key=lambda scheme: badness(evaluation, scheme))[:4]
     return [scheme for scheme in singles if scheme in best]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from meta_shrink.reporting.findings import (
     at_horizon,
+    badness,
     best_of,
     estimate_at,
     number,
@@ -17,7 +19,7 @@ from meta_shrink.reporting.findings import (
     title,
 )
 
-MOST_NAMES = 8
+HEADLINE_NAMES = 70  # characters
 SIGMA2_MEANING = (
     "σ² says how far a module's parameters may move from their shared starting point when the "
     "network is adapted to a new task; it is learned from many tasks. A module with a large σ² is "
@@ -35,54 +37,55 @@ class Table(NamedTuple):
 
 
 def headline(evaluation: dict[str, Any]) -> str:
-    """Which modules are task-specific, and what adapting only them gives, in plain words."""
-    every = [scheme for kind in ("all", "none") for scheme in of_kind(evaluation, kind)]
-    parts = [f"{_doing(scheme)} gives {at_horizon(evaluation, scheme)}" for scheme in every]
+    """The finding in plain words: `discovery`, then `outcome`."""
+    return f"{discovery(evaluation)} {outcome(evaluation)}".strip()
+
+
+def outcome(evaluation: dict[str, Any]) -> str:
+    """The held-out metric of adapting the modules found, everything, nothing; '' without any."""
     if sigma2_is_learned(evaluation):
-        start, only = _discovery(evaluation), of_kind(evaluation, "selected")
+        alone = of_kind(evaluation, "selected")
         who = "it" if len(evaluation["selection"]["modules"]) == 1 else "them"
-        leading = [f"adapting {who} alone" for _ in only]
+        parts = [f"adapting {who} alone gives" for _ in alone]
     else:
-        start = f"{title(evaluation)} does not learn which modules are task-specific."
-        only = sorted(of_kind(evaluation, "single"), key=lambda s: _badness(evaluation, s))[:1]
-        leading = [f"adapting only {s['name']}, the best single choice," for s in only]
-    parts = [
-        f"{text} gives {at_horizon(evaluation, scheme)}"
-        for text, scheme in zip(leading, only, strict=True)
-    ] + parts
+        alone = sorted(of_kind(evaluation, "single"), key=lambda s: badness(evaluation, s))[:1]
+        parts = [f"adapting only {s['name']}, the best single choice, gives" for s in alone]
+    rest = [scheme for kind in ("all", "none") for scheme in of_kind(evaluation, kind)]
+    parts += [f"{_doing(scheme)} gives" for scheme in rest]
     if not parts:
-        return start
-    parts[0] = parts[0].replace(" gives ", f" gives a held-out {evaluation['metric']['name']} of ")
-    step = at_horizon(evaluation, (only + every)[0]).step
-    return f"{start} After {step:,} adaptation steps, {'; '.join(parts)}."
+        return ""
+    estimates = [at_horizon(evaluation, scheme) for scheme in [*alone, *rest]]
+    parts[0] += f" a held-out {evaluation['metric']['name']} of"
+    given = [f"{part} {estimate}" for part, estimate in zip(parts, estimates, strict=True)]
+    return f"After {estimates[0].step:,} adaptation steps, {'; '.join(given)}."
 
 
 def _doing(scheme: dict[str, Any]) -> str:
     return "adapting everything" if scheme["kind"] == "all" else "adapting nothing"
 
 
-def _badness(evaluation: dict[str, Any], scheme: dict[str, Any]) -> float:
-    """Sort key: the metric at the horizon, best first, divergence last."""
-    mean = at_horizon(evaluation, scheme).mean
-    sign = 1 if evaluation["metric"]["lower_is_better"] else -1
-    return sign * mean if math.isfinite(mean) else math.inf
-
-
-def _discovery(evaluation: dict[str, Any]) -> str:
+def discovery(evaluation: dict[str, Any]) -> str:
     """`Of 6 modules, 2 are task-specific: w0, b0 - 4.6 % of the parameters ...`"""
     total, selection = len(evaluation["modules"]), evaluation["selection"]
+    if not sigma2_is_learned(evaluation):
+        return f"{title(evaluation)} does not learn which modules are task-specific."
     names = selection["modules"]
     if not names:
         return f"None of the {total} modules is task-specific ({selection_rule(evaluation)})."
-    listed = ", ".join(names[:MOST_NAMES])
-    if len(names) > MOST_NAMES:
-        listed += f" and {len(names) - MOST_NAMES} more"
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"Of {total} modules, {len(names)} {verb} task-specific: {listed} – "
+        f"Of {total} modules, {len(names)} {verb} task-specific: {_listed(names)} – "
         f"{readable_share(selection['share'])} of the parameters, "
         f"{readable_bytes(selection['bytes'])} per task."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, as far as they fit into a headline, and how many more there are."""
+    fitting = [i for i in range(1, len(names) + 1) if len(", ".join(names[:i])) <= HEADLINE_NAMES]
+    shown = max(fitting, default=1)
+    more = f" and {len(names) - shown} more" if shown < len(names) else ""
+    return ", ".join(names[:shown]) + more
 
 
 def selection_rule(evaluation: dict[str, Any]) -> str:
@@ -104,10 +107,14 @@ def beyond_horizon(evaluation: dict[str, Any]) -> str:
     if not schemes or schemes[0]["steps"][-1] <= horizon:
         return ""
     last, best = estimate_at(schemes[0], math.inf), best_of(evaluation, schemes[0])
+    at_best = (
+        ", the best of all steps"
+        if best.step == last.step
+        else (f"; its best value, {best}, is at step {best.step:,}")
+    )
     return (
-        f"Meta-training used {horizon:,} adaptation steps; when everything adapts for "
-        f"{last.step:,} steps, the {evaluation['metric']['name']} is {last}, "
-        f"and its best value is {best} at step {best.step:,}."
+        f"Meta-training used {horizon:,} adaptation steps. When everything adapts for "
+        f"{last.step:,} steps, the {evaluation['metric']['name']} is {last}{at_best}."
     )
 
 
@@ -184,21 +191,17 @@ def readable_schemes(evaluation: dict[str, Any]) -> Table:
     reference = [at_horizon(evaluation, scheme).mean for scheme in of_kind(evaluation, "all")]
     means = [at_horizon(evaluation, scheme).mean for scheme in evaluation["schemes"]]
     ratio = bool(reference) and evaluation["metric"]["lower_is_better"] and min(means) > 0
+    first = evaluation["schemes"][0]
+    horizon, last = at_horizon(evaluation, first).step, first["steps"][-1]
+    further = last > horizon
     rows = []
     for scheme, mean in zip(evaluation["schemes"], means, strict=True):
         best = best_of(evaluation, scheme)
         cells = [str(at_horizon(evaluation, scheme))]
         cells += [f"{mean / reference[0]:.2f}×"] if ratio else []
-        cells += [f"{best} (step {best.step:,})", str(estimate_at(scheme, math.inf))]
-        rows.append([scheme["name"], f"{len(scheme['modules'])}", *cells])
-    first = evaluation["schemes"][0]
-    steps, last = at_horizon(evaluation, first).step, first["steps"][-1]
-    columns = [
-        "what adapts",
-        "modules",
-        f"after {steps:,} steps",
-        *(["vs everything"] if ratio else []),
-        "best",
-        f"after {last:,} steps",
-    ]
-    return Table(columns, rows, scheme_table(evaluation).marked)
+        cells += [str(estimate_at(scheme, math.inf))] if further else []
+        rows.append([scheme["name"], *cells, f"{best.mean:.3g} (step {best.step:,})"])
+    columns = ["what adapts", f"after {horizon:,} steps"]
+    columns += ["vs everything"] if ratio else []
+    columns += [f"after {last:,} steps"] if further else []
+    return Table([*columns, "best mean"], rows, scheme_table(evaluation).marked)
