@@ -13,6 +13,8 @@ def base(name: str) -> ConfigDict:
         {
             "name": name,
             "seed": 0,
+            # cpu_threads 0: TensorFlow's choice; 1 is faster for small networks.
+            "device": {"cpu_threads": 0},
             "task": {},
             "model": {},
             # One module per layer; "variable", or "pattern" with {name: regular expression}.

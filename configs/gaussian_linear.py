@@ -12,6 +12,7 @@ NOISE = [8.0] * 4 + [5.0] * 4 + [1.0]
 def get_config(argument: str = "sigma_reptile"):
     """The config of one algorithm: maml, meta_sgd, sigma_reptile."""
     config = common.base(f"gaussian_linear:{argument}")
+    config.device.cpu_threads = 1
     config.task = {
         "name": "gaussian",
         "mean": "linear",
@@ -35,6 +36,7 @@ def get_config(argument: str = "sigma_reptile"):
 def maml(config):
     """One learning rate, chosen by search."""
     config.algorithm = {"name": "maml"}
+    config.train.task_axis = "sequential"
     config.adapt.update({"learning_rate": 0.05, "steps": 95})
     config.meta_optimizer = {"phi": common.adam(1e-2)}
 

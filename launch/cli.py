@@ -75,3 +75,12 @@ def flag_sentence(error: BaseException) -> str:
         return f"{first} {type(origin).__name__}: {origin}"
     text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split())
     return text if isinstance(error, flags.Error) else f"{type(error).__name__}: {text}"
+
+
+def print_table(table: Any) -> None:
+    """Prints a reporting.summary.Table with aligned columns."""
+    rows = [table.columns, *([str(cell) for cell in row] for row in table.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.columns))]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    print()

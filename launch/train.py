@@ -10,8 +10,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from launch import cli
-from meta_shrink.distribution import STRATEGIES, make_strategy
-from meta_shrink.experiment import build
+from meta_shrink.distribution import STRATEGIES, make_strategy, set_cpu_threads
+from meta_shrink.experiment import build, call
 from meta_shrink.training_job import train
 from meta_shrink.workdir import open_workdir
 
@@ -29,6 +29,7 @@ def main(argv):
     """Train; see the module's docstring."""
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
+    call("device", set_cpu_threads, config["device"])
     strategy = make_strategy(STRATEGY.value)
     experiment = build(config)
     with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from meta_shrink.params import (
@@ -54,7 +55,7 @@ def conjugate_gradient(
     """Preconditioned conjugate gradient from x = 0.
 
     A direction of non-positive curvature or a non-finite value ends the solve at its last good
-    iterate. A converged solve (residual exactly zero) stays where it is.
+    iterate. A converged solve (residual at rounding error) stays where it is.
 
     Args:
       matvec: v -> A v.
@@ -70,11 +71,15 @@ def conjugate_gradient(
     def precondition(r: Params) -> Params:
         return [x / p for x, p in zip(r, diagonal, strict=True)]
 
-    def body(step, state: _CGState):
-        return step + 1, _cg_step(matvec, precondition, state)
-
     z = precondition(b)
-    start = _CGState(zeros_like(b), b, z, dot(b, z), _largest(b), tf.constant(False))
+    rho = dot(b, z)
+    # Below it, directions are noise and their curvature underflows: not a breakdown.
+    converged = rho * np.finfo(b[0].dtype.as_numpy_dtype).eps ** 2
+
+    def body(step, state: _CGState):
+        return step + 1, _cg_step(matvec, precondition, converged, state)
+
+    start = _CGState(zeros_like(b), b, z, rho, _largest(b), ~tf.math.is_finite(rho))
     _, end = tf.while_loop(
         lambda step, _: step < num_steps,
         body,
@@ -84,7 +89,12 @@ def conjugate_gradient(
     return end.x, _info(end.residual, b, end.curvature_min, end.breakdown)
 
 
-def _cg_step(matvec: MatVec, precondition: Callable[[Params], Params], state: _CGState) -> _CGState:
+def _cg_step(
+    matvec: MatVec,
+    precondition: Callable[[Params], Params],
+    converged: tf.Tensor,
+    state: _CGState,
+) -> _CGState:
     product = matvec(state.direction)
     curvature = dot(state.direction, product)
     length2 = dot(state.direction, state.direction)
@@ -95,7 +105,7 @@ def _cg_step(matvec: MatVec, precondition: Callable[[Params], Params], state: _C
     rho = dot(residual, z)
     direction = add_scaled(z, _safe_divide(rho, state.rho), state.direction)
 
-    moving = state.rho > 0
+    moving = state.rho > converged
     good = (curvature > 0) & tf.math.is_finite(curvature) & all_finite([rho, *x])
     go_on = moving & good & ~state.breakdown
     measured = moving & ~state.breakdown & tf.math.is_finite(curvature)

@@ -8,125 +8,22 @@ takes one step of its meta-optimizer (Algorithm 1).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from meta_shrink.adaptation import Adaptation
+from meta_shrink.core import Core, Totals
 from meta_shrink.errors import UsageError
 from meta_shrink.meta_state import MetaState
 from meta_shrink.params import global_norm
 from meta_shrink.prior import clip_log_sigma2, regulariser_gradient
 from meta_shrink.rng import fold_in, root_key
-from meta_shrink.task_axis import over_tasks, repeat_for_tasks
-from meta_shrink.types import MetaGradient, MetaParams, Params, Task, TaskSource
+from meta_shrink.types import MetaParams
 
-Totals = tuple[MetaParams, tf.Tensor, dict[str, tf.Tensor]]
-# (Phi, keys [T, 2]) -> (sum of Delta over the finite tasks, their number [], {metric: sum}).
-Core = Callable[[MetaParams, tf.Tensor], Totals]
 # number of meta-steps wanted -> number done; fewer only when a stop was requested.
 Run = Callable[[int], int]
 
 EXTRA_METRICS = ("meta/phi_gradient_norm", "meta/log_sigma2_gradient_norm", "tasks/nonfinite")
-
-
-class AdaptedTask(NamedTuple):
-    """A task together with its adapted parameters theta."""
-
-    train: Any
-    val: Any
-    key: tf.Tensor
-    theta: Params
-
-
-def theta_of(meta: MetaParams, task: Any) -> Params:
-    """The Adapt function of an AdaptedTask: nothing is left to do."""
-    del meta
-    return task.theta
-
-
-def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
-    """Totals over the task axis of the tasks whose Delta and validation loss are all finite."""
-    flat = [*tf.nest.flatten(deltas), metrics["nll_val"]]
-    finite = tf.reduce_all(tf.stack([_finite_rows(x) for x in flat]), axis=0)
-
-    def total(x: tf.Tensor) -> tf.Tensor:
-        mask = tf.reshape(finite, [-1] + [1] * (len(x.shape) - 1))
-        return tf.reduce_sum(tf.where(mask, x, tf.zeros_like(x)), axis=0)
-
-    count = tf.reduce_sum(tf.cast(finite, tf.float32))
-    return tf.nest.map_structure(total, deltas), count, tf.nest.map_structure(total, metrics)
-
-
-def _finite_rows(x: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_all(tf.reshape(tf.math.is_finite(x), [tf.shape(x)[0], -1]), axis=1)
-
-
-def sampler(source: TaskSource, task_axis: str) -> Callable[[tf.Tensor], Task]:
-    """keys [T, 2] -> the T tasks. Random draws do not vectorise: those are sampled one by one."""
-    return over_tasks(source.sample, "parallel" if task_axis == "vectorized" else task_axis)
-
-
-def make_core(
-    meta_gradient: MetaGradient, source: TaskSource, *, task_axis: str, jit: bool
-) -> Core:
-    """The pure part of a meta-step, compiled as one function of tensors with static shapes."""
-    sample = sampler(source, task_axis)
-
-    @tf.function(jit_compile=jit, autograph=False)
-    def core(meta: MetaParams, keys: tf.Tensor) -> Totals:
-        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
-        return sum_finite(*lifted(sample(keys)))
-
-    return core
-
-
-def make_chunked_core(
-    meta_gradient: MetaGradient,
-    source: TaskSource,
-    adaptation: Adaptation,
-    *,
-    steps: int,
-    chunk_steps: int,
-    task_axis: str,
-    jit: bool,
-    stop_requested: Callable[[], bool],
-) -> Callable[[MetaParams, tf.Tensor], Totals | None]:
-    """As make_core, in pieces of at most chunk_steps adaptation steps, for long adaptation.
-
-    Args:
-      meta_gradient: built with `theta_of` as its Adapt function.
-      stop_requested: asked between pieces; once true, the result is None.
-    """
-    sample = sampler(source, task_axis)
-
-    @tf.function(jit_compile=jit, autograph=False)
-    def begin(meta, keys):
-        tasks = sample(keys)
-        return tasks, repeat_for_tasks(adaptation.start(meta), keys.shape[0])
-
-    @tf.function(jit_compile=jit, autograph=False)
-    def advance(meta, tasks, states, num_steps):
-        step = over_tasks(
-            lambda pair: adaptation.advance(meta, *pair, num_steps, max_steps=chunk_steps),
-            task_axis,
-        )
-        return step((tasks, states))
-
-    @tf.function(jit_compile=jit, autograph=False)
-    def finish(meta, tasks, thetas):
-        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
-        return sum_finite(*lifted(AdaptedTask(*tasks, thetas)))
-
-    def core(meta: MetaParams, keys: tf.Tensor) -> Totals | None:
-        tasks, states = begin(meta, keys)
-        for done in range(0, steps, chunk_steps):
-            if stop_requested():
-                return None
-            states = advance(meta, tasks, states, tf.constant(min(chunk_steps, steps - done)))
-        return finish(meta, tasks, states.theta)
-
-    return core
 
 
 def make_run(
@@ -134,6 +31,7 @@ def make_run(
     state: MetaState,
     strategy: tf.distribute.Strategy,
     *,
+    jit: bool,
     seed: int,
     meta_batch_size: int,
     metric_names: tuple[str, ...],
@@ -146,6 +44,8 @@ def make_run(
 
     Args:
       core: of make_core.
+      jit: compile the loop over meta-steps as well, updates included, on one replica (collectives
+        do not compile): a small network's meta-step costs less than its dispatch.
       meta_batch_size: tasks of a meta-step, over all replicas.
       metric_names: order of the core's metrics in state.window.
       **update_options: of make_update.
@@ -175,7 +75,7 @@ def make_run(
         finish_step(state, row, good, **_clip_options(update_options))
         return done + 1
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=jit and replicas == 1)
     def run_steps(num_steps: tf.Tensor) -> None:
         tf.while_loop(lambda done: done < num_steps, one_step, [tf.constant(0)])
 

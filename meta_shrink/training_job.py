@@ -8,21 +8,14 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from meta_shrink.checkpointing import Checkpoints
+from meta_shrink.core import make_chunked_core, make_core, theta_of
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiment import Experiment, call
 from meta_shrink.loop import fit
 from meta_shrink.meta_state import MetaState, meta_optimizer
 from meta_shrink.progress import Progress
-from meta_shrink.training import (
-    EXTRA_METRICS,
-    Run,
-    make_chunked_core,
-    make_chunked_run,
-    make_core,
-    make_run,
-    theta_of,
-)
+from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run
 from meta_shrink.workdir import StopSignal, Workdir
 
 VALIDATION_TASKS = 1_000_000  # held-out tasks from this number on choose hyper-parameters
@@ -97,7 +90,7 @@ def set_up(
         )
         return Training(state, make_chunked_run(core, state, **options), row_names)
     core = make_core(experiment.meta_gradient, experiment.source, **how)
-    return Training(state, make_run(core, state, strategy, **options), row_names)
+    return Training(state, make_run(core, state, strategy, jit=experiment.jit, **options), row_names)
 
 
 def train(
@@ -142,7 +135,7 @@ def train(
                 metrics=workdir.metrics,
                 timing=workdir.timing,
                 evaluate=validation(experiment, state),
-                save=checkpoints.save,
+                save=lambda step: (workdir.metrics.sync(), checkpoints.save(step)),
                 progress=lambda step, row: progress.update(step, **_headline(row)),
                 stop_requested=lambda: stop.requested,
             )

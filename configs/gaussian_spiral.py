@@ -1,0 +1,60 @@
+"""Spiral Gaussian (App. C.2, Fig. 9): curved likelihoods that need long adaptation.
+
+python -m launch.train --config=configs/gaussian_spiral.py:sigma_reptile --workdir=runs/gaussian_spiral_sigma_reptile
+"""
+
+from configs import common
+
+DIMENSIONS = 10
+NOISE = [10.0] * DIMENSIONS
+
+
+def get_config(argument: str = "sigma_reptile"):
+    """The config of one algorithm: maml, meta_sgd, sigma_reptile."""
+    config = common.base(f"gaussian_spiral:{argument}")
+    config.device.cpu_threads = 1
+    config.task = {
+        "name": "gaussian",
+        "mean": "spiral",
+        "phi": [2.0] * DIMENSIONS,
+        "sigma": [4.0] * 8 + [8.0] * 2,
+        "noise": NOISE,
+        "num_train": 10,
+        "num_val": 10,
+        "num_heldout_val": 100,
+    }
+    config.model = {"name": "gaussian", "dimensions": DIMENSIONS, "mean": "spiral", "initial": 1.0}
+    config.modules = {"by": "variable"}
+    config.loss = {"name": "gaussian", "reduction": "sum", "noise": NOISE}
+    config.prior.beta = 0.0
+    config.train.update({"steps": 5000, "meta_batch_size": 20})
+    config.eval.num_tasks = 1000
+    ALGORITHMS[argument](config)
+    return config
+
+
+def maml(config):
+    """One learning rate, chosen by search."""
+    config.algorithm = {"name": "maml"}
+    config.train.task_axis = "sequential"
+    config.adapt.update({"learning_rate": 0.05, "steps": 50})
+    config.meta_optimizer = {"phi": common.adam(1e-2)}
+    config.train.clip_norm = 10.0
+
+
+def meta_sgd(config):
+    """One learned rate per parameter."""
+    maml(config)
+    config.meta_optimizer.log_alpha = common.adam(1e-2)
+
+
+def sigma_reptile(config):
+    """Long adaptation."""
+    config.algorithm = {"name": "sigma_reptile", "cg_steps": 10, "damping": 0.01}
+    config.adapt.update({"learning_rate": 0.1, "steps": 1000})
+    config.prior.sigma2 = 25.0
+    config.meta_optimizer = {"phi": common.adam(1e-2), "log_sigma2": common.adam(1e-2)}
+    config.train.clip_norm = 10.0
+
+
+ALGORITHMS = {"maml": maml, "meta_sgd": meta_sgd, "sigma_reptile": sigma_reptile}

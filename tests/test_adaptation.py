@@ -1,0 +1,112 @@
+"""Adaptation: steps, pieces, mini-batches, learning rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink.adaptation import (
+    adaptation,
+    learning_rates,
+    make_adapt,
+    random_batch,
+    train_on_all,
+)
+from meta_shrink.errors import UsageError
+from meta_shrink.proximal import OPTIMIZERS, proximal_gd
+from meta_shrink.tasks import gaussian
+from tests.problems import flat, regression
+
+
+def build(problem, optimizer=None, **options):
+    return adaptation(problem.nll, optimizer or proximal_gd(), problem.registry, **options)
+
+
+def test_one_step_is_the_optimizer_step():
+    problem = regression(sigma2=[0.5, 2.0])
+    task, meta = problem.task(), problem.meta
+    with tf.GradientTape() as tape:
+        tape.watch(meta.phi)
+        loss = problem.nll(meta.phi, task.train)
+    grad = tape.gradient(loss, meta.phi)
+    theta = make_adapt(build(problem), steps=1)(meta, task)
+    for t, p, g, sigma2 in zip(theta, meta.phi, grad, [0.5, 0.5, 2.0, 2.0], strict=True):
+        np.testing.assert_allclose(t, p - 0.1 * g / (1 + 0.1 / sigma2), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_pieces_equal_the_whole_bit_for_bit(name):
+    problem = regression()
+    task, whole = problem.task(), build(problem, OPTIMIZERS[name]())
+    state = whole.start(problem.meta)
+    for steps in (3, 1, 6):
+        state = whole.advance(problem.meta, task, state, steps)
+    assert state.step == 10
+    np.testing.assert_array_equal(
+        flat(state.theta), flat(make_adapt(whole, steps=10)(problem.meta, task))
+    )
+
+
+def test_a_tensor_of_steps_within_a_static_bound():
+    problem = regression()
+    pieces, task = build(problem), problem.task()
+
+    @tf.function(jit_compile=True)
+    def run(steps):
+        return pieces.advance(problem.meta, task, pieces.start(problem.meta), steps, max_steps=8)
+
+    end = run(tf.constant(5))
+    assert end.step == 5
+    np.testing.assert_allclose(
+        flat(end.theta), flat(make_adapt(pieces, steps=5)(problem.meta, task)), rtol=1e-10
+    )
+
+
+def test_random_batches_are_keyed_by_step_and_without_replacement():
+    task, draw = regression().task(), random_batch(size=4)
+    batches = [draw(task, tf.constant(step))[0].numpy() for step in (0, 1, 0)]
+    np.testing.assert_array_equal(batches[0], batches[2])
+    assert not np.array_equal(batches[0], batches[1])
+    for batch in batches:
+        assert batch.shape == (4, 2)
+        assert len(np.unique(batch, axis=0)) == 4
+    inputs, targets = draw(task, tf.constant(0))
+    whole_inputs, whole_targets = task.train
+    rows = [int(np.flatnonzero((whole_inputs == row).numpy().all(1))[0]) for row in inputs]
+    np.testing.assert_array_equal(targets, whole_targets.numpy()[rows])
+
+
+def test_mini_batches_reach_the_steps():
+    problem = regression()
+    task = problem.task()
+    full, mini = (
+        make_adapt(build(problem, next_batch=batch), steps=3)(problem.meta, task)
+        for batch in (None, random_batch(size=2))
+    )
+    assert not np.allclose(flat(full), flat(mini))
+
+
+def test_learning_rates_per_module_or_per_parameter():
+    problem = regression()
+    per_module = problem.meta._replace(log_alpha=tf.math.log(tf.constant([0.1, 0.2])))
+    np.testing.assert_allclose(learning_rates(per_module, problem.registry), [0.1, 0.1, 0.2, 0.2])
+    logs = [tf.fill(x.shape, tf.constant(0.3, x.dtype)) for x in problem.meta.phi]
+    each = learning_rates(problem.meta._replace(log_alpha=logs), problem.registry)
+    assert [x.shape for x in each] == [x.shape for x in problem.meta.phi]
+    np.testing.assert_allclose(flat(each), np.exp(0.3))
+
+
+def test_training_on_all_appends_the_validation_examples():
+    source = gaussian(
+        seed=0, mean="identity", phi=[0.0], sigma=[1.0], noise=[1.0], num_train=3, num_val=2
+    )
+    key = tf.constant([1, 2])
+    one, both = source.sample(key), train_on_all(source).sample(key)
+    np.testing.assert_array_equal(both.train[0], np.concatenate([one.train[0], one.val[0]]))
+    np.testing.assert_array_equal(both.val[0], one.val[0])
+
+
+def test_no_step_is_refused():
+    with pytest.raises(UsageError, match="adapt.steps is 0"):
+        make_adapt(build(regression()), steps=0)

@@ -1,0 +1,43 @@
+"""Three ways to run a function over tasks; numbers of whole algorithms: tests/conformance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.task_axis import TASK_AXES, over_tasks, repeat_for_tasks
+
+TASKS = {"x": tf.reshape(tf.range(12.0), [3, 4]), "n": tf.constant([1, 2, 3])}
+
+
+def statistics(task):
+    return {"sum": tf.reduce_sum(task["x"]), "scaled": [task["x"] * tf.cast(task["n"], tf.float32)]}
+
+
+@pytest.mark.parametrize("axis", TASK_AXES)
+@pytest.mark.parametrize("jit", [False, True])
+def test_any_structure_goes_in_and_comes_out(axis, jit):
+    run = tf.function(over_tasks(statistics, axis), jit_compile=jit, autograph=False)
+    found = run(TASKS)
+    np.testing.assert_allclose(found["sum"], TASKS["x"].numpy().sum(1))
+    np.testing.assert_allclose(found["scaled"][0], TASKS["x"].numpy() * [[1], [2], [3]])
+
+
+def test_unknown_axis_is_refused():
+    with pytest.raises(UsageError, match=r"'pmap'.*sequential, parallel, vectorized"):
+        over_tasks(statistics, "pmap")
+
+
+def test_convolution_with_filters_per_task_can_not_be_vectorised():
+    images, filters = tf.ones([2, 1, 4, 4, 1]), tf.ones([2, 3, 3, 1, 1])
+    run = over_tasks(lambda task: tf.nn.conv2d(task[0], task[1], 1, "VALID"), "vectorized")
+    with pytest.raises(UsageError, match="use 'sequential' or 'parallel'"):
+        tf.function(run, autograph=False)((images, filters))
+
+
+def test_repeated_values():
+    repeated = repeat_for_tasks({"a": tf.constant([1.0, 2.0]), "b": tf.constant(3)}, 3)
+    np.testing.assert_array_equal(repeated["a"], [[1, 2]] * 3)
+    np.testing.assert_array_equal(repeated["b"], [3] * 3)
