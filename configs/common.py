@@ -6,6 +6,8 @@ in what is its own. Each section is the keyword arguments of one function (meta_
 
 from ml_collections import ConfigDict
 
+from meta_shrink.errors import UsageError
+
 
 def base(name: str) -> ConfigDict:
     """A config without task, model and algorithm."""
@@ -49,8 +51,8 @@ def base(name: str) -> ConfigDict:
                 "selection": {"rule": "relative", "value": 0.01},
                 "examples": 0,
             },
-            # {dotted key: [kind, low, high]} with kind log, linear or int; for launch.sweep.
-            "search": {},
+            # Rows (dotted key, "log" | "linear" | "int", low, high) for launch.sweep.
+            "search": {"num_trials": 30, "steps": 5000, "space": []},
         }
     )
 
@@ -63,3 +65,16 @@ def adam(learning_rate: float) -> dict:
 def sgd(learning_rate: float, decay: str = "none") -> dict:
     """A meta_optimizer section."""
     return {"name": "sgd", "learning_rate": learning_rate, "decay": decay}
+
+
+def choose(algorithms: dict, argument: str):
+    """The function of a config argument.
+
+    Raises:
+      UsageError: there is none of that name.
+    """
+    if argument not in algorithms:
+        raise UsageError(
+            f"Config argument {argument!r}: expected one of {', '.join(sorted(algorithms))}."
+        )
+    return algorithms[argument]

@@ -1,6 +1,6 @@
 """Linear Gaussian (App. C.1, Figs. 7 and 8): who generalises beyond the meta-training horizon?
 
-python -m launch.train --config=configs/gaussian_linear.py:sigma_reptile --workdir=runs/gaussian_linear_sigma_reptile
+python -m launch.train --config=configs/gaussian_linear.py:sigma_reptile --workdir=runs/sigma_reptile
 """
 
 from configs import common
@@ -29,7 +29,7 @@ def get_config(argument: str = "sigma_reptile"):
     config.prior.beta = 0.0
     config.train.update({"steps": 5000, "meta_batch_size": 20})
     config.eval.num_tasks = 1000
-    ALGORITHMS[argument](config)
+    common.choose(ALGORITHMS, argument)(config)
     return config
 
 
@@ -39,12 +39,22 @@ def maml(config):
     config.train.task_axis = "sequential"
     config.adapt.update({"learning_rate": 0.05, "steps": 95})
     config.meta_optimizer = {"phi": common.adam(1e-2)}
+    config.search.update({"num_trials": 40, "steps": 2000})
+    config.search.space = [
+        ("adapt.learning_rate", "log", 1e-2, 0.3),
+        ("adapt.steps", "int", 20, 100),
+        ("meta_optimizer.phi.learning_rate", "log", 2e-3, 5e-2),
+    ]
 
 
 def meta_sgd(config):
     """One learned rate per parameter."""
     maml(config)
     config.meta_optimizer.log_alpha = common.adam(1e-2)
+    config.search.space = [
+        *config.search.space,
+        ("meta_optimizer.log_alpha.learning_rate", "log", 2e-3, 5e-2),
+    ]
 
 
 def sigma_reptile(config):

@@ -1,6 +1,6 @@
 """Spiral Gaussian (App. C.2, Fig. 9): curved likelihoods that need long adaptation.
 
-python -m launch.train --config=configs/gaussian_spiral.py:sigma_reptile --workdir=runs/gaussian_spiral_sigma_reptile
+python -m launch.train --config=configs/gaussian_spiral.py:sigma_reptile --workdir=runs/sigma_reptile
 """
 
 from configs import common
@@ -29,7 +29,7 @@ def get_config(argument: str = "sigma_reptile"):
     config.prior.beta = 0.0
     config.train.update({"steps": 5000, "meta_batch_size": 20})
     config.eval.num_tasks = 1000
-    ALGORITHMS[argument](config)
+    common.choose(ALGORITHMS, argument)(config)
     return config
 
 
@@ -39,6 +39,12 @@ def maml(config):
     config.train.task_axis = "sequential"
     config.adapt.update({"learning_rate": 0.05, "steps": 50})
     config.meta_optimizer = {"phi": common.adam(1e-2)}
+    config.search.update({"num_trials": 40, "steps": 2000})
+    config.search.space = [
+        ("adapt.learning_rate", "log", 1e-2, 1.0),
+        ("adapt.steps", "int", 20, 100),
+        ("meta_optimizer.phi.learning_rate", "log", 2e-3, 5e-2),
+    ]
     config.train.clip_norm = 10.0
 
 
@@ -46,6 +52,10 @@ def meta_sgd(config):
     """One learned rate per parameter."""
     maml(config)
     config.meta_optimizer.log_alpha = common.adam(1e-2)
+    config.search.space = [
+        *config.search.space,
+        ("meta_optimizer.log_alpha.learning_rate", "log", 2e-3, 5e-2),
+    ]
 
 
 def sigma_reptile(config):
@@ -55,6 +65,14 @@ def sigma_reptile(config):
     config.prior.sigma2 = 25.0
     config.meta_optimizer = {"phi": common.adam(1e-2), "log_sigma2": common.adam(1e-2)}
     config.train.clip_norm = 10.0
+    config.search.update({"num_trials": 40, "steps": 1000})
+    config.search.space = [
+        ("adapt.learning_rate", "log", 0.03, 1.0),
+        ("adapt.steps", "int", 300, 2000),
+        ("algorithm.damping", "log", 1e-3, 0.3),
+        ("prior.sigma2", "log", 4.0, 64.0),
+        ("meta_optimizer.log_sigma2.learning_rate", "log", 3e-3, 5e-2),
+    ]
 
 
 ALGORITHMS = {"maml": maml, "meta_sgd": meta_sgd, "sigma_reptile": sigma_reptile}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from meta_shrink.errors import EXIT_OK, EXIT_USAGE, MetaShrinkError, UsageError
 
@@ -26,6 +26,7 @@ def run(main: Callable[[list[str]], Any]) -> None:
 
 def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     """Runs `main`; its exit code."""
+    logging.set_verbosity(logging.WARNING)
     try:
         return main(argv) or EXIT_OK
     except MetaShrinkError as error:
