@@ -104,7 +104,9 @@ def build(config: Mapping[str, Any]) -> Experiment:
     method = _choose("algorithm.name", META_GRADIENTS, config["algorithm"].get("name"))
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])
+    jit = _jit(config["train"]["jit"], model)
     _check_learned(method, config)
+    _check_task_axis(method, config, jit)
     _check_shapes(nll, initial, source)
     return Experiment(
         config=config,
@@ -118,7 +120,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
         method=method,
         make_meta_gradient=_meta_gradient_maker(config["algorithm"], nll, registry, adapt),
         initial=initial,
-        jit=_jit(config["train"]["jit"], model),
+        jit=jit,
     )
 
 
@@ -216,7 +218,9 @@ def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, prior) -> Meta
     per_parameter = [tf.fill(x.shape, tf.constant(rate, x.dtype)) for x in phi]
     log_sigma2 = tf.fill([registry.num_modules], tf.math.log(tf.constant(sigma2, tf.float32)))
     per_module = tf.fill([registry.num_modules], tf.constant(rate, tf.float32))
-    return MetaParams(phi, log_sigma2, per_parameter if adapt.rate_per == "parameter" else per_module)
+    return MetaParams(
+        phi, log_sigma2, per_parameter if adapt.rate_per == "parameter" else per_module
+    )
 
 
 def _prior(*, sigma2: float, beta: float, sigma2_min: float, sigma2_max: float) -> float:
@@ -242,6 +246,17 @@ def _check_learned(method: Method, config: Mapping[str, Any]) -> None:
         raise UsageError(
             f"prior.sigma2 is inf (no prior), but {name} needs a finite one here; set prior.sigma2 "
             "to a positive number (1/lambda for iMAML)."
+        )
+
+
+def _check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> None:
+    # tf.vectorized_map turns the lists of back-propagation into lists of lists, unknown to XLA.
+    through_adaptation = not method.in_chunks
+    if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
+        raise UsageError(
+            f"train.task_axis='vectorized' with {config['algorithm']['name']} can not be compiled "
+            "by XLA (back-propagation through a vectorised loop); set train.task_axis to "
+            "'sequential' or 'parallel'."
         )
 
 

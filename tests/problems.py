@@ -86,7 +86,7 @@ def regression(
     with precision_of(dtype):
         model = mlp(seed=0, inputs=inputs, hidden=hidden, activation="tanh")
     registry = ModuleRegistry.by_layer(model)
-    variances = np.broadcast_to(sigma2, [registry.num_modules])
+    variances = np.broadcast_to(sigma2, [registry.num_modules]).tolist()
     rng = np.random.default_rng(2)
     x = rng.normal(size=[2, num_tasks, 6, inputs])
     y = rng.normal(size=[2, num_tasks, 6, 1])
@@ -102,7 +102,9 @@ def classification(*, sigma2: Sequence[float] = (0.5,), alpha: float = 0.5) -> P
     """Softmax regression in float64: with a prior, strictly convex and not quadratic."""
     with precision_of("float64"):
         model = mlp(seed=0, inputs=2, hidden=(), outputs=3)
-    registry = ModuleRegistry.by_variable(model) if len(sigma2) > 1 else ModuleRegistry.by_layer(model)
+    registry = (
+        ModuleRegistry.by_variable(model) if len(sigma2) > 1 else ModuleRegistry.by_layer(model)
+    )
     rng = np.random.default_rng(3)
     x = rng.normal(size=[2, 1, 8, 2])
     labels = rng.integers(3, size=[2, 1, 8])

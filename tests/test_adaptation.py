@@ -108,5 +108,5 @@ def test_training_on_all_appends_the_validation_examples():
 
 
 def test_no_step_is_refused():
-    with pytest.raises(UsageError, match="adapt.steps is 0"):
+    with pytest.raises(UsageError, match=r"adapt\.steps is 0"):
         make_adapt(build(regression()), steps=0)

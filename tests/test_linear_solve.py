@@ -139,7 +139,9 @@ def test_steps_after_convergence_change_nothing_and_flag_nothing():
     # In float32 the residual of 6 unknowns is noise long before 40 steps, and then underflows.
     rng = np.random.default_rng(0)
     diagonals = tf.constant(np.exp(2 * rng.normal(size=[300, 6])), tf.float32)
-    sides = tf.constant(rng.normal(size=[300, 6]) * np.exp(5 * rng.normal(size=[300, 1])), tf.float32)
+    sides = tf.constant(
+        rng.normal(size=[300, 6]) * np.exp(5 * rng.normal(size=[300, 1])), tf.float32
+    )
 
     @tf.function
     def solve_all():

@@ -31,9 +31,7 @@ def test_squared_error_sums_over_outputs_without_a_half():
 def test_gaussian_is_the_log_density_up_to_a_constant():
     noise = np.array([0.5, 1.0, 2.0])
     expected = 0.5 * np.sum(((TARGET - OUTPUT) / noise) ** 2, axis=1)
-    np.testing.assert_allclose(
-        gaussian(noise=noise.tolist())(TARGET, OUTPUT), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(gaussian(noise=noise.tolist())(TARGET, OUTPUT), expected, rtol=1e-5)
 
 
 def test_cross_entropy_and_accuracy():
@@ -77,10 +75,10 @@ def test_batch_statistics_are_used_and_running_ones_untouched():
 
 @pytest.mark.parametrize("noise", [[], [1.0, 0.0], [-1.0]])
 def test_bad_noise_is_refused(noise):
-    with pytest.raises(UsageError, match="loss.noise"):
+    with pytest.raises(UsageError, match=r"loss\.noise"):
         gaussian(noise=noise)
 
 
 def test_unknown_reduction_is_refused():
-    with pytest.raises(UsageError, match="'median'.*mean, sum"):
+    with pytest.raises(UsageError, match=r"'median'.*mean, sum"):
         negative_log_likelihood(mlp(seed=0), squared_error(), reduction="median")

@@ -19,9 +19,7 @@ def functional() -> keras.Model:
 
 
 def nested() -> keras.Model:
-    inner = keras.Sequential(
-        [keras.Input((3,)), keras.layers.Dense(3, name="dense")], name="inner"
-    )
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, name="dense")], name="inner")
     return keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(3, name="dense"), inner], name="outer"
     )
@@ -136,10 +134,10 @@ def test_patterns_that_overlap_leave_out_or_match_nothing(patterns, message):
 
 def test_unknown_module_and_unfit_parameters():
     registry = ModuleRegistry.by_layer(functional())
-    with pytest.raises(UsageError, match="'lsat'.*first, norm, last"):
+    with pytest.raises(UsageError, match=r"'lsat'.*first, norm, last"):
         registry.position("lsat")
     right = [tf.zeros(shape) for shape in registry.shapes]
     registry.check(right)
     for wrong in (right[:-1], [*right[:-1], tf.zeros([2])]):
-        with pytest.raises(UsageError, match="trainable_variables order"):
+        with pytest.raises(UsageError, match=r"trainable_variables order"):
             registry.check(wrong)

@@ -51,6 +51,6 @@ def test_ranges_and_moments():
     assert flat.min() >= -5
     assert flat.max() < 5
     assert abs(flat.mean()) < 0.1  # 5 standard errors
-    bell = normal(key, [20_000, 2], [1.0, -1.0], [2.0, 0.5]).numpy()
+    bell = normal(key, [20_000, 2], tf.constant([1.0, -1.0]), tf.constant([2.0, 0.5])).numpy()
     np.testing.assert_allclose(bell.mean(0), [1, -1], atol=0.08)
     np.testing.assert_allclose(bell.std(0), [2, 0.5], rtol=0.03)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs import sinusoid
 from meta_shrink.errors import UsageError
+from meta_shrink.experiment import build
 from meta_shrink.task_axis import TASK_AXES, over_tasks, repeat_for_tasks
 
 TASKS = {"x": tf.reshape(tf.range(12.0), [3, 4]), "n": tf.constant([1, 2, 3])}
@@ -33,8 +35,21 @@ def test_unknown_axis_is_refused():
 def test_convolution_with_filters_per_task_can_not_be_vectorised():
     images, filters = tf.ones([2, 1, 4, 4, 1]), tf.ones([2, 3, 3, 1, 1])
     run = over_tasks(lambda task: tf.nn.conv2d(task[0], task[1], 1, "VALID"), "vectorized")
-    with pytest.raises(UsageError, match="use 'sequential' or 'parallel'"):
+    with pytest.raises(UsageError, match=r"use 'sequential' or 'parallel'"):
         tf.function(run, autograph=False)((images, filters))
+
+
+@pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.parametrize("arm", ["maml", "sigma_reptile"])
+def test_compiled_vectorised_back_propagation_is_refused(arm, jit):
+    # Why: tests/conformance, test_vectorised_back_propagation_does_not_compile.
+    config = sinusoid.get_config(arm).to_dict()
+    config["train"].update(task_axis="vectorized", jit=jit)
+    if (arm, jit) == ("maml", True):
+        with pytest.raises(UsageError, match=r"'vectorized' with maml can not be compiled"):
+            build(config)
+    else:
+        assert build(config).jit == jit
 
 
 def test_repeated_values():

@@ -1,13 +1,15 @@
 """Every meta-gradient x task optimizer gives the same numbers eagerly, as a graph, under XLA, and
 over each task axis, on a small network and on the Gaussian model.
 
-Tolerance: 1e-4 of the largest number of each part of Delta, in float32. What differs is the order
-of sums, and XLA's own elementary functions.
+Tolerance: 1e-4 of the largest number of each part of Delta (and 1e-6), in float32. What differs is
+the order of sums, and XLA's own elementary functions. Of the task axes, `make test` runs each
+algorithm on one problem; the rest of the product is marked slow, it is long to trace.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -62,23 +64,21 @@ def assert_same(found, expected) -> None:
     tf.nest.assert_same_structure(found, expected)
     for a, b in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * max(np.abs(b).max(), 1e-3))
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * max(np.abs(b).max(), 1e-2))
 
 
 def compiled(function, jit: bool):
     return tf.function(function, jit_compile=jit, autograph=False)
 
 
-def cases(test):
-    for name, values in (
-        ("optimizer", OPTIMIZERS), ("method", META_GRADIENTS), ("model", ["mlp", "gaussian"])
-    ):  # fmt: skip
-        test = pytest.mark.parametrize(name, values)(test)
-    return test
+MODELS = ("mlp", "gaussian")
+REFUSED = ("maml", "vectorized", "xla")
 
 
-@cases
 @pytest.mark.parametrize("regime", COMPILED)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("method", META_GRADIENTS)
+@pytest.mark.parametrize("model", MODELS)
 def test_compiled_equals_eager(model, method, optimizer, regime):
     problem = problem_of(model)
     function = compiled(meta_gradient_of(model, method, optimizer), COMPILED[regime])
@@ -95,12 +95,19 @@ def run_over_tasks(model: str, method: str, optimizer: str, axis: str, jit: bool
     return compiled(core, jit)(problem.meta, problem.tasks)
 
 
-@cases
-@pytest.mark.parametrize("regime", COMPILED)
-@pytest.mark.parametrize("axis", TASK_AXES)
+def axis_cases():
+    for case in product(MODELS, META_GRADIENTS, OPTIMIZERS, TASK_AXES, COMPILED):
+        model, method, optimizer, axis, regime = case
+        quick = (model, optimizer) == ("gaussian", "proximal_gd") or (
+            (model, method, optimizer) == ("mlp", "sigma_reptile", "proximal_adam")
+        )
+        slow = not quick or (method, axis) == ("maml", "vectorized")
+        if (method, axis, regime) != REFUSED:
+            yield pytest.param(*case, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("model", "method", "optimizer", "axis", "regime"), list(axis_cases()))
 def test_task_axes_agree(model, method, optimizer, axis, regime):
-    if (method, axis, regime) == ("maml", "vectorized", "xla"):
-        pytest.skip("refused: test_vectorised_back_propagation_does_not_compile")
     found = run_over_tasks(model, method, optimizer, axis, COMPILED[regime])
     assert_same(found, eager(model, method, optimizer))
 

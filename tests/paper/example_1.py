@@ -43,9 +43,7 @@ def draw(num_tasks: int, *, phi: float, sigma2: float, num_train: int, num_val: 
 
 
 def means_of(x: np.ndarray, y: np.ndarray) -> Means:
-    return Means(
-        x.astype(float).mean((1, 2)), y.astype(float).mean((1, 2)), x.shape[1], y.shape[1]
-    )
+    return Means(x.astype(float).mean((1, 2)), y.astype(float).mean((1, 2)), x.shape[1], y.shape[1])
 
 
 def map_adapt(problem: Problem, *, steps: int = 1) -> Adapt:
@@ -73,7 +71,8 @@ def total_gradient(factory: Callable, x: np.ndarray, y: np.ndarray, **options) -
 
 def sigma2_root(m: Means, phi: float) -> float:
     """Eqs. 17 and 25."""
-    return np.mean((m.x - phi) * (m.y - phi)) / (m.num_train * np.mean((m.x - m.y) * (m.x - phi)))
+    above, below = (m.x - phi) * (m.y - phi), (m.x - m.y) * (m.x - phi)
+    return float(above.mean() / (m.num_train * below.mean()))
 
 
 def phi_root(m: Means, sigma2: float) -> float:

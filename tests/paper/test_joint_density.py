@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from docs.results import figure_6
 from meta_shrink.prior import energy
 from tests.paper.example_1 import draw, map_adapt, means_of
 from tests.problems import Problem, meta_params, normal_means, regression
@@ -40,10 +41,8 @@ def test_lemma_1_the_joint_density_diverges_where_no_task_moves(network):
         problem = normal_means(*np.random.default_rng(0).normal(size=[2, 3, 5, 2]), sigma2=[1, 1])
     num_tasks, count = len(problem.tasks.key), sum(problem.registry.sizes)
     at_phi = [tf.stack([x] * num_tasks) for x in problem.meta.phi]
-    values = [
-        joint(problem, problem.meta._replace(log_sigma2=tf.zeros_like(problem.meta.log_sigma2) + s), at_phi)
-        for s in (0.0, -10.0, -20.0, -30.0)
-    ]  # fmt: skip
+    levels = [tf.zeros_like(problem.meta.log_sigma2) + s for s in (0.0, -10.0, -20.0, -30.0)]
+    values = [joint(problem, problem.meta._replace(log_sigma2=s), at_phi) for s in levels]
     # Down a straight line, T D / 2 for each unit of log sigma^2, for ever.
     np.testing.assert_allclose(np.diff(values), -10 * num_tasks * count / 2, rtol=1e-6)
 
@@ -119,6 +118,19 @@ def test_roots_solve_the_quadratic_and_are_stationary():
         terms = [root**2, (2 / N - wide.variance) * root, 1 / N**2]  # Eq. 32
         assert abs(sum(terms)) < 1e-12 * max(terms)
         assert abs(wide.slope(root)) < 1e-9
+
+
+@pytest.mark.parametrize("sigma2_true", [WIDE, NARROW])
+def test_figure_6_shows_these_curves(sigma2_true):
+    found = profile(sigma2_true)
+    np.testing.assert_allclose(
+        figure_6.stationary_points(found.variance, N), found.roots() if sigma2_true == WIDE else []
+    )
+    sigma2 = np.array([0.02, 0.2, 2.0])
+    slopes = sigma2 * figure_6.joint_gradient(sigma2, found.variance, N)
+    np.testing.assert_allclose([found.slope(s) for s in sigma2], slopes, rtol=1e-8)
+    ends = figure_6.joint(sigma2 * (1 + np.array([[-1e-6], [1e-6]])), found.variance, N)
+    np.testing.assert_allclose((ends[1] - ends[0]) / 2e-6, slopes, rtol=1e-4, atol=1e-6)
 
 
 def test_left_root_is_a_maximum_and_right_root_a_minimum():

@@ -119,9 +119,7 @@ def test_meta_sgd_per_parameter_is_per_module_where_modules_are_single_parameter
     rates = tf.math.log(tf.constant([0.05, 0.1, 0.02], tf.float64))
     gradient = maml(problem.nll, adapt_with(problem, proximal_gd()), problem.registry)
     module, _ = gradient(problem.meta._replace(log_alpha=rates), problem.task())
-    parameter, _ = gradient(
-        problem.meta._replace(log_alpha=tf.split(rates, 3)), problem.task()
-    )
+    parameter, _ = gradient(problem.meta._replace(log_alpha=tf.split(rates, 3)), problem.task())
     np.testing.assert_allclose(flat(parameter.log_alpha), module.log_alpha, rtol=1e-12)
     np.testing.assert_allclose(flat(parameter.phi), flat(module.phi), rtol=1e-12)
     assert np.abs(module.log_alpha).min() > 1e-3
