@@ -33,6 +33,7 @@ def base(name: str) -> ConfigDict:
                 "steps": 1000,
                 "meta_batch_size": 5,
                 "task_axis": "vectorized",
+                # XLA: "auto", "on", "off".
                 "jit": "auto",
                 "chunk_steps": 1000,
                 "clip_norm": 0.0,
@@ -57,9 +58,9 @@ def base(name: str) -> ConfigDict:
     )
 
 
-def adam(learning_rate: float) -> dict:
-    """A meta_optimizer section."""
-    return {"name": "adam", "learning_rate": learning_rate}
+def adam(learning_rate: float, decay: str = "none") -> dict:
+    """A meta_optimizer section; decay "linear" reaches 0 at the last meta-step."""
+    return {"name": "adam", "learning_rate": learning_rate, "decay": decay}
 
 
 def sgd(learning_rate: float, decay: str = "none") -> dict:

@@ -1,6 +1,6 @@
 """Linear Gaussian (App. C.1, Figs. 7 and 8): who generalises beyond the meta-training horizon?
 
-python -m launch.train --config=configs/gaussian_linear.py:sigma_reptile --workdir=runs/sigma_reptile
+python -m launch.train --config=configs/gaussian_linear.py:sigma_reptile --workdir=runs/linear
 """
 
 from configs import common
@@ -37,7 +37,8 @@ def maml(config):
     """One learning rate, chosen by search."""
     config.algorithm = {"name": "maml"}
     config.train.task_axis = "sequential"
-    config.adapt.update({"learning_rate": 0.05, "steps": 95})
+    config.train.steps = 2500
+    config.adapt.update({"learning_rate": 0.1, "steps": 95})
     config.meta_optimizer = {"phi": common.adam(1e-2)}
     config.search.update({"num_trials": 40, "steps": 2000})
     config.search.space = [
@@ -50,7 +51,9 @@ def maml(config):
 def meta_sgd(config):
     """One learned rate per parameter."""
     maml(config)
-    config.meta_optimizer.log_alpha = common.adam(1e-2)
+    config.train.steps = 5000
+    config.adapt.learning_rate = 0.02
+    config.meta_optimizer.log_alpha = common.adam(6e-3)
     config.search.space = [
         *config.search.space,
         ("meta_optimizer.log_alpha.learning_rate", "log", 2e-3, 5e-2),

@@ -1,6 +1,6 @@
 """Spiral Gaussian (App. C.2, Fig. 9): curved likelihoods that need long adaptation.
 
-python -m launch.train --config=configs/gaussian_spiral.py:sigma_reptile --workdir=runs/sigma_reptile
+python -m launch.train --config=configs/gaussian_spiral.py:sigma_reptile --workdir=runs/spiral
 """
 
 from configs import common
@@ -37,8 +37,9 @@ def maml(config):
     """One learning rate, chosen by search."""
     config.algorithm = {"name": "maml"}
     config.train.task_axis = "sequential"
-    config.adapt.update({"learning_rate": 0.05, "steps": 50})
-    config.meta_optimizer = {"phi": common.adam(1e-2)}
+    config.train.steps = 2500
+    config.adapt.update({"learning_rate": 0.2, "steps": 80})
+    config.meta_optimizer = {"phi": common.adam(4.5e-3)}
     config.search.update({"num_trials": 40, "steps": 2000})
     config.search.space = [
         ("adapt.learning_rate", "log", 1e-2, 1.0),
@@ -51,7 +52,9 @@ def maml(config):
 def meta_sgd(config):
     """One learned rate per parameter."""
     maml(config)
-    config.meta_optimizer.log_alpha = common.adam(1e-2)
+    config.train.steps = 5000
+    config.adapt.update({"learning_rate": 0.24, "steps": 73})
+    config.meta_optimizer.log_alpha = common.adam(3.2e-3)
     config.search.space = [
         *config.search.space,
         ("meta_optimizer.log_alpha.learning_rate", "log", 2e-3, 5e-2),
@@ -60,10 +63,11 @@ def meta_sgd(config):
 
 def sigma_reptile(config):
     """Long adaptation."""
-    config.algorithm = {"name": "sigma_reptile", "cg_steps": 10, "damping": 0.01}
-    config.adapt.update({"learning_rate": 0.1, "steps": 1000})
-    config.prior.sigma2 = 25.0
-    config.meta_optimizer = {"phi": common.adam(1e-2), "log_sigma2": common.adam(1e-2)}
+    config.algorithm = {"name": "sigma_reptile", "cg_steps": 10, "damping": 0.17}
+    config.adapt.update({"learning_rate": 0.154, "steps": 1000})
+    config.train.steps = 3000
+    config.prior.sigma2 = 6.0
+    config.meta_optimizer = {"phi": common.adam(1e-2), "log_sigma2": common.adam(2e-2)}
     config.train.clip_norm = 10.0
     config.search.update({"num_trials": 40, "steps": 1000})
     config.search.space = [

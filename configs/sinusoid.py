@@ -20,7 +20,8 @@ def get_config(argument: str = "sigma_reptile"):
     config.model = {"name": "mlp", "hidden": [40, 40]}
     config.modules = {"by": "variable"}
     config.loss = {"name": "squared_error", "reduction": "mean"}
-    config.train.steps = 100_000
+    # Ranking, the paper's rule for speech: sigma^2 of weights and of biases differ in scale.
+    config.eval.selection = {"rule": "top_k", "value": 2}
     config.eval.groups = LAYERS
     config.eval.examples = 2
     config.search.num_trials = 40
@@ -30,12 +31,15 @@ def get_config(argument: str = "sigma_reptile"):
 
 
 def sigma_maml(config):
-    """Table 7."""
+    """Searched: about 7 times faster than Table 7's values, which learn the same modules."""
     config.algorithm = {"name": "maml"}
-    config.train.task_axis = "parallel"
-    config.adapt.update({"learning_rate": 8.3e-4, "steps": 68})
-    config.prior.sigma2 = 1.0
-    config.meta_optimizer = {"phi": common.adam(9.8e-4), "log_sigma2": common.adam(4.4e-3)}
+    config.train.update({"task_axis": "parallel", "steps": 15_000, "clip_norm": 1.0})
+    config.adapt.update({"learning_rate": 4.8e-3, "steps": 68})
+    config.prior.sigma2 = 1.4
+    config.meta_optimizer = {
+        "phi": common.adam(1.4e-3, decay="linear"),
+        "log_sigma2": common.adam(1.0e-2, decay="linear"),
+    }
     config.search.steps = 4000
     config.search.space = [
         ("adapt.learning_rate", "log", 5e-4, 2e-2),
@@ -47,11 +51,16 @@ def sigma_maml(config):
 
 
 def sigma_reptile(config):
-    """Table 7."""
-    config.algorithm = {"name": "sigma_reptile", "cg_steps": 1, "damping": 0.5}
+    """Table 7, but more exact solves and decaying rates: with 1 CG step, damping 0.5 and constant
+    rates some seeds forget what they found after 20,000 meta-steps."""
+    config.algorithm = {"name": "sigma_reptile", "cg_steps": 5, "damping": 0.05}
     config.adapt.update({"learning_rate": 3.9e-4, "steps": 100})
     config.prior.sigma2 = 1.0
-    config.meta_optimizer = {"phi": common.adam(5.7e-3), "log_sigma2": common.adam(1.8e-3)}
+    config.train.steps = 60_000
+    config.meta_optimizer = {
+        "phi": common.adam(5.7e-3, decay="linear"),
+        "log_sigma2": common.adam(1.8e-3, decay="linear"),
+    }
 
 
 def demo(config):
@@ -61,12 +70,15 @@ def demo(config):
 
 
 def sigma_imaml(config):
-    """Searched: Table 7's values do not learn here."""
-    config.algorithm = {"name": "imaml", "cg_steps": 1, "damping": 4.0}
-    config.adapt.update({"learning_rate": 2.8e-3, "steps": 200})
-    config.prior.sigma2 = 0.135
-    config.train.clip_norm = 10.0
-    config.meta_optimizer = {"phi": common.adam(3.0e-3), "log_sigma2": common.adam(2e-3)}
+    """Searched: Table 7's values do not learn here (7 CG steps, damping 6e-3)."""
+    config.algorithm = {"name": "imaml", "cg_steps": 1, "damping": 0.185}
+    config.adapt.update({"learning_rate": 2.5e-3, "steps": 100})
+    config.prior.sigma2 = 0.29
+    config.train.steps = 60_000
+    config.meta_optimizer = {
+        "phi": common.adam(9e-4, decay="linear"),
+        "log_sigma2": common.adam(1.4e-2, decay="linear"),
+    }
     config.search.space = [
         ("algorithm.cg_steps", "int", 1, 8),
         ("algorithm.damping", "log", 0.01, 30.0),
@@ -81,16 +93,20 @@ def sigma_imaml(config):
 def imaml(config):
     """sigma^2 = 1/lambda for every module, not learned."""
     sigma_imaml(config)
-    del config.meta_optimizer.log_sigma2
+    config.algorithm.damping = 25.0
+    config.adapt.learning_rate = 4.7e-4
+    config.prior.sigma2 = 0.038
+    config.train.clip_norm = 10.0
+    config.meta_optimizer = {"phi": common.adam(5.9e-3, decay="linear")}
     config.search.space = [r for r in config.search.space if "log_sigma2" not in r[0]]
 
 
 def maml(config):
     """No prior; short adaptation, as back-propagation through it allows."""
     config.algorithm = {"name": "maml"}
-    config.train.task_axis = "parallel"
-    config.adapt.update({"learning_rate": 1e-2, "steps": 5})
-    config.meta_optimizer = {"phi": common.adam(1e-3)}
+    config.train.update({"task_axis": "parallel", "steps": 40_000, "clip_norm": 10.0})
+    config.adapt.update({"learning_rate": 2.6e-2, "steps": 8})
+    config.meta_optimizer = {"phi": common.adam(3.4e-3, decay="linear")}
     config.search.space = [
         ("adapt.learning_rate", "log", 2e-3, 0.1),
         ("adapt.steps", "int", 1, 20),
@@ -102,8 +118,11 @@ def maml(config):
 def meta_sgd(config):
     """MAML with one learned rate per parameter."""
     maml(config)
-    config.adapt.rate_per = "parameter"
-    config.meta_optimizer.log_alpha = common.adam(1e-3)
+    config.adapt.update({"learning_rate": 1.2e-2, "steps": 19, "rate_per": "parameter"})
+    config.meta_optimizer = {
+        "phi": common.adam(1.6e-3, decay="linear"),
+        "log_alpha": common.adam(1.3e-2, decay="linear"),
+    }
     config.search.space = [
         *config.search.space,
         ("meta_optimizer.log_alpha.learning_rate", "log", 3e-4, 2e-2),
@@ -121,9 +140,10 @@ def reptile(config):
     """Adam as task optimizer, SGD with linear decay as meta-optimizer, as the paper has it."""
     config.algorithm = {"name": "reptile"}
     config.adapt.update(
-        {"optimizer": "proximal_adam", "learning_rate": 3e-3, "steps": 100, "data": "all"}
+        {"optimizer": "proximal_adam", "learning_rate": 5.9e-3, "steps": 100, "data": "all"}
     )
-    config.meta_optimizer = {"phi": common.sgd(0.3, decay="linear")}
+    config.train.steps = 60_000
+    config.meta_optimizer = {"phi": common.sgd(0.87, decay="linear")}
     config.search.space = [
         ("adapt.learning_rate", "log", 5e-4, 3e-2),
         ("meta_optimizer.phi.learning_rate", "log", 0.03, 1.5),

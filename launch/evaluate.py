@@ -12,7 +12,7 @@ from launch import cli
 from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.evaluation_job import evaluate
 from meta_shrink.experiment import call
-from meta_shrink.reporting.summary import headline, readable_modules, readable_schemes, module_table
+from meta_shrink.reporting.summary import headline, module_table, readable_modules, readable_schemes
 from meta_shrink.workdir import StopSignal, read_config
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")

@@ -35,8 +35,8 @@ def theta_of(meta: MetaParams, task: Any) -> Params:
 
 
 def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
-    """Totals over the task axis of the tasks whose Delta and validation loss are all finite."""
-    flat = [*tf.nest.flatten(deltas), metrics["nll_val"]]
+    """Totals over the task axis of the tasks whose Delta and metrics are all finite."""
+    flat = tf.nest.flatten((deltas, metrics))
     finite = tf.reduce_all(tf.stack([_finite_rows(x) for x in flat]), axis=0)
 
     def total(x: tf.Tensor) -> tf.Tensor:

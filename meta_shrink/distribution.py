@@ -47,7 +47,9 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         name = _best()
     if name == "mirrored":
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-        return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices(kind)])
+        return tf.distribute.MirroredStrategy(
+            [d.name for d in tf.config.list_logical_devices(kind)]
+        )
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":

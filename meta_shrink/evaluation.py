@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adaptation import Adaptation
+from meta_shrink.core import sampler
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks
-from meta_shrink.core import sampler
 from meta_shrink.types import Batch, MetaParams, Params, TaskSource
 
 Metric = Callable[[Params, Batch], tf.Tensor]

@@ -23,6 +23,7 @@ from meta_shrink.adaptation import (
     random_batch,
     train_on_all,
 )
+from meta_shrink.checks import check_learned, check_shapes, check_task_axis
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import HeldOut, Metric
 from meta_shrink.losses import LOSSES, METRICS, MetricFacts, negative_log_likelihood
@@ -31,7 +32,6 @@ from meta_shrink.models import MODELS
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.rng import root_key
 from meta_shrink.tasks import TASKS
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, TaskSource
 
@@ -44,13 +44,14 @@ REGISTRIES = {
 
 
 class AdaptSettings(NamedTuple):
-    """How tasks are adapted: the adaptation, its number of steps, alpha, its mini-batches."""
+    """How tasks are adapted; batch_size 0 and on_all as in the `adapt` section."""
 
     adaptation: Adaptation
     steps: int
     learning_rate: float
     rate_per: str
     next_batch: NextBatch
+    batch_size: int
     on_all: bool
 
 
@@ -105,9 +106,9 @@ def build(config: Mapping[str, Any]) -> Experiment:
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])
     jit = _jit(config["train"]["jit"], model)
-    _check_learned(method, config)
-    _check_task_axis(method, config, jit)
-    _check_shapes(nll, initial, source)
+    check_learned(method, config)
+    check_task_axis(method, config, jit)
+    check_shapes(nll, initial, source, adapt.batch_size)
     return Experiment(
         config=config,
         model=model,
@@ -181,8 +182,8 @@ def _adapt(
             f"adapt got learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}; "
             "expected a positive rate, batch_size >= 0 (0: all examples), at least 1 step."
         )
-    _choose("adapt.data", {"train": 0, "all": 0}, data)
-    _choose("adapt.rate_per", {"module": 0, "parameter": 0}, rate_per)
+    _choose("adapt.data", dict.fromkeys(("train", "all")), data)
+    _choose("adapt.rate_per", dict.fromkeys(("module", "parameter")), rate_per)
     next_batch = random_batch(size=batch_size) if batch_size else full_batch()
     task_optimizer = named("adapt", OPTIMIZERS, {"name": optimizer, **options})
     return AdaptSettings(
@@ -191,6 +192,7 @@ def _adapt(
         learning_rate,
         rate_per,
         next_batch,
+        batch_size,
         on_all=data == "all",
     )
 
@@ -233,50 +235,11 @@ def _prior(*, sigma2: float, beta: float, sigma2_min: float, sigma2_max: float) 
     return sigma2
 
 
-def _check_learned(method: Method, config: Mapping[str, Any]) -> None:
-    name, learned = config["algorithm"]["name"], list(config["meta_optimizer"])
-    extra = [component for component in learned if component not in method.learns]
-    if extra or "phi" not in learned:
-        raise UsageError(
-            f"meta_optimizer has sections {', '.join(learned)}; {name} learns phi and may learn "
-            f"{', '.join(method.learns)}."
-        )
-    no_prior = math.isinf(config["prior"]["sigma2"])
-    if no_prior and (method.needs_prior or "log_sigma2" in learned):
-        raise UsageError(
-            f"prior.sigma2 is inf (no prior), but {name} needs a finite one here; set prior.sigma2 "
-            "to a positive number (1/lambda for iMAML)."
-        )
-
-
-def _check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> None:
-    # tf.vectorized_map turns the lists of back-propagation into lists of lists, unknown to XLA.
-    through_adaptation = not method.in_chunks
-    if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
-        raise UsageError(
-            f"train.task_axis='vectorized' with {config['algorithm']['name']} can not be compiled "
-            "by XLA (back-propagation through a vectorised loop); set train.task_axis to "
-            "'sequential' or 'parallel'."
-        )
-
-
-def _check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource) -> None:
-    def losses(key: tf.Tensor) -> list[tf.Tensor]:
-        task = source.sample(key)
-        return [nll(initial.phi, task.train), nll(initial.phi, task.val)]
-
-    try:
-        tf.function(losses).get_concrete_function(root_key(0, "probe"))
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(f"Model and task do not fit together: {reason}") from error
-
-
-def _jit(choice: Any, model: keras.Model) -> bool:
+def _jit(choice: str, model: keras.Model) -> bool:
     """XLA or not; "auto" compiles on accelerators, and dense networks on the CPU."""
-    if choice in (True, False):
-        return choice
-    _choose("train.jit", {"auto": 0, True: 0, False: 0}, choice)
+    _choose("train.jit", dict.fromkeys(("auto", "on", "off")), choice)
+    if choice != "auto":
+        return choice == "on"
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
         return True
     layers = model._flatten_layers(include_self=False)  # pyright: ignore[reportAttributeAccessIssue]

@@ -66,8 +66,9 @@ def fit(
         )
     step, burst, latest = int(state.step), 1, {}
     while step < steps:
-        started, wanted = time.monotonic(), _until_boundary(
-            step, steps, burst, [log_every, checkpoint_every, eval_every or steps]
+        started, wanted = (
+            time.monotonic(),
+            _until_boundary(step, steps, burst, [log_every, checkpoint_every, eval_every or steps]),
         )
         done = run(wanted)
         seconds = time.monotonic() - started

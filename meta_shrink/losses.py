@@ -59,8 +59,7 @@ def apply_model(model: keras.Model) -> Callable[[Params, tf.Tensor], tf.Tensor]:
     frozen = [variable.numpy() for variable in model.non_trainable_variables]
 
     def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
-        outputs, _ = model.stateless_call(params, frozen, inputs, training=True)
-        return outputs
+        return model.stateless_call(params, frozen, inputs, training=True)[0]
 
     return forward
 

@@ -36,7 +36,9 @@ def over_tasks(function: Callable[[Any], Any], task_axis: str) -> Callable[[Any]
 def _sequential(function):
     def run(tasks):
         one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), tasks)
-        outputs = tf.function(function, autograph=False).get_concrete_function(one).structured_outputs
+        outputs = (
+            tf.function(function, autograph=False).get_concrete_function(one).structured_outputs
+        )
         signature = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), outputs)
         return tf.map_fn(function, tasks, fn_output_signature=signature)
 

@@ -54,12 +54,7 @@ def make_run(
       UsageError: meta_batch_size is not a positive multiple of the number of replicas.
     """
     replicas = strategy.num_replicas_in_sync
-    if meta_batch_size < 1 or meta_batch_size % replicas:
-        raise UsageError(
-            f"train.meta_batch_size is {meta_batch_size}; expected a positive multiple of the "
-            f"{replicas} replica(s)."
-        )
-    share, root = meta_batch_size // replicas, root_key(seed, "train_tasks")
+    share, root = _share(meta_batch_size, replicas), root_key(seed, "train_tasks")
     update = make_update(state, replicas=replicas, metric_names=metric_names, **update_options)
 
     def replica_step() -> tuple[tf.Tensor, tf.Tensor]:
@@ -112,6 +107,15 @@ def make_chunked_run(
         return 1
 
     return run
+
+
+def _share(meta_batch_size: int, replicas: int) -> int:
+    if meta_batch_size < 1 or meta_batch_size % replicas:
+        raise UsageError(
+            f"train.meta_batch_size is {meta_batch_size}; expected a positive multiple of the "
+            f"{replicas} replica(s)."
+        )
+    return meta_batch_size // replicas
 
 
 def task_keys(root: tf.Tensor, step: tf.Tensor, first: Any, count: int) -> tf.Tensor:

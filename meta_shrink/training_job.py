@@ -90,7 +90,8 @@ def set_up(
         )
         return Training(state, make_chunked_run(core, state, **options), row_names)
     core = make_core(experiment.meta_gradient, experiment.source, **how)
-    return Training(state, make_run(core, state, strategy, jit=experiment.jit, **options), row_names)
+    run = make_run(core, state, strategy, jit=experiment.jit, **options)
+    return Training(state, run, row_names)
 
 
 def train(

@@ -21,11 +21,13 @@ LEVELS = {
     1: "adaptation linear_solve losses prior proximal speech speech.* task_axis",
     1.5: "models models.* tasks tasks.*",
     2: "meta_gradients meta_gradients.*",
+    2.5: "checks core",
     3: "adapters distribution meta_state progress run_files",
     3.25: "checkpoint_files training workdir",
     3.5: "checkpointing evaluation loop reporting reporting.* serving",
     4: "experiment",
-    4.5: "training_job",
+    4.25: "training_job",
+    4.5: "evaluation_job sweep_job",
 }
 PROGRAM_LEVEL = 5  # configs, launch, export, benchmarks
 

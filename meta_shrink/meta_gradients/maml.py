@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, Task
 
@@ -46,7 +45,11 @@ def fomaml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradie
             tape.watch(theta)
             nll_val = nll(theta, task.val)
         grad = tape.gradient(nll_val, theta, unconnected_gradients="zero")
-        delta = MetaParams(grad, tf.zeros_like(meta.log_sigma2), tf.nest.map_structure(tf.zeros_like, meta.log_alpha))
+        delta = MetaParams(
+            grad,
+            tf.zeros_like(meta.log_sigma2),
+            tf.nest.map_structure(tf.zeros_like, meta.log_alpha),
+        )
         return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train)}
 
     return meta_gradient

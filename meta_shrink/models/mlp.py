@@ -34,10 +34,12 @@ def mlp(
         raise UsageError(f"model widths are {inputs} -> {widths}; expected at least 1 each.")
     layers: list[keras.layers.Layer] = [keras.Input((inputs,), name="inputs")]
     for number, width in enumerate(widths):
-        weights = keras.initializers.get({
-            "class_name": initializer,
-            "config": {"seed": seed + number},
-        })
+        weights = keras.initializers.get(
+            {
+                "class_name": initializer,
+                "config": {"seed": seed + number},
+            }
+        )
         last = number == len(widths) - 1
         layers.append(
             keras.layers.Dense(

@@ -1,0 +1,65 @@
+"""What a config must fulfil beyond each section on its own; all raise UsageError."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.meta_gradients import Method
+from meta_shrink.rng import root_key
+from meta_shrink.types import MetaParams, NegLogLik, TaskSource
+
+
+def check_learned(method: Method, config: Mapping[str, Any]) -> None:
+    """Each learned component has a gradient, and a prior is there where one is needed."""
+    name, learned = config["algorithm"]["name"], list(config["meta_optimizer"])
+    extra = [component for component in learned if component not in method.learns]
+    if extra or "phi" not in learned:
+        raise UsageError(
+            f"meta_optimizer has sections {', '.join(learned)}; {name} learns phi and may learn "
+            f"{', '.join(method.learns)}."
+        )
+    no_prior = math.isinf(config["prior"]["sigma2"])
+    if no_prior and (method.needs_prior or "log_sigma2" in learned):
+        raise UsageError(
+            f"prior.sigma2 is inf (no prior), but {name} needs a finite one here; set prior.sigma2 "
+            "to a positive number (1/lambda for iMAML)."
+        )
+
+
+def check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> None:
+    """The task axis can be compiled for this method."""
+    # tf.vectorized_map turns the lists of back-propagation into lists of lists, unknown to XLA.
+    through_adaptation = not method.in_chunks
+    if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
+        raise UsageError(
+            f"train.task_axis='vectorized' with {config['algorithm']['name']} can not be compiled "
+            "by XLA (back-propagation through a vectorised loop); set train.task_axis to "
+            "'sequential' or 'parallel'."
+        )
+
+
+def check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource, batch_size: int) -> None:
+    """The loss takes a task of the source, and a mini-batch is no larger than its data."""
+
+    def losses(key: tf.Tensor) -> list[tf.Tensor]:
+        task = source.sample(key)
+        examples = tf.nest.flatten(task.train)[0].shape[0]
+        if batch_size > examples:
+            raise UsageError(
+                f"adapt.batch_size is {batch_size}, but a task has {examples} training examples; "
+                "lower it, or 0 for all of them."
+            )
+        return [nll(initial.phi, task.train), nll(initial.phi, task.val)]
+
+    try:
+        tf.function(losses).get_concrete_function(root_key(0, "probe"))
+    except UsageError:
+        raise
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"Model and task do not fit together: {reason}") from error
