@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+STRATEGIES = ("auto", "one", "mirrored", "tpu")
 
 
 def set_cpu_threads(*, cpu_threads: int) -> None:
@@ -35,8 +35,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
     Args:
       name: "auto" (a TPU if there is one, all GPUs if there are several, else one device), "one",
-        "mirrored" (all GPUs, or all logical CPUs), "multi_worker" (processes named in TF_CONFIG),
-        "tpu" (TPU VM or pod).
+        "mirrored" (all GPUs, or all logical CPUs), "tpu" (TPU VM).
 
     Raises:
       UsageError: unknown name, or no TPU where one was asked for.
@@ -50,8 +49,6 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy(
             [d.name for d in tf.config.list_logical_devices(kind)]
         )
-    if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         return _tpu()
     return tf.distribute.get_strategy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from meta_shrink.experiment import Experiment, call
 from meta_shrink.loop import fit
 from meta_shrink.meta_state import MetaState, meta_optimizer
 from meta_shrink.progress import Progress
+from meta_shrink.summaries import Summaries
 from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run
 from meta_shrink.workdir import StopSignal, Workdir
 
@@ -133,7 +135,7 @@ def train(
                 max_bad_steps=schedule.max_bad_steps,
                 row_names=training.row_names,
                 module_names=experiment.registry.names,
-                metrics=workdir.metrics,
+                metrics=Summaries(os.path.join(workdir.path, "tensorboard"), workdir.metrics, log=log),
                 timing=workdir.timing,
                 evaluate=validation(experiment, state),
                 save=lambda step: (workdir.metrics.sync(), checkpoints.save(step)),

@@ -22,7 +22,7 @@ LEVELS = {
     1.5: "models models.* tasks tasks.*",
     2: "meta_gradients meta_gradients.*",
     2.5: "checks core",
-    3: "adapters distribution meta_state progress run_files",
+    3: "adapters distribution meta_state progress run_files summaries",
     3.25: "checkpoint_files training workdir",
     3.5: "checkpointing evaluation loop reporting reporting.* serving",
     4: "experiment",
