@@ -4,12 +4,14 @@ A config is `get_config(argument)` in one file per experiment; it starts from `b
 in what is its own. Each section is the keyword arguments of one function (meta_shrink.experiment).
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from meta_shrink.errors import UsageError
 
 
-def base(name: str) -> ConfigDict:
+def base(name: str) -> Any:
     """A config without task, model and algorithm."""
     return ConfigDict(
         {

@@ -15,7 +15,7 @@ from meta_shrink.experiment import call
 from meta_shrink.reporting.summary import headline, module_table, readable_modules, readable_schemes
 from meta_shrink.workdir import StopSignal, read_config
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 
 
 def main(argv):
@@ -30,5 +30,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir"])
     cli.run(main)

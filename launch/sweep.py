@@ -8,14 +8,19 @@ settings first in WORKDIR/trials.json.
 
 from absl import flags
 from ml_collections import config_flags
+from optuna.trial import TrialState
 
 from launch import cli
 from meta_shrink.distribution import set_cpu_threads
+from meta_shrink.errors import DivergedError
 from meta_shrink.experiment import call
 from meta_shrink.sweep_job import sweep
+from meta_shrink.workdir import StopSignal
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE or FILE:ARGUMENT.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the search; one workdir per trial in it.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the search; one workdir per trial in it.", required=True
+)
 
 
 def main(argv):
@@ -23,11 +28,14 @@ def main(argv):
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
     call("device", set_cpu_threads, config["device"])
-    study = sweep(config, WORKDIR.value)
+    with StopSignal() as stop:
+        study = sweep(config, WORKDIR.value, stop_requested=lambda: stop.requested)
+    if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
+        raise DivergedError("No trial of the search came to a result; its messages say why.")
     best = study.best_trial
     print(f"Best: trial {best.number}, {best.value:.4g}, {best.params}")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.mark_flag_as_required("config")
     cli.run(main)

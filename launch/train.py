@@ -12,13 +12,15 @@ from ml_collections import config_flags
 from launch import cli
 from meta_shrink.distribution import STRATEGIES, make_strategy, set_cpu_threads
 from meta_shrink.experiment import build, call
-from meta_shrink.training_job import train
+from meta_shrink.training_job import check_trainable, train
 from meta_shrink.workdir import open_workdir
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment, FILE or FILE:ARGUMENT; executes that Python file."
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of this run; made if missing.", required=True
+)
 STRATEGY = flags.DEFINE_enum("strategy", "auto", STRATEGIES, "tf.distribute strategy.")
 ALLOW = flags.DEFINE_bool(
     "allow_config_change", False, "Resume although the config differs from the workdir's."
@@ -32,10 +34,11 @@ def main(argv):
     call("device", set_cpu_threads, config["device"])
     strategy = make_strategy(STRATEGY.value)
     experiment = build(config)
+    check_trainable(experiment, strategy)
     with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:
         train(experiment, workdir, strategy=strategy)
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.mark_flag_as_required("config")
     cli.run(main)

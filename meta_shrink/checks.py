@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,6 +12,54 @@ from meta_shrink.errors import UsageError
 from meta_shrink.meta_gradients import Method
 from meta_shrink.rng import root_key
 from meta_shrink.types import MetaParams, NegLogLik, TaskSource
+
+READ_BY_BUILD = (
+    "seed",
+    "task",
+    "model",
+    "modules",
+    "loss",
+    "adapt",
+    "algorithm",
+    "prior",
+    "meta_optimizer",
+    "train",
+)
+READ_BY_PROGRAMS = ("name", "device", "eval", "search")
+
+
+class Schedule(NamedTuple):
+    """The `train` section: how long, how often, how."""
+
+    steps: int
+    meta_batch_size: int
+    task_axis: str
+    jit: Any
+    chunk_steps: int
+    clip_norm: float
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+    max_bad_steps: int
+
+
+def check_sections(config: Mapping[str, Any]) -> None:
+    """A config has all sections that are read, and no other; so have its `train` keys."""
+    _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
+    _check_keys("Config section 'train'", config["train"], Schedule._fields)
+
+
+def _check_keys(
+    what: str, given: Mapping[str, Any], needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
+    missing = [name for name in needed if name not in given]
+    unknown = [name for name in given if name not in needed + optional]
+    if missing or unknown:
+        raise UsageError(
+            f"{what} lacks {', '.join(missing) or 'nothing'} and has the unknown "
+            f"{', '.join(unknown) or 'nothing'}; its keys are {', '.join(needed + optional)}."
+        )
 
 
 def check_learned(method: Method, config: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ def make_chunked_core(
     @tf.function(jit_compile=jit, autograph=False)
     def finish(meta, tasks, thetas):
         lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
-        return sum_finite(*lifted(AdaptedTask(*tasks, thetas)))
+        return sum_finite(*lifted(AdaptedTask(tasks.train, tasks.val, tasks.key, thetas)))
 
     def core(meta: MetaParams, keys: tf.Tensor) -> Totals | None:
         tasks, states = begin(meta, keys)

@@ -88,26 +88,20 @@ def evaluate(
     options = call("eval", Options, experiment.config["eval"])
     selection = select(experiment, meta, options.selection)
     horizon, held_out = experiment.adapt.steps, experiment.held_out()
-    results = []
+    steps, results = sorted({horizon, *recorded_steps(horizon * options.horizon)}), []
     for scheme in schemes(experiment, options, selection["modules"]):
+        restricted = _restrict(meta, experiment, scheme)
         curves = held_out.curves(
-            _restrict(meta, experiment, scheme),
-            first=0,
-            count=options.num_tasks,
-            steps=sorted({horizon, *recorded_steps(horizon * options.horizon)}),
-            stop_requested=stop_requested,
+            restricted, first=0, count=options.num_tasks, steps=steps, stop_requested=stop_requested
         )
         results.append((scheme, curves))
         log(f"  {options.num_tasks} held-out tasks adapted: {scheme.name}")
-    everything = results[0][1]
+    everything, facts = results[0][1], experiment.metric_facts
     evaluation = {
         "experiment": experiment.config["name"],
         "algorithm": algorithm_name(experiment.config),
         "meta_step": step,
-        "metric": {
-            "name": experiment.metric_facts.name,
-            "lower_is_better": experiment.metric_facts.lower_is_better,
-        },
+        "metric": {"name": facts.name, "lower_is_better": facts.lower_is_better},
         "num_tasks": options.num_tasks,
         "train_adaptation_steps": horizon,
         "modules": module_rows(experiment, meta, selection["modules"]),

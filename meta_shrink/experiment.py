@@ -23,7 +23,7 @@ from meta_shrink.adaptation import (
     random_batch,
     train_on_all,
 )
-from meta_shrink.checks import check_learned, check_shapes, check_task_axis
+from meta_shrink.checks import check_learned, check_sections, check_shapes, check_task_axis
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import HeldOut, Metric
 from meta_shrink.losses import LOSSES, METRICS, MetricFacts, negative_log_likelihood
@@ -96,6 +96,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     Raises:
       UsageError: anything that does not exist, does not fit or can not work; one sentence.
     """
+    check_sections(config)
     seed = config["seed"]
     model = named("model", MODELS, config["model"], seed=seed)
     registry = call("modules", _registry, config["modules"], model=model)

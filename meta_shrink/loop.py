@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,6 +13,20 @@ from meta_shrink.meta_state import MetaState
 from meta_shrink.training import Run
 
 BURST_SECONDS = 0.5  # a stop request waits for one burst at most
+
+
+class Intervals(NamedTuple):
+    """When things happen, in meta-steps.
+
+    steps: the end. log_every, eval_every, checkpoint_every: between rows, evaluations (0 for
+    never) and checkpoints. max_bad_steps: in a row without one finite task that end the run.
+    """
+
+    steps: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    max_bad_steps: int
 
 
 class Log(Protocol):
@@ -25,12 +39,8 @@ class Log(Protocol):
 def fit(
     run: Run,
     state: MetaState,
+    every: Intervals,
     *,
-    steps: int,
-    log_every: int,
-    eval_every: int,
-    checkpoint_every: int,
-    max_bad_steps: int,
     row_names: tuple[str, ...],
     module_names: tuple[str, ...],
     metrics: Log,
@@ -40,12 +50,10 @@ def fit(
     progress: Callable[[int, dict[str, float]], Any],
     stop_requested: Callable[[], bool],
 ) -> None:
-    """Run meta-training from state.step to `steps`.
+    """Run meta-training from state.step to every.steps.
 
     Args:
       run: number of meta-steps -> number done.
-      log_every, eval_every, checkpoint_every: in meta-steps; eval_every 0 for never.
-      max_bad_steps: meta-steps in a row without one finite task that end the run.
       metrics: gets deterministic rows (an interrupted run writes the same ones).
       timing: gets wall-clock rows.
       evaluate: held-out metrics of the present Phi.
@@ -55,36 +63,25 @@ def fit(
 
     Raises:
       Preempted: stopped on request; the state was saved.
-      DivergedError: max_bad_steps was reached; the last checkpoint before is kept.
+      DivergedError: every.max_bad_steps was reached; the last checkpoint before is kept.
       UsageError: an interval below 1.
     """
-    if min(steps, log_every, checkpoint_every, max_bad_steps) < 1 or eval_every < 0:
-        raise UsageError(
-            f"train got steps={steps}, log_every={log_every}, eval_every={eval_every}, "
-            f"checkpoint_every={checkpoint_every}, max_bad_steps={max_bad_steps}; expected at "
-            "least 1 each (eval_every may be 0)."
-        )
+    check_intervals(every)
     step, burst, latest = int(state.step), 1, {}
-    while step < steps:
-        started, wanted = (
-            time.monotonic(),
-            _until_boundary(step, steps, burst, [log_every, checkpoint_every, eval_every or steps]),
-        )
-        done = run(wanted)
-        seconds = time.monotonic() - started
-        step += done
-        burst = _next_burst(burst, done, seconds)
-        _refuse_divergence(state, max_bad_steps)
-        if done and step % log_every == 0:
+    while step < every.steps:
+        done, seconds = _timed(run, _until_boundary(step, burst, every))
+        step, burst = step + done, _next_burst(burst, done, seconds)
+        _refuse_divergence(state, every.max_bad_steps)
+        if done and step % every.log_every == 0:
             latest = window_row(state, row_names, module_names)
             metrics.append({"step": step, "kind": "train", **latest})
             timing.append({"step": step, "seconds_per_step": seconds / done, "time": time.time()})
-        if done and eval_every and step % eval_every == 0:
+        if done and every.eval_every and step % every.eval_every == 0:
             metrics.append({"step": step, "kind": "eval", **evaluate()})
-        if stop_requested() and step < steps:
+        if stop_requested() and step < every.steps:
             save(step)
             raise Preempted(f"Stopped at meta-step {step}; the same command resumes.")
-        if done and (step % checkpoint_every == 0 or step == steps):
+        if done and (step % every.checkpoint_every == 0 or step == every.steps):
             save(step)
         progress(step, latest)
 
@@ -107,9 +104,25 @@ def window_row(
     return row | {f"sigma2/{n}": float(s) for n, s in zip(module_names, sigma2, strict=True)}
 
 
-def _until_boundary(step: int, steps: int, burst: int, intervals: list[int]) -> int:
-    distances = [interval - step % interval for interval in intervals]
-    return min(burst, steps - step, *distances)
+def check_intervals(every: Intervals) -> None:
+    """All are at least 1; eval_every may be 0.
+
+    Raises:
+      UsageError: one is not.
+    """
+    if min(every._replace(eval_every=1)) < 1 or every.eval_every < 0:
+        got = ", ".join(f"{name}={value}" for name, value in every._asdict().items())
+        raise UsageError(f"train got {got}; expected at least 1 each (eval_every may be 0).")
+
+
+def _timed(run: Run, num_steps: int) -> tuple[int, float]:
+    started = time.monotonic()
+    return run(num_steps), time.monotonic() - started
+
+
+def _until_boundary(step: int, burst: int, every: Intervals) -> int:
+    intervals = [every.log_every, every.checkpoint_every, every.eval_every or every.steps]
+    return min(burst, every.steps - step, *(interval - step % interval for interval in intervals))
 
 
 def _next_burst(burst: int, done: int, seconds: float) -> int:

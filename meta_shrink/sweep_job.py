@@ -7,14 +7,20 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from meta_shrink.errors import DivergedError, UsageError
+from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.experiment import build, call
 from meta_shrink.run_files import to_json, write_atomically
 from meta_shrink.training_job import train, validation
@@ -22,6 +28,7 @@ from meta_shrink.workdir import open_workdir
 
 KINDS = ("log", "linear", "int", "choice")
 JOURNAL = "trials.journal"
+CLAIMS = "claims.lock"
 
 
 class Search(NamedTuple):
@@ -37,34 +44,40 @@ class Search(NamedTuple):
 
 
 def sweep(
-    config: Mapping[str, Any], directory: str, *, log: Callable[[str], Any] = print
+    config: Mapping[str, Any],
+    directory: str,
+    *,
+    log: Callable[[str], Any] = print,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> optuna.Study:
     """Try settings until search.num_trials are done; best first in trials.json.
 
     Several processes may run the same sweep at once: they share its journal. A trial whose
-    process died is tried again, from its own last checkpoint.
+    process died goes on from its own last checkpoint.
 
     Args:
       config: an experiment with a `search` section.
       directory: one workdir per trial, and the journal.
+      stop_requested: asked between trials; within one, train has its own signals.
 
     Raises:
-      UsageError: no search space, or a bad row in it.
+      UsageError: no search space, a bad row in it, or a directory that can not be written.
       Preempted: stopped; the same command goes on.
     """
     search = call("search", Search, config["search"])
     _check(search, config)
-    os.makedirs(directory, exist_ok=True)
     study = _open_study(directory, config)
-    _retry_orphans(study, directory, log)
-    while _count(study) < search.num_trials:
-        trial = study.ask()
-        settings = {row[0]: _suggest(trial, row) for row in search.space}
-        log(f"Trial {trial.number}: {_readable(settings)}")
-        value = _run(with_settings(config, settings, search.steps), directory, trial, log)
-        done = TrialState.FAIL if value is None else TrialState.COMPLETE
-        study.tell(trial, value, state=done)
-        _write_table(study, directory)
+    while claimed := _claim_trial(study, search, directory):
+        trial, claim = claimed
+        with claim:
+            log(f"Trial {trial.number}: {_readable(trial.params)}")
+            value = _run(with_settings(config, trial.params, search.steps), directory, trial, log)
+            done = TrialState.FAIL if value is None else TrialState.COMPLETE
+            # Finished already: by a process that ended between our two looks at it.
+            study.tell(trial.number, value, state=done, skip_if_finished=True)
+            _write_table(study, directory)
+        if stop_requested():
+            raise Preempted("Stopped between trials; the same command goes on.")
     return study
 
 
@@ -79,10 +92,10 @@ def with_settings(
     changed = copy.deepcopy(dict(config))
     for key, value in {**settings, "train.steps": steps}.items():
         *sections, name = key.split(".")
-        place = changed
+        place: Any = changed
         for section in sections:
-            place = place.get(section, {})
-        if name not in place:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or name not in place:
             raise UsageError(f"search.space has {key!r}, which the config does not have.")
         place[name] = value
     return changed
@@ -101,10 +114,18 @@ def _check(search: Search, config: Mapping[str, Any]) -> None:
                 f"{', '.join(KINDS)}; (key, 'choice', choices)."
             )
         with_settings(config, {row[0]: 0}, search.steps)
+        try:
+            _distribution(row)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"search.space row {list(row)}: {error}") from error
 
 
 def _open_study(directory: str, config: Mapping[str, Any]) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be made ({error.strerror}).") from error
     storage = JournalStorage(JournalFileBackend(os.path.join(directory, JOURNAL)))
     lower = build(config).metric_facts.lower_is_better
     return optuna.create_study(
@@ -116,17 +137,17 @@ def _open_study(directory: str, config: Mapping[str, Any]) -> optuna.Study:
     )
 
 
-def _suggest(trial: optuna.Trial, row: Sequence[Any]) -> Any:
-    key, kind, *bounds = row
+def _distribution(row: Sequence[Any]) -> BaseDistribution:
+    _, kind, *bounds = row
     if kind == "choice":
-        return trial.suggest_categorical(key, list(bounds[0]))
+        return CategoricalDistribution(list(bounds[0]))
     if kind == "int":
-        return trial.suggest_int(key, *bounds, log=bounds[0] > 0)
-    return trial.suggest_float(key, *bounds, log=kind == "log")
+        return IntDistribution(*bounds, log=bounds[0] > 0)
+    return FloatDistribution(*bounds, log=kind == "log")
 
 
 def _run(
-    config: Mapping[str, Any], directory: str, trial: optuna.Trial, log: Callable[[str], Any]
+    config: Mapping[str, Any], directory: str, trial: Any, log: Callable[[str], Any]
 ) -> float | None:
     """The validation metric of one trial, None if it diverged or can not be built."""
     try:
@@ -141,31 +162,39 @@ def _run(
     return value if value == value else None
 
 
-def _retry_orphans(study: optuna.Study, directory: str, log: Callable[[str], Any]) -> None:
-    """Queue again the settings of trials that run nowhere: nobody holds their workdir's lock."""
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        if trial.params and not _is_locked(_trial_dir(directory, trial.number)):
-            log(f"Trial {trial.number} was cut off; its settings are tried again.")
-            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-            study.enqueue_trial(trial.params)
+def _claim_trial(
+    study: optuna.Study, search: Search, directory: str
+) -> tuple[optuna.Trial | FrozenTrial, IO[str]] | None:
+    """A trial that was cut off, else a new one, and the file whose lock makes it ours.
+
+    None once num_trials are done or running elsewhere. One process at a time decides, so that
+    two never take one trial and num_trials is exact.
+    """
+    ranges = {row[0]: _distribution(row) for row in search.space}
+    with open(os.path.join(directory, CLAIMS), "a") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        trials = [trial for trial in study.get_trials() if set(trial.params) == set(ranges)]
+        for trial in trials:
+            claim = None if trial.state.is_finished() else _claim(directory, trial.number)
+            if claim is not None:
+                return trial, claim
+        if len(trials) >= search.num_trials:
+            return None
+        trial = study.ask(ranges)
+        claim = _claim(directory, trial.number)
+        return None if claim is None else (trial, claim)
 
 
-def _is_locked(path: str) -> bool:
-    if not os.path.isdir(path):
-        return False
-    with open(os.path.join(path, ".lock"), "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _count(study: optuna.Study) -> int:
-    """Trials that are done, failed for good, or running in another process."""
-    queued = (TrialState.WAITING,)
-    cut_off = [t for t in study.trials if t.state in queued]
-    return len(study.trials) - 2 * len(cut_off)
+def _claim(directory: str, number: int) -> IO[str] | None:
+    """An open file with the lock of a trial; None if another process has it."""
+    # The caller closes it, when the trial is over.
+    file = open(f"{_trial_dir(directory, number)}.lock", "a")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def _write_table(study: optuna.Study, directory: str) -> None:

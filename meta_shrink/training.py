@@ -54,7 +54,7 @@ def make_run(
       UsageError: meta_batch_size is not a positive multiple of the number of replicas.
     """
     replicas = strategy.num_replicas_in_sync
-    share, root = _share(meta_batch_size, replicas), root_key(seed, "train_tasks")
+    share, root = share_of_replica(meta_batch_size, replicas), root_key(seed, "train_tasks")
     update = make_update(state, replicas=replicas, metric_names=metric_names, **update_options)
 
     def replica_step() -> tuple[tf.Tensor, tf.Tensor]:
@@ -70,7 +70,11 @@ def make_run(
         finish_step(state, row, good, **_clip_options(update_options))
         return done + 1
 
-    @tf.function(autograph=False, jit_compile=jit and replicas == 1)
+    return _repeat(one_step, jit=jit and replicas == 1)
+
+
+def _repeat(one_step: Callable[[tf.Tensor], tf.Tensor], *, jit: bool) -> Run:
+    @tf.function(autograph=False, jit_compile=jit)
     def run_steps(num_steps: tf.Tensor) -> None:
         tf.while_loop(lambda done: done < num_steps, one_step, [tf.constant(0)])
 
@@ -109,7 +113,12 @@ def make_chunked_run(
     return run
 
 
-def _share(meta_batch_size: int, replicas: int) -> int:
+def share_of_replica(meta_batch_size: int, replicas: int) -> int:
+    """Tasks of one replica.
+
+    Raises:
+      UsageError: meta_batch_size is not a positive multiple of the number of replicas.
+    """
     if meta_batch_size < 1 or meta_batch_size % replicas:
         raise UsageError(
             f"train.meta_batch_size is {meta_batch_size}; expected a positive multiple of the "

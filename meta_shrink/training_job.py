@@ -9,34 +9,19 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from meta_shrink.checkpointing import Checkpoints
+from meta_shrink.checks import Schedule
 from meta_shrink.core import make_chunked_core, make_core, theta_of
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiment import Experiment, call
-from meta_shrink.loop import fit
+from meta_shrink.loop import Intervals, check_intervals, fit
 from meta_shrink.meta_state import MetaState, meta_optimizer
 from meta_shrink.progress import Progress
 from meta_shrink.summaries import Summaries
-from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run
+from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run, share_of_replica
 from meta_shrink.workdir import StopSignal, Workdir
 
 VALIDATION_TASKS = 1_000_000  # held-out tasks from this number on choose hyper-parameters
-
-
-class Schedule(NamedTuple):
-    """The `train` section: how long, how often, how."""
-
-    steps: int
-    meta_batch_size: int
-    task_axis: str
-    jit: Any
-    chunk_steps: int
-    clip_norm: float
-    log_every: int
-    eval_every: int
-    checkpoint_every: int
-    keep_checkpoints: int
-    max_bad_steps: int
 
 
 class Training(NamedTuple):
@@ -62,7 +47,8 @@ def set_up(
     Raises:
       UsageError: settings that do not fit the strategy.
     """
-    schedule = call("train", Schedule, experiment.config["train"])
+    check_trainable(experiment, strategy)
+    schedule = Schedule(**experiment.config["train"])
     row_names = experiment.method.metrics + EXTRA_METRICS
     with strategy.scope():
         state = MetaState.create(
@@ -94,6 +80,24 @@ def set_up(
     core = make_core(experiment.meta_gradient, experiment.source, **how)
     run = make_run(core, state, strategy, jit=experiment.jit, **options)
     return Training(state, run, row_names)
+
+
+def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) -> None:
+    """Refuse what build can not see, before a workdir records a config that can not be trained.
+
+    Raises:
+      UsageError: a count or interval out of range, a bad meta-optimizer, a meta-batch that the
+        replicas can not share.
+    """
+    schedule = call("train", Schedule, experiment.config["train"])
+    check_intervals(_intervals(schedule))
+    for name in ("chunk_steps", "keep_checkpoints"):
+        if getattr(schedule, name) < 1:
+            raise UsageError(f"train.{name} is {getattr(schedule, name)}; expected at least 1.")
+    if not schedule.clip_norm >= 0:
+        raise UsageError(f"train.clip_norm is {schedule.clip_norm}; expected >= 0 (0: no clip).")
+    share_of_replica(schedule.meta_batch_size, strategy.num_replicas_in_sync)
+    _optimizers(experiment.config["meta_optimizer"], schedule.steps)
 
 
 def train(
@@ -128,21 +132,32 @@ def train(
             fit(
                 training.run,
                 state,
-                steps=schedule.steps,
-                log_every=schedule.log_every,
-                eval_every=schedule.eval_every,
-                checkpoint_every=schedule.checkpoint_every,
-                max_bad_steps=schedule.max_bad_steps,
+                _intervals(schedule),
                 row_names=training.row_names,
                 module_names=experiment.registry.names,
-                metrics=Summaries(os.path.join(workdir.path, "tensorboard"), workdir.metrics, log=log),
+                metrics=Summaries(
+                    os.path.join(workdir.path, "tensorboard"), workdir.metrics, log=log
+                ),
                 timing=workdir.timing,
                 evaluate=validation(experiment, state),
-                save=lambda step: (workdir.metrics.sync(), checkpoints.save(step)),
+                save=lambda step: _save(workdir, checkpoints, step, schedule.steps),
                 progress=lambda step, row: progress.update(step, **_headline(row)),
                 stop_requested=lambda: stop.requested,
             )
     return training
+
+
+def _intervals(schedule: Schedule) -> Intervals:
+    return Intervals(*(getattr(schedule, name) for name in Intervals._fields))
+
+
+def _save(workdir: Workdir, checkpoints: Checkpoints, step: int, last: int) -> None:
+    workdir.metrics.sync()
+    if not checkpoints.save(step) and step == last:
+        raise ArtefactError(
+            f"The last checkpoint of {workdir.path} could not be saved (see above); free some "
+            "space and start again: it resumes at the checkpoint before."
+        )
 
 
 def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[str, float]]:
@@ -170,14 +185,13 @@ def _optimizers(sections: Mapping[str, Any], steps: int):
 
 
 def _in_chunks(experiment: Experiment, schedule: Schedule, strategy) -> bool:
-    if schedule.chunk_steps < 1:
-        raise UsageError(f"train.chunk_steps is {schedule.chunk_steps}; expected at least 1.")
     long = experiment.adapt.steps > schedule.chunk_steps
     return long and experiment.method.in_chunks and strategy.num_replicas_in_sync == 1
 
 
 def _opening(experiment: Experiment, schedule: Schedule, start: int) -> str:
     done = f"resuming at meta-step {start}" if start else "from the start"
+    done = "finished already" if start >= schedule.steps else done
     return (
         f"{experiment.config['name']}: {schedule.steps} meta-steps, {done}; "
         f"{experiment.registry.num_modules} modules, {sum(experiment.registry.sizes)} parameters, "

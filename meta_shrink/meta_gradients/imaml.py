@@ -65,8 +65,7 @@ def implicit_gradient(
 ) -> Callable[[MetaParams, Task, Params], tuple[MetaParams, Metrics]]:
     """(Phi, task, theta_hat) -> Delta of Eq. 7: with H u = grad nll_val,
 
-        Delta_phi_m           = u_m / sigma_m^2
-        Delta_log_sigma^2_m   = u_m . (theta_m - phi_m) / sigma_m^2
+        Delta_phi_m = u_m / sigma_m^2,  Delta_log_sigma^2_m = u_m . (theta_m - phi_m) / sigma_m^2
 
     H = grad^2 nll_train + Sigma^-1 + damping I is Eq. 48 with its sign mended (positive definite).
 
@@ -81,11 +80,7 @@ def implicit_gradient(
     Raises:
       UsageError: a negative damping, no solver step, or an unknown solver.
     """
-    if cg_steps < 1 or damping < 0 or solver not in SOLVERS:
-        raise UsageError(
-            f"Implicit gradient got cg_steps={cg_steps}, damping={damping}, solver={solver!r}; "
-            f"expected cg_steps >= 1, damping >= 0, solver one of {', '.join(SOLVERS)}."
-        )
+    _check(cg_steps, damping, solver)
     pick = hessian_data or (lambda task: task.train)
 
     def at(meta: MetaParams, task: Task, theta: Params) -> tuple[MetaParams, Metrics]:
@@ -109,6 +104,14 @@ def implicit_gradient(
         return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train), **_solve(info)}
 
     return at
+
+
+def _check(cg_steps: int, damping: float, solver: str) -> None:
+    if cg_steps < 1 or damping < 0 or solver not in SOLVERS:
+        raise UsageError(
+            f"Implicit gradient got cg_steps={cg_steps}, damping={damping}, solver={solver!r}; "
+            f"expected cg_steps >= 1, damping >= 0, solver one of {', '.join(SOLVERS)}."
+        )
 
 
 def hessian_vector_product(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -32,16 +33,13 @@ def mlp(
     widths = [*hidden, outputs]
     if inputs < 1 or min(widths) < 1:
         raise UsageError(f"model widths are {inputs} -> {widths}; expected at least 1 each.")
-    layers: list[keras.layers.Layer] = [keras.Input((inputs,), name="inputs")]
+    model = keras.Sequential([keras.Input((inputs,), name="inputs")], name="mlp")
     for number, width in enumerate(widths):
-        weights = keras.initializers.get(
-            {
-                "class_name": initializer,
-                "config": {"seed": seed + number},
-            }
+        weights: Any = keras.initializers.get(
+            {"class_name": initializer, "config": {"seed": seed + number}}
         )
         last = number == len(widths) - 1
-        layers.append(
+        model.add(
             keras.layers.Dense(
                 width,
                 activation=None if last else activation,
@@ -49,4 +47,4 @@ def mlp(
                 name=f"layer_{number + 1}",
             )
         )
-    return keras.Sequential(layers, name="mlp")
+    return model
