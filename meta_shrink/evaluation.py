@@ -100,6 +100,7 @@ class HeldOut:
           Preempted: a stop was requested.
         """
         indices = tf.range(first, first + count)
+        truth = self._truth(indices)
         tasks = self._sample(indices)
         states = self._start(meta, tasks)
         metric, errors, done = [], [], 0
@@ -111,12 +112,13 @@ class HeldOut:
                 states = self._advance(meta, tasks, states, tf.constant(piece), chunk_steps)
                 done += piece
             metric.append(self._measure(tasks, states.theta).numpy())
-            errors.append(self._parameter_error(indices, states.theta))
-        known = self._source.truth is not None
+            if truth is not None:
+                theta = np.concatenate([t.numpy() for t in states.theta], axis=1)
+                errors.append(np.abs(theta - truth))
         return Curves(
             np.asarray(steps),
             np.stack(metric, axis=1),
-            np.stack(errors, axis=1) if known else None,
+            None if truth is None else np.stack(errors, axis=1),
         )
 
     def adapted(self, meta: MetaParams, *, index: int, steps: int):
@@ -126,11 +128,11 @@ class HeldOut:
         states = self._advance(meta, tasks, states, tf.constant(steps), steps)
         return tf.nest.map_structure(lambda x: x[0], (tasks, states.theta))
 
-    def _parameter_error(self, indices: tf.Tensor, thetas: Params) -> np.ndarray | None:
+    def _truth(self, indices: tf.Tensor) -> np.ndarray | None:
         if self._source.truth is None:
             return None
-        truth = np.stack([self._source.truth(index).numpy() for index in indices])
-        return np.abs(np.concatenate([t.numpy() for t in thetas], axis=1) - truth)
+        one_by_one = over_tasks(self._source.truth, "sequential")
+        return tf.function(one_by_one, autograph=False)(indices).numpy()
 
 
 def mean_and_ci95(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
