@@ -11,6 +11,7 @@ named. Time: rounds x seconds x rows, plus about ten seconds of compilation per 
 
 import argparse
 import importlib
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -32,6 +33,13 @@ class Contender(NamedTuple):
 CONTENDERS = (
     # Ours: same `build(...) -> step()` as the peers, in benchmarks/ours_sinusoid.py.
     Contender("meta_shrink", "ours", "benchmarks.ours_sinusoid", {}, 1),
+    Contender(
+        "meta_shrink, 100 meta-steps per dispatch",
+        "ours",
+        "benchmarks.ours_sinusoid",
+        {"meta_steps_per_call": 100},
+        100,
+    ),
     Contender("JAX", "jax", "benchmarks.peers.sinusoid_jax", {}, 1),
     Contender(
         "JAX, 100 meta-steps per dispatch",
@@ -63,7 +71,10 @@ def main():
     for label, reason in missing.items():
         print(f"left out: {label} ({reason})")
     if steps:
+        before = os.getloadavg()[0]
         print(table(measure(steps, arguments.rounds, arguments.seconds)))
+        cores = len(os.sched_getaffinity(0))
+        print(f"load average {before:.2f} before, {os.getloadavg()[0]:.2f} after; {cores} core(s)")
 
 
 def build_all(contenders) -> tuple[list[tuple[Contender, Callable]], dict[str, str]]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.meta_gradients import Method
 from meta_shrink.rng import root_key
+from meta_shrink.task_axis import over_tasks
 from meta_shrink.types import MetaParams, NegLogLik, TaskSource
 
 READ_BY_BUILD = (
@@ -44,10 +45,27 @@ class Schedule(NamedTuple):
     max_bad_steps: int
 
 
+class EvalOptions(NamedTuple):
+    """The `eval` section."""
+
+    num_tasks: int
+    horizon: int
+    groups: Mapping[str, list[str]]
+    selection: Mapping[str, Any]
+    examples: int
+
+
 def check_sections(config: Mapping[str, Any]) -> None:
-    """A config has all sections that are read, and no other; so have its `train` keys."""
+    """A config has all sections that are read, and no other; likewise `train` and `eval`."""
     _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
     _check_keys("Config section 'train'", config["train"], Schedule._fields)
+    if "eval" in config:
+        _check_keys("Config section 'eval'", config["eval"], EvalOptions._fields)
+        for name, least in (("num_tasks", 1), ("horizon", 1), ("examples", 0)):
+            if config["eval"][name] < least:
+                raise UsageError(
+                    f"eval.{name} is {config['eval'][name]}; expected at least {least}."
+                )
 
 
 def _check_keys(
@@ -80,7 +98,8 @@ def check_learned(method: Method, config: Mapping[str, Any]) -> None:
 
 
 def check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> None:
-    """The task axis can be compiled for this method."""
+    """The task axis exists and can be compiled for this method."""
+    over_tasks(lambda task: task, config["train"]["task_axis"])
     # tf.vectorized_map turns the lists of back-propagation into lists of lists, unknown to XLA.
     through_adaptation = not method.in_chunks
     if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
@@ -105,7 +124,7 @@ def check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource, batch_
         return [nll(initial.phi, task.train), nll(initial.phi, task.val)]
 
     try:
-        tf.function(losses).get_concrete_function(root_key(0, "probe"))
+        tf.function(losses, autograph=False).get_concrete_function(root_key(0, "probe"))
     except UsageError:
         raise
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:

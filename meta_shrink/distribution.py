@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
@@ -45,10 +47,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "auto":
         name = _best()
     if name == "mirrored":
-        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-        return tf.distribute.MirroredStrategy(
-            [d.name for d in tf.config.list_logical_devices(kind)]
-        )
+        return _mirrored()
     if name == "tpu":
         return _tpu()
     return tf.distribute.get_strategy()
@@ -58,6 +57,14 @@ def _best() -> str:
     if tf.config.list_physical_devices("TPU"):
         return "tpu"
     return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
+
+
+@cache
+def _mirrored() -> tf.distribute.Strategy:
+    # One for the whole process: TensorFlow numbers the collectives of every strategy from the same
+    # start, so those of a second one would meet the first one's ("Shape mismatch in ... collective").
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices(kind)])
 
 
 def _tpu() -> tf.distribute.Strategy:

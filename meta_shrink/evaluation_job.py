@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.checkpointing import Checkpoints
+from meta_shrink.checks import EvalOptions
 from meta_shrink.errors import ArtefactError
 from meta_shrink.evaluation import Curves, HeldOut, mean_and_ci95, recorded_steps
 from meta_shrink.experiment import Experiment, build, call
@@ -27,16 +28,6 @@ from meta_shrink.types import MetaParams
 from meta_shrink.workdir import read_config
 
 EVALUATION_FILE = "evaluation.json"
-
-
-class Options(NamedTuple):
-    """The `eval` section."""
-
-    num_tasks: int
-    horizon: int
-    groups: Mapping[str, list[str]]
-    selection: Mapping[str, Any]
-    examples: int
 
 
 class Scheme(NamedTuple):
@@ -85,7 +76,7 @@ def evaluate(
     """
     started = time.monotonic()
     experiment, meta, step = restore(workdir, log)
-    options = call("eval", Options, experiment.config["eval"])
+    options = call("eval", EvalOptions, experiment.config["eval"])
     selection = select(experiment, meta, options.selection)
     horizon, held_out = experiment.adapt.steps, experiment.held_out()
     steps, results = sorted({horizon, *recorded_steps(horizon * options.horizon)}), []
@@ -135,7 +126,7 @@ def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any])
     return {**selection._asdict(), "modules": list(selection.modules)}
 
 
-def schemes(experiment: Experiment, options: Options, selected: Sequence[str]) -> list[Scheme]:
+def schemes(experiment: Experiment, options: EvalOptions, selected: Sequence[str]) -> list[Scheme]:
     """All modules; the selected ones, where that is another set; each group alone.
 
     Raises:
@@ -220,7 +211,7 @@ def _examples(
     experiment: Experiment,
     held_out: HeldOut,
     meta: MetaParams,
-    options: Options,
+    options: EvalOptions,
     selected: Sequence[str],
 ) -> dict[str, Any]:
     """Predictions on a few held-out tasks with one input and one output (Fig. 13 right)."""

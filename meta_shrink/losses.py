@@ -6,6 +6,7 @@ the Bayesian one, N the number of training examples. `reduction="sum"` is the ex
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -56,12 +57,25 @@ def apply_model(model: keras.Model) -> Callable[[Params, tf.Tensor], tf.Tensor]:
 
     Batch normalisation uses batch statistics; its running statistics are read and never written.
     """
+    _warn_of_wrong_curvature(model)
     frozen = [variable.numpy() for variable in model.non_trainable_variables]
 
     def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
         return model.stateless_call(params, frozen, inputs, training=True)[0]
 
     return forward
+
+
+def _warn_of_wrong_curvature(model: keras.Model) -> None:
+    layers = model._flatten_layers()  # pyright: ignore[reportAttributeAccessIssue]
+    names = [layer.name for layer in layers if type(layer) is keras.layers.BatchNormalization]
+    if names:
+        warnings.warn(
+            f"Layers {', '.join(names)}: second derivatives of keras.layers.BatchNormalization are "
+            "wrong (tf.nn.moments stops a gradient), which spoils MAML and implicit gradients; "
+            "build the model with meta_shrink.models.layers.BatchNorm.",
+            stacklevel=3,
+        )
 
 
 def negative_log_likelihood(

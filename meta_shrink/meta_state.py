@@ -43,7 +43,7 @@ def meta_optimizer(
     try:
         return OPTIMIZERS[name](learning_rate=rate, **options)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"meta_optimizer {name!r} refused its options: {error}") from error
+        raise UsageError(f"meta_optimizer {name!r} refused its options: {error}.") from error
 
 
 @dataclass

@@ -151,6 +151,8 @@ def make_update(
         each on its own (their scales differ by 1/sigma^2); 0 for none.
       sigma2_min, sigma2_max: not used here, see finish_step.
 
+    A meta-step without a finite task has a zero gradient: at most momentum moves Phi.
+
     Returns:
       (totals, meta_batch_size) -> (row of metrics [K], whether any task was finite [] bool).
     """

@@ -17,6 +17,7 @@ from meta_shrink.types import Task
 from tests.tiny_runs import (
     ALGORITHMS,
     assert_equal,
+    mostly_slow,
     set_values,
     tiny_config,
     tiny_training,
@@ -51,8 +52,9 @@ def keys_of_step(config, step: int, count: int) -> np.ndarray:
     return task_keys(root, tf.constant(step, tf.int64), 0, count).numpy()
 
 
-@pytest.mark.parametrize("algorithm", ["sigma_reptile", "maml"])
-@pytest.mark.parametrize("task_axis", ["sequential", "vectorized"])
+@pytest.mark.parametrize(
+    ("algorithm", "task_axis"), [("sigma_reptile", "sequential"), ("maml", "vectorized")]
+)
 def test_a_task_that_is_not_finite_is_left_out_and_counted(algorithm, task_axis):
     changes = {"train.meta_batch_size": 3, "train.task_axis": task_axis, "meta_optimizer.phi": SGD}
     experiment = build(tiny_config(algorithm, changes))
@@ -60,9 +62,7 @@ def test_a_task_that_is_not_finite_is_left_out_and_counted(algorithm, task_axis)
     core = make_core(experiment.meta_gradient, experiment.source, **WITHOUT_XLA)
     deltas, count, _ = core(experiment.initial, tf.constant(keys[[0, 2]]))
     assert count == 2
-    expected = [
-        p - 0.1 * d / 2 for p, d in zip(experiment.initial.phi, deltas.phi, strict=True)
-    ]
+    expected = [p - 0.1 * d / 2 for p, d in zip(experiment.initial.phi, deltas.phi, strict=True)]
     broken = experiment._replace(source=spoiled(experiment.source, [keys[1]]))
     training = set_up(broken, one_device())
     training.run(1)
@@ -75,7 +75,7 @@ def test_a_task_that_is_not_finite_is_left_out_and_counted(algorithm, task_axis)
 
 
 def test_meta_steps_without_a_finite_task_are_counted_in_a_row():
-    experiment = build(tiny_config(changes={"train.meta_batch_size": 2}))
+    experiment = build(tiny_config("fomaml", {"meta_optimizer.phi": SGD}))
     bad = [key for step in (1, 2, 4) for key in keys_of_step(experiment.config, step, 2)]
     training = set_up(experiment._replace(source=spoiled(experiment.source, bad)), one_device())
     counts = []
@@ -86,11 +86,11 @@ def test_meta_steps_without_a_finite_task_are_counted_in_a_row():
         if counts[-1]:
             after = values_of(training)
             changed = {name for name in after if not np.array_equal(after[name], before[name])}
-            assert changed == {"step", "bad_steps", "window"}
+            assert not any(name.startswith("phi") for name in changed)
     assert counts == [0, 1, 2, 0, 1, 0]
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", mostly_slow(ALGORITHMS, "sigma_reptile", "meta_sgd"))
 def test_two_replicas_make_the_same_update_as_one(algorithm):
     experiment = build(tiny_config(algorithm, {"train.meta_batch_size": 4}))
     alone = set_up(experiment, one_device())
@@ -109,7 +109,7 @@ def test_a_meta_batch_that_the_replicas_can_not_share_is_refused():
         set_up(experiment, make_strategy("mirrored"))
 
 
-@pytest.mark.parametrize("algorithm", CHUNKED)
+@pytest.mark.parametrize("algorithm", mostly_slow(CHUNKED, "sigma_reptile"))
 def test_adaptation_in_chunks_gives_the_same_update(algorithm):
     changes = {"adapt.steps": 7, "adapt.learning_rate": 0.05}
     whole = tiny_training(algorithm, changes)[1]

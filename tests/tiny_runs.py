@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from configs import common
@@ -27,6 +28,12 @@ ALGORITHMS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 NEEDS_PRIOR = ("sigma_maml", "sigma_imaml", "sigma_reptile", "imaml")
 NO_LOG = {"log": lambda message: None}
+
+
+def mostly_slow(algorithms: Iterable[str], *quick: str) -> list[Any]:
+    """Parameters of a test, of which only the quick ones run in `make test`."""
+    marks = {True: (), False: (pytest.mark.slow,)}
+    return [pytest.param(name, marks=marks[name in quick]) for name in algorithms]
 
 
 def tiny_config(algorithm: str = "sigma_reptile", changes: dict[str, Any] | None = None) -> Any:

@@ -1,8 +1,9 @@
 """Builders of keras.Model: MODELS[name](*, seed, ...) -> a built model, every layer named."""
 
+from meta_shrink.models.convnet import convnet
 from meta_shrink.models.gaussian import gaussian
 from meta_shrink.models.mlp import mlp
 
-MODELS = {"gaussian": gaussian, "mlp": mlp}
+MODELS = {"convnet": convnet, "gaussian": gaussian, "mlp": mlp}
 
-__all__ = ["MODELS", "gaussian", "mlp"]
+__all__ = ["MODELS", "convnet", "gaussian", "mlp"]

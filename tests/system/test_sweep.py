@@ -1,0 +1,132 @@
+"""Random search: trials, what is cut off goes on, processes that share the work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from meta_shrink import sweep_job
+from meta_shrink.errors import Preempted
+from meta_shrink.sweep_job import sweep, with_settings
+from tests.tiny_runs import NO_LOG, tiny_config
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SPACE = [
+    ("adapt.learning_rate", "log", 0.01, 0.1),
+    ("adapt.steps", "int", 1, 3),
+    ("prior.beta", "linear", 0.0, 1.0),
+    ("train.clip_norm", "choice", [0.0, 1.0]),
+]
+KEYS = {row[0] for row in SPACE}
+
+
+def search_config(num_trials: int) -> dict[str, Any]:
+    changes = {"search.space": SPACE, "search.num_trials": num_trials, "train.eval_every": 0}
+    return tiny_config("reptile", changes)
+
+
+def instant(monkeypatch, outcomes: list[Any]) -> list[dict[str, Any]]:
+    """Replace what runs a trial: each takes the next outcome. The settings that were run."""
+    started: list[dict[str, Any]] = []
+
+    def run(config, directory, trial, log):
+        started.append(trial.params)
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(sweep_job, "_run", run)
+    return started
+
+
+def test_two_trials_and_their_table(tmp_path):
+    study = sweep(search_config(2), str(tmp_path), **NO_LOG)
+    table = json.loads((tmp_path / "trials.json").read_text())
+    assert [row["metric"] for row in table] == sorted(trial.value for trial in study.trials)
+    for row in table:
+        recorded = json.loads((tmp_path / f"trial_{row['trial']:04d}" / "config.json").read_text())
+        assert recorded["train"]["steps"] == 4
+        assert recorded["adapt"]["steps"] == row["settings"]["adapt.steps"] in (1, 2, 3)
+        assert row["settings"].keys() == KEYS
+    messages: list[str] = []
+    assert len(sweep(search_config(2), str(tmp_path), log=messages.append).trials) == 2
+    assert messages == []
+
+
+def test_a_trial_that_was_cut_off_goes_on_as_itself(tmp_path, monkeypatch):
+    started = instant(monkeypatch, [1.0, Preempted("stopped."), 2.0, 3.0, 4.0])
+    with pytest.raises(Preempted):
+        sweep(search_config(4), str(tmp_path), **NO_LOG)
+    study = sweep(search_config(4), str(tmp_path), **NO_LOG)
+    assert [trial.value for trial in study.trials] == [1.0, 2.0, 3.0, 4.0]
+    assert started[1] == started[2]
+    assert len({str(settings) for settings in started}) == 4
+
+
+def test_a_failed_trial_counts(tmp_path, monkeypatch):
+    instant(monkeypatch, [None, 2.0, None])
+    study = sweep(search_config(3), str(tmp_path), **NO_LOG)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.FAIL]
+
+
+def test_a_trial_that_runs_elsewhere_is_left_alone(tmp_path, monkeypatch):
+    config = search_config(2)
+    instant(monkeypatch, [1.0])
+    search = sweep_job.Search(**config["search"])
+    study = sweep_job._open_study(str(tmp_path), config)
+    claimed = sweep_job._claim_trial(study, search, str(tmp_path))
+    assert claimed is not None
+    trial, claim = claimed
+    with claim:
+        sweep(config, str(tmp_path), **NO_LOG)
+        states = [t.state for t in study.get_trials()]
+        assert states == [TrialState.RUNNING, TrialState.COMPLETE]
+        assert trial.number == 0
+
+
+def test_a_stop_between_trials(tmp_path, monkeypatch):
+    instant(monkeypatch, [1.0])
+    with pytest.raises(Preempted, match="between trials"):
+        sweep(search_config(2), str(tmp_path), stop_requested=lambda: True, **NO_LOG)
+
+
+def test_with_settings_leaves_the_config_as_it_is():
+    config = search_config(2)
+    changed = with_settings(config, {"adapt.steps": 9}, 5)
+    assert (changed["adapt"]["steps"], changed["train"]["steps"]) == (9, 5)
+    assert (config["adapt"]["steps"], config["train"]["steps"]) == (4, 60)
+
+
+PROCESS = """
+import sys, time
+from meta_shrink import sweep_job
+from tests.system.test_sweep import search_config
+
+def run(config, directory, trial, log):
+    time.sleep(0.2)
+    return 1.0
+
+sweep_job._run = run
+messages = []
+sweep_job.sweep(search_config(10), sys.argv[1], log=messages.append)
+print(len(messages))
+"""
+
+
+def test_processes_share_the_trials(tmp_path):
+    command = [sys.executable, "-c", PROCESS, str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    shares = [int(process.communicate(timeout=120)[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(shares) == 10
+    assert len(json.loads((tmp_path / "trials.json").read_text())) == 10
