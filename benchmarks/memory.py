@@ -16,6 +16,13 @@ import statistics
 import subprocess
 import sys
 
+import tensorflow as tf
+
+from benchmarks import settings
+from meta_shrink import experiment
+from meta_shrink.distribution import set_cpu_threads
+from meta_shrink.training_job import set_up
+
 ROWS = (
     # algorithm, adaptation steps, train.chunk_steps
     ("sigma_imaml", 10, 10_000),
@@ -83,15 +90,7 @@ def memory_mib(algorithm, steps, chunk, meta_steps) -> tuple[float, float]:
 
     The end is after the allocator has given back what nobody uses.
     """
-    # TensorFlow is for the processes that measure, not for the one that starts them.
-    import tensorflow as tf
-
-    from configs import sinusoid
-    from meta_shrink import experiment
-    from meta_shrink.distribution import set_cpu_threads
-    from meta_shrink.training_job import set_up
-
-    config = sinusoid.get_config(algorithm)
+    config = settings.sinusoid(algorithm)
     config.adapt.steps = steps
     config.train.chunk_steps = chunk
     set_cpu_threads(cpu_threads=1)

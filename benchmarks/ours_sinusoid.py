@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import settings
 from benchmarks.peers import workload
-from configs import common, sinusoid
 from meta_shrink import experiment
 from meta_shrink.core import sum_finite
 from meta_shrink.distribution import set_cpu_threads
@@ -68,7 +68,7 @@ def meta_gradient(
 
 def config_of(num_tasks, num_steps, num_points, cg_steps):
     """The sinusoid config with the settings of the workload."""
-    config = sinusoid.get_config("sigma_reptile")
+    config = settings.sinusoid("sigma_reptile")
     config.task.update({"num_train": num_points, "num_val": num_points})
     config.model.hidden = [workload.HIDDEN_UNITS] * 2
     config.adapt.update({"learning_rate": workload.TASK_LEARNING_RATE, "steps": num_steps})
@@ -77,9 +77,10 @@ def config_of(num_tasks, num_steps, num_points, cg_steps):
     config.prior.update(
         {"beta": workload.INVERSE_GAMMA_BETA, "sigma2_min": low, "sigma2_max": high}
     )
+    adam = {"name": "adam", "epsilon": 1e-8}
     config.meta_optimizer = {
-        "phi": {**common.adam(workload.PHI_LEARNING_RATE), "epsilon": 1e-8},
-        "log_sigma2": {**common.adam(workload.LOG_SIGMA2_LEARNING_RATE), "epsilon": 1e-8},
+        "phi": {**adam, "learning_rate": workload.PHI_LEARNING_RATE},
+        "log_sigma2": {**adam, "learning_rate": workload.LOG_SIGMA2_LEARNING_RATE},
     }
     config.train.update(
         {"meta_batch_size": num_tasks, "task_axis": TASK_AXIS, "chunk_steps": num_steps}

@@ -6,7 +6,6 @@ the Bayesian one, N the number of training examples. `reduction="sum"` is the ex
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.exact_moments import exact_moments
 from meta_shrink.types import Batch, NegLogLik, Params
 
 ExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -56,26 +56,15 @@ def apply_model(model: keras.Model) -> Callable[[Params, tf.Tensor], tf.Tensor]:
     """(params, inputs [N, ...]) -> outputs [N, ...] of the model, in training mode.
 
     Batch normalisation uses batch statistics; its running statistics are read and never written.
+    Normalisation layers get their exact second derivatives (see exact_moments).
     """
-    _warn_of_wrong_curvature(model)
     frozen = [variable.numpy() for variable in model.non_trainable_variables]
 
     def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
-        return model.stateless_call(params, frozen, inputs, training=True)[0]
+        with exact_moments():
+            return model.stateless_call(params, frozen, inputs, training=True)[0]
 
     return forward
-
-
-def _warn_of_wrong_curvature(model: keras.Model) -> None:
-    layers = model._flatten_layers()  # pyright: ignore[reportAttributeAccessIssue]
-    names = [layer.name for layer in layers if type(layer) is keras.layers.BatchNormalization]
-    if names:
-        warnings.warn(
-            f"Layers {', '.join(names)}: second derivatives of keras.layers.BatchNormalization are "
-            "wrong (tf.nn.moments stops a gradient), which spoils MAML and implicit gradients; "
-            "build the model with meta_shrink.models.layers.BatchNorm.",
-            stacklevel=3,
-        )
 
 
 def negative_log_likelihood(

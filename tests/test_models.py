@@ -11,7 +11,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.losses import cross_entropy, negative_log_likelihood
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models import convnet, mlp
-from meta_shrink.models.layers import BatchNorm, MaxPool2x2
+from meta_shrink.models.layers import MaxPool2x2
 from meta_shrink.registry import ModuleRegistry
 
 PAPER_MODULES = ("conv_0", "bn_0", "conv_1", "bn_1", "conv_2", "bn_2", "conv_3", "bn_3", "output")
@@ -54,7 +54,7 @@ def float64():
 
 
 def test_hessian_vector_product_of_a_pooled_network_is_exact_under_xla(float64):
-    """Against a difference of gradients; Keras's own batch norm is off by order 1."""
+    """Against a difference of gradients; without exact_moments it is off by order 1."""
     model = convnet(
         seed=0, image_size=8, channels=1, classes=3, filters=4, blocks=2, downsampling="pool"
     )
@@ -94,19 +94,3 @@ def test_convnet_refuses(options):
     valid = {"image_size": 28, "channels": 1, "classes": 5}
     with pytest.raises(UsageError, match="model"):
         convnet(seed=0, **(valid | options))
-
-
-def test_batch_norm_equals_keras():
-    images = tf.random.stateless_normal([4, 5, 5, 3], [1, 2])
-    ours, theirs = BatchNorm(), keras.layers.BatchNormalization()
-    np.testing.assert_allclose(
-        ours(images, training=True), theirs(images, training=True), atol=1e-6
-    )
-    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, atol=1e-6)
-    np.testing.assert_allclose(ours(images), theirs(images), atol=1e-6)
-
-
-def test_a_plain_keras_batch_norm_is_warned_of():
-    model = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(name="plain")])
-    with pytest.warns(UserWarning, match="Layers plain: second derivatives"):
-        negative_log_likelihood(model, cross_entropy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from meta_shrink.errors import UsageError
-from meta_shrink.models.layers import BatchNorm, MaxPool2x2
+from meta_shrink.models.layers import MaxPool2x2
 
 DOWNSAMPLING = ("stride", "pool")
 
@@ -67,6 +67,6 @@ def _block(features, number: int, seed: int, filters: int, downsampling: str):
         kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
         name=f"conv_{number}",
     )(features)
-    features = BatchNorm(name=f"bn_{number}")(features)
+    features = keras.layers.BatchNormalization(name=f"bn_{number}")(features)
     features = keras.layers.ReLU(name=f"relu_{number}")(features)
     return MaxPool2x2(name=f"pool_{number}")(features) if downsampling == "pool" else features

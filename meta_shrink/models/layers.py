@@ -1,11 +1,9 @@
-"""Layers whose second derivatives are exact, where TensorFlow's and XLA's are not."""
+"""Layers whose second derivatives are exact, where XLA's are not."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
-
-from meta_shrink.errors import UsageError
 
 
 class MaxPool2x2(keras.layers.Layer):
@@ -27,20 +25,3 @@ class MaxPool2x2(keras.layers.Layer):
         """Shape of the pooled images."""
         batch, height, width, channels = input_shape
         return batch, height // 2, width // 2, channels
-
-
-class BatchNorm(keras.layers.BatchNormalization):
-    """Batch normalisation whose second derivative is right; otherwise Keras's own layer.
-
-    Keras takes its moments from tf.nn.moments, which stops the gradient of the mean inside the
-    variance: harmless for a gradient, wrong by order 1 for a Hessian-vector product, so for
-    back-propagation through adaptation and for implicit gradients.
-    """
-
-    def _moments(self, inputs, mask):
-        if mask is not None or self.synchronized:
-            raise UsageError(f"Layer {self.name!r}: BatchNorm knows neither masks nor syncing.")
-        axes = [axis for axis in range(len(inputs.shape)) if axis != self.axis % len(inputs.shape)]
-        mean = tf.reduce_mean(inputs, axis=axes, keepdims=True)
-        variance = tf.reduce_mean(tf.square(inputs - mean), axis=axes)
-        return tf.reshape(mean, variance.shape), variance
