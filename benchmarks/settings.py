@@ -4,7 +4,6 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 

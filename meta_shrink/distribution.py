@@ -62,7 +62,7 @@ def _best() -> str:
 @cache
 def _mirrored() -> tf.distribute.Strategy:
     # One for the whole process: TensorFlow numbers the collectives of every strategy from the same
-    # start, so those of a second one would meet the first one's ("Shape mismatch in ... collective").
+    # start, so those of a second one meet the first one's ("Shape mismatch in the collective").
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices(kind)])
 

@@ -18,7 +18,7 @@ class Summaries:
           directory: of the event files.
           rows: the log that gets every row first.
         """
-        self._rows = rows
+        self._rows, self._log = rows, log
         try:
             self._writer = tf.summary.create_file_writer(directory)
         except (ImportError, RuntimeError, tf.errors.OpError) as error:
@@ -30,10 +30,14 @@ class Summaries:
         self._rows.append(row)
         if self._writer is None:
             return
-        with self._writer.as_default(step=int(row["step"])):
-            for name, value in row.items():
-                if name not in ("step", "kind"):
-                    tf.summary.scalar(f"{row['kind']}/{name}", value)
+        try:
+            with self._writer.as_default(step=int(row["step"])):
+                for name, value in row.items():
+                    if name not in ("step", "kind"):
+                        tf.summary.scalar(f"{row['kind']}/{name}", value)
+        except tf.errors.OpError as error:  # A full disk: metrics.jsonl waits, this does not.
+            self._log(f"No more TensorBoard data ({error.message.splitlines()[0]}).")
+            self._writer = None
 
     def close(self) -> None:
         """Write what is buffered."""

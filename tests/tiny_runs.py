@@ -27,7 +27,7 @@ ALGORITHMS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "meta_sgd": ({"name": "maml"}, ("phi", "log_alpha")),
 }
 NEEDS_PRIOR = ("sigma_maml", "sigma_imaml", "sigma_reptile", "imaml")
-NO_LOG = {"log": lambda message: None}
+NO_LOG: dict[str, Any] = {"log": lambda message: None}
 
 
 def mostly_slow(algorithms: Iterable[str], *quick: str) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from meta_shrink.errors import UsageError
@@ -52,19 +54,20 @@ def convnet(
     for number in range(blocks):
         features = _block(features, number, seed + number, filters, downsampling)
     features = keras.layers.Flatten(name="flatten")(features)
-    weights = keras.initializers.GlorotUniform(seed=seed + blocks)
+    weights: Any = keras.initializers.GlorotUniform(seed=seed + blocks)
     outputs = keras.layers.Dense(classes, kernel_initializer=weights, name="output")(features)
     return keras.Model(inputs, outputs, name="convnet")
 
 
 def _block(features, number: int, seed: int, filters: int, downsampling: str):
     strides = 2 if downsampling == "stride" else 1
+    weights: Any = keras.initializers.GlorotUniform(seed=seed)
     features = keras.layers.Conv2D(
         filters,
         3,
         strides=strides,
         padding="same",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+        kernel_initializer=weights,
         name=f"conv_{number}",
     )(features)
     features = keras.layers.BatchNormalization(name=f"bn_{number}")(features)

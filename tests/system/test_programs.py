@@ -78,7 +78,7 @@ def kill_until_done(
     for number in range(kills):
         process = start("train", *arguments, f"--workdir={workdir}")
         wait_for_row(workdir, process, rows_in(workdir))
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.2))
         sent, began = signals[number % len(signals)], time.monotonic()
         process.send_signal(sent)
         process.communicate(timeout=60)
@@ -92,13 +92,13 @@ def kill_until_done(
 
 def test_train_evaluate_report_and_kills(tmp_path):
     whole, cut_off = tmp_path / "whole", tmp_path / "cut_off"
-    arguments = [LINEAR, *settings(1500)]
+    arguments = [LINEAR, *settings(800)]
     run("train", *arguments, f"--workdir={whole}")
     assert {"config.json", "metrics.jsonl", "timing.jsonl", "checkpoints"} <= {
         path.name for path in whole.iterdir()
     }
     again = run("train", *arguments, f"--workdir={whole}")
-    assert "resuming at meta-step 1500" in again.stdout
+    assert "finished already" in again.stdout
 
     evaluated = run("evaluate", f"--workdir={whole}")
     assert "all modules" in evaluated.stdout
@@ -108,8 +108,8 @@ def test_train_evaluate_report_and_kills(tmp_path):
 
     seconds = kill_until_done(cut_off, arguments, 2, signal.SIGTERM, signal.SIGKILL)
     assert_same_run(whole, cut_off)
-    # A burst, a save, and the end of Python.
-    assert max(seconds) < 4
+    # A burst, a save, and the end of Python: 2 s on an idle machine, several on a busy one.
+    assert max(seconds) < 10
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def instant(monkeypatch, outcomes: list[Any]) -> list[dict[str, Any]]:
 def test_two_trials_and_their_table(tmp_path):
     study = sweep(search_config(2), str(tmp_path), **NO_LOG)
     table = json.loads((tmp_path / "trials.json").read_text())
-    assert [row["metric"] for row in table] == sorted(trial.value for trial in study.trials)
+    assert [row["metric"] for row in table] == sorted(trial.values[0] for trial in study.trials)
     for row in table:
         recorded = json.loads((tmp_path / f"trial_{row['trial']:04d}" / "config.json").read_text())
         assert recorded["train"]["steps"] == 4
