@@ -7,6 +7,7 @@ pyplot's global state.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ MOST_LINES = len(CYCLE)  # more lines than this cannot be told apart: the rest t
 WIDTH, HEIGHT = 6.6, 4.2  # inches
 WIDEST = 14.0
 POINTS_PER_INCH = 72
+LABEL_CHARACTERS = 48
 
 
 def canvas(names: Sequence[str] = ()) -> tuple[Figure, Axes]:
@@ -118,17 +120,19 @@ def step_axis(ax: Axes, steps: Iterable[float], horizons: Iterable[int] = ()) ->
         ticks = [0, *(10**d for d in decades)]
         ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.set_xlim(0, max(positive) * 1.02)
-    for horizon in sorted(set(horizons)):
+    marks = sorted(set(horizons))
+    for horizon in marks:
         ax.axvline(horizon, color="#555555", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
-        at_the_end = horizon > 0.6 * max(positive)
+    if marks:
+        # One label however many marks, so that labels never lie on each other.
         ax.text(
-            horizon,
+            marks[-1],
             1.01,
-            f"meta-training used {horizon:,} steps",
+            f"meta-training used {' or '.join(f'{horizon:,}' for horizon in marks)} steps",
             fontsize=8.5,
             color="#555555",
             transform=ax.get_xaxis_transform(),
-            ha="right" if at_the_end else "center",
+            ha="right" if len(marks) > 1 or marks[-1] > 0.6 * max(positive) else "center",
             va="bottom",
         )
     ax.set_xlabel("adaptation steps on the new task")
@@ -157,7 +161,8 @@ def metric_label(evaluation: dict[str, Any]) -> str:
     """Axis label of the evaluation's metric, with its better direction."""
     metric = evaluation["metric"]
     better = "lower" if metric["lower_is_better"] else "higher"
-    return f"held-out {metric['name']} ({better} is better)"
+    label = f"held-out {metric['name']} ({better} is better)"
+    return "\n".join(textwrap.wrap(label, LABEL_CHARACTERS))
 
 
 def scheme_styles(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
