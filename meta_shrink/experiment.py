@@ -81,7 +81,9 @@ class Experiment(NamedTuple):
 
     def held_out(self) -> HeldOut:
         """The held-out tasks of this experiment, ready to be adapted."""
-        axis = self.config["train"]["task_axis"]
+        # Many more tasks than a meta-batch: a branch each would take minutes to compile.
+        vectorized = self.config["train"]["task_axis"] == "vectorized"
+        axis = "vectorized" if vectorized else "sequential"
         return HeldOut(
             self.adapt.adaptation, self.metric, self.source, task_axis=axis, jit=self.jit
         )

@@ -140,7 +140,9 @@ def test_a_full_disk_ends_the_run(tmp_path):
     with open_workdir(str(tmp_path / "run"), own_config(400), **NO_LOG):
         pass
     arguments = [LINEAR, *settings(400), f"--workdir={tmp_path / 'run'}"]
-    failed = run("train", *arguments, code=4, preexec_fn=limit_files)
+    # Else Python leaves truncated .pyc files behind for every later program.
+    clean = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    failed = run("train", *arguments, code=4, preexec_fn=limit_files, env=clean)
     assert_one_error(failed.stderr, "could not be saved")
     run("train", *arguments)
 
