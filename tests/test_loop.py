@@ -41,6 +41,7 @@ class Fake:
 
     def fit(self, every: Intervals = EVERY) -> None:
         log: Any = SimpleNamespace(append=self.rows.append)
+        ignored: Any = SimpleNamespace(append=lambda row: None)
         fit(
             self.run,
             self.state,
@@ -48,7 +49,7 @@ class Fake:
             row_names=("nll_val",),
             module_names=("a",),
             metrics=log,
-            timing=SimpleNamespace(append=lambda row: None),
+            timing=ignored,
             evaluate=lambda: {"metric": 1.0},
             save=self.saves.append,
             progress=lambda step, row: None,

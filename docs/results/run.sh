@@ -14,3 +14,14 @@ for run in ${*:-$all}; do
     $python -m launch.evaluate --workdir="$workdir"
     $python -m launch.report --workdir="$workdir"
 done
+compare() { # experiment, algorithms
+    local experiment=$1 workdirs=() algorithm
+    shift
+    for algorithm; do workdirs+=("--workdir=runs/${experiment}_$algorithm"); done
+    $python -m launch.report "${workdirs[@]}" --out="docs/results/$experiment"
+}
+if [ $# = 0 ]; then
+    compare sinusoid sigma_reptile sigma_imaml sigma_maml maml meta_sgd imaml reptile
+    compare gaussian_linear sigma_reptile meta_sgd maml
+    compare gaussian_spiral sigma_reptile meta_sgd maml
+fi
