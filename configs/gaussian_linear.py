@@ -1,34 +1,25 @@
 """Linear Gaussian (App. C.1, Figs. 7 and 8): who generalises beyond the meta-training horizon?
 
 python -m launch.train --config=configs/gaussian_linear.py:sigma_reptile --workdir=runs/linear
+
+Under a minute each. To expect: sigma near 8, 8, 8, 8, 2, 2, 2, 2 and a held-out loss of 5.12 that
+stays there at 10 times the steps; meta_sgd 5.12 that rises to 5.49; maml 5.49.
 """
 
 from configs import common
 
-DIMENSIONS = 8
-NOISE = [8.0] * 4 + [5.0] * 4 + [1.0]
-
 
 def get_config(argument: str = "sigma_reptile"):
     """The config of one algorithm: maml, meta_sgd, sigma_reptile."""
-    config = common.base(f"gaussian_linear:{argument}")
-    config.device.cpu_threads = 1
-    config.task = {
-        "name": "gaussian",
-        "mean": "linear",
-        "phi": [1.0] * DIMENSIONS,
-        "sigma": [8.0] * 4 + [2.0] * 4,
-        "noise": NOISE,
-        "num_train": 4,
-        "num_val": 4,
-        "num_heldout_val": 100,
-    }
-    config.model = {"name": "gaussian", "dimensions": DIMENSIONS, "mean": "linear"}
-    config.modules = {"by": "variable"}
-    config.loss = {"name": "gaussian", "reduction": "sum", "noise": NOISE}
-    config.prior.beta = 0.0
-    config.train.update({"steps": 5000, "meta_batch_size": 20})
-    config.eval.num_tasks = 1000
+    config = common.gaussian(
+        f"gaussian_linear:{argument}",
+        mean="linear",
+        phi=[1.0] * 8,
+        sigma=[8.0] * 4 + [2.0] * 4,
+        noise=[8.0] * 4 + [5.0] * 4 + [1.0],
+        num_points=4,
+        initial=0.0,
+    )
     common.choose(ALGORITHMS, argument)(config)
     return config
 

@@ -1,6 +1,9 @@
 """Sinusoid regression (App. E.3, Table 7, Fig. 13); see docs/results for measured numbers.
 
 python -m launch.train --config=configs/sinusoid.py:sigma_reptile --workdir=runs/sigma_reptile
+
+Two minutes (sigma_maml: four). To expect: the first layer is task-specific; held-out error 0.09
+(sigma_reptile, sigma_imaml), 0.05 (sigma_maml), and the same when the first layer adapts alone.
 """
 
 from configs import common
