@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ def run(main: Callable[[list[str]], Any]) -> None:
 def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     """Runs `main`; its exit code."""
     logging.set_verbosity(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Lines in order with those of the progress.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         return main(argv) or EXIT_OK
     except MetaShrinkError as error:
