@@ -140,8 +140,9 @@ def comparison_markdown(named: Named, has_errors: bool) -> str:
     steps = sorted({evaluation["train_adaptation_steps"] for _, evaluation in named})
     pictures = "\n\n![Metric against adaptation steps](comparison.png)\n"
     pictures += "\n![Error of each parameter](parameter_error.png)\n" if has_errors else ""
+    metric = " ".join(metric_label(first).split()).capitalize()
     return (
-        f"{' '.join(metric_label(first).split()).capitalize()} when only the named part of the network adapts: mean "
+        f"{metric} when only the named part of the network adapts: mean "
         f"± 95 % confidence interval over {_listed(counts)} held-out tasks, after the number of "
         f"adaptation steps that meta-training used ({_listed(steps)}).\n\n{table}{pictures}"
     )
