@@ -35,6 +35,7 @@ def make_run(
     seed: int,
     meta_batch_size: int,
     metric_names: tuple[str, ...],
+    sigma2_range: tuple[float, float],
     **update_options: Any,
 ) -> Run:
     """A function that runs n meta-steps in one call.
@@ -48,6 +49,7 @@ def make_run(
         do not compile): a small network's meta-step costs less than its dispatch.
       meta_batch_size: tasks of a meta-step, over all replicas.
       metric_names: order of the core's metrics in state.window.
+      sigma2_range: least and largest sigma^2.
       **update_options: of make_update.
 
     Raises:
@@ -67,7 +69,7 @@ def make_run(
 
     def one_step(done: tf.Tensor) -> tf.Tensor:
         row, good = (strategy.experimental_local_results(x)[0] for x in strategy.run(replica_step))
-        finish_step(state, row, good, **_clip_options(update_options))
+        finish_step(state, row, good, sigma2_range)
         return done + 1
 
     return _repeat(one_step, jit=jit and replicas == 1)
@@ -92,6 +94,7 @@ def make_chunked_run(
     seed: int,
     meta_batch_size: int,
     metric_names: tuple[str, ...],
+    sigma2_range: tuple[float, float],
     **update_options: Any,
 ) -> Run:
     """As make_run for a core of make_chunked_core, on one replica, one meta-step a call."""
@@ -100,7 +103,7 @@ def make_chunked_run(
 
     @tf.function(autograph=False)
     def finish(totals: Totals) -> None:
-        finish_step(state, *update(totals, meta_batch_size), **_clip_options(update_options))
+        finish_step(state, *update(totals, meta_batch_size), sigma2_range)
 
     def run(num_steps: int) -> int:
         del num_steps
@@ -140,8 +143,6 @@ def make_update(
     metric_names: tuple[str, ...],
     beta: float,
     clip_norm: float,
-    sigma2_min: float,
-    sigma2_max: float,
 ) -> Callable[[Totals, int], tuple[tf.Tensor, tf.Tensor]]:
     """The meta-update of one step from the totals over all replicas.
 
@@ -149,14 +150,13 @@ def make_update(
       beta: strength of the inverse-Gamma regulariser of sigma^2 (Eq. 49); 0 for none.
       clip_norm: largest global norm of the mean meta-gradient, for phi, log sigma^2 and log alpha
         each on its own (their scales differ by 1/sigma^2); 0 for none.
-      sigma2_min, sigma2_max: not used here, see finish_step.
 
-    A meta-step without a finite task has a zero gradient: at most momentum moves Phi.
+    A meta-step without a finite task has a zero gradient: momentum and the regulariser of sigma^2
+    alone move Phi.
 
     Returns:
       (totals, meta_batch_size) -> (row of metrics [K], whether any task was finite [] bool).
     """
-    del sigma2_min, sigma2_max
 
     def update(totals: Totals, meta_batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
         deltas, count, metrics = totals
@@ -178,12 +178,12 @@ def make_update(
 
 
 def finish_step(
-    state: MetaState, row: tf.Tensor, good: tf.Tensor, *, sigma2_min: float, sigma2_max: float
+    state: MetaState, row: tf.Tensor, good: tf.Tensor, sigma2_range: tuple[float, float]
 ) -> None:
-    """Clip sigma^2 to [sigma2_min, sigma2_max], count the step, add its metrics to the window."""
+    """Clip sigma^2 to its range, count the step, add its metrics to the window."""
     if "log_sigma2" in state.optimizers:
-        log_sigma2 = state.components["log_sigma2"][0]
-        log_sigma2.assign(clip_log_sigma2(log_sigma2.value, low=sigma2_min, high=sigma2_max))
+        log_sigma2, (low, high) = state.components["log_sigma2"][0], sigma2_range
+        log_sigma2.assign(clip_log_sigma2(log_sigma2.value, low=low, high=high))
     state.window.assign_add(tf.concat([row, [1.0]], axis=0))
     state.bad_steps.assign(tf.where(good, tf.zeros_like(state.bad_steps), state.bad_steps + 1))
     state.step.assign_add(1)
@@ -201,10 +201,6 @@ def _by_component(delta: MetaParams) -> dict[str, list[tf.Tensor]]:
 def _clip(gradient: list[tf.Tensor], clip_norm: float) -> tuple[list[tf.Tensor], tf.Tensor]:
     norm = global_norm(gradient)
     if clip_norm > 0:
-        scale = tf.minimum(1.0, clip_norm / tf.maximum(norm, clip_norm))
+        scale = clip_norm / tf.maximum(norm, clip_norm)
         gradient = [g * scale for g in gradient]
     return gradient, norm
-
-
-def _clip_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("sigma2_min", "sigma2_max")}

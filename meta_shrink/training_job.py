@@ -57,13 +57,14 @@ def set_up(
             num_metrics=len(row_names) + 1,
             names=experiment.registry.paths,
         )
-    prior = {k: v for k, v in experiment.config["prior"].items() if k != "sigma2"}
+    prior = experiment.config["prior"]
     options = {
         "seed": experiment.config["seed"],
         "meta_batch_size": schedule.meta_batch_size,
         "metric_names": experiment.method.metrics,
         "clip_norm": schedule.clip_norm,
-        **prior,
+        "beta": prior["beta"],
+        "sigma2_range": (prior["sigma2_min"], prior["sigma2_max"]),
     }
     how = {"task_axis": schedule.task_axis, "jit": experiment.jit}
     if _in_chunks(experiment, schedule, strategy):

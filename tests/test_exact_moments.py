@@ -10,6 +10,7 @@ import tensorflow as tf
 from meta_shrink.exact_moments import exact_moments
 from meta_shrink.losses import negative_log_likelihood, squared_error
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
+from tests.problems import precision_of
 
 LAYERS = {
     "batch": keras.layers.BatchNormalization,
@@ -18,16 +19,9 @@ LAYERS = {
 }
 
 
-@pytest.fixture
-def float64():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 @pytest.mark.parametrize("layer", LAYERS)
-def test_hessian_vector_product_equals_a_difference_of_gradients(float64, layer):
+@precision_of("float64")
+def test_hessian_vector_product_equals_a_difference_of_gradients(layer):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6), LAYERS[layer]()])
     nll = negative_log_likelihood(model, squared_error())
     draws = [tf.random.stateless_normal([5, size], [1, size], dtype=tf.float64) for size in (4, 6)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +12,7 @@ from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models import convnet, mlp
 from meta_shrink.models.layers import MaxPool2x2
 from meta_shrink.registry import ModuleRegistry
+from tests.problems import precision_of
 
 PAPER_MODULES = ("conv_0", "bn_0", "conv_1", "bn_1", "conv_2", "bn_2", "conv_3", "bn_3", "output")
 
@@ -45,15 +45,8 @@ def test_pooling_equals_max_pool(size):
     np.testing.assert_array_equal(MaxPool2x2()(images), expected)
 
 
-@pytest.fixture
-def float64():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(before)
-
-
-def test_hessian_vector_product_of_a_pooled_network_is_exact_under_xla(float64):
+@precision_of("float64")
+def test_hessian_vector_product_of_a_pooled_network_is_exact_under_xla():
     """Against a difference of gradients; without exact_moments it is off by order 1."""
     model = convnet(
         seed=0, image_size=8, channels=1, classes=3, filters=4, blocks=2, downsampling="pool"
