@@ -1,0 +1,154 @@
+"""One NPZ file of images by split and class, which proves itself whole when it is read.
+
+Arrays, for each split s (train, val, test; or one split alone):
+  s/images  uint8 [N, S, S, C]; the images of a class are neighbours
+  s/names   str [classes], all different
+  s/count   int32 [classes], images of each class
+  s/groups  str [classes], alphabet of a character or ""
+and `about`, a JSON text: {"format": FORMAT, "sha256": of all that follows and of the arrays,
+"settings": {name: value}, how the images were made}. No pickle: numpy.load opens it as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from meta_shrink.errors import DataError
+from meta_shrink.images.classes import ImageClasses, from_counts
+from meta_shrink.run_files import remove_file, sync_directory
+
+FORMAT = "meta_shrink images 1"
+FIELDS = ("images", "names", "count", "groups")
+# What numpy.load raises on bytes that are no NPZ, cut off, flipped or made up.
+NPZ_ERRORS = (ValueError, KeyError, EOFError, OSError, MemoryError, OverflowError, SyntaxError)
+NPZ_ERRORS += (TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def write_npz(path: str, splits: Mapping[str, ImageClasses], **settings: Any) -> None:
+    """Writes the file whole or not at all, power loss included; `settings` are JSON values."""
+    arrays = {
+        f"{split}/{field}": value
+        for split, classes in splits.items()
+        for field, value in _fields(classes).items()
+    }
+    about = {"format": FORMAT, "sha256": _digest(arrays, settings), "settings": settings}
+    text = np.array(json.dumps(about, sort_keys=True))
+    publish(path, lambda file: np.savez(file, about=text, **arrays))
+
+
+def read_npz(path: str) -> tuple[dict[str, ImageClasses], dict[str, Any]]:
+    """The splits and the settings of a file that write_npz wrote.
+
+    Raises:
+      DataError: there is no such file, or it is damaged or another one.
+    """
+    try:
+        with open(path, "rb") as file:
+            arrays = read_arrays(file, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    about = _about(arrays.pop("about", None))
+    if about.get("format") != FORMAT:
+        raise DataError(f"{path} was not written by launch.prepare_data, or by another version.")
+    if about.get("sha256") != _digest(arrays, about.get("settings", {})):
+        raise DataError(f"{path} is damaged: its content does not fit its checksum.")
+    names = sorted({key.split("/")[0] for key in arrays})
+    if set(arrays) != {f"{name}/{field}" for name in names for field in FIELDS}:
+        raise DataError(f"{path} lacks arrays: it was not written by launch.prepare_data.")
+    return {name: _classes(arrays, name) for name in names}, about["settings"]
+
+
+def read_arrays(file: IO[bytes], path: str) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ; array headers that claim more than the file holds are refused.
+
+    Raises:
+      DataError: it is no whole NPZ of plain arrays.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            for member in archive.zip.infolist():
+                _require_honest(archive.zip, member)
+            return {name: archive[name] for name in archive.files}
+    except NPZ_ERRORS as error:
+        raise DataError(f"{path} is not a whole NPZ file of plain arrays ({error}).") from error
+
+
+def _require_honest(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuses an array whose header asks for another amount of memory than its bytes need."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        count = 1
+        for length in shape:
+            count *= length
+        if file.tell() + count * dtype.itemsize != member.file_size:
+            raise ValueError(f"{member.filename} has not the size that its header says")
+
+
+def publish(path: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Replaces a file by what `write` puts into it; at every instant it is the old or the new."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # Ctrl-C too.
+        remove_file(temporary)
+        raise
+    sync_directory(os.path.dirname(os.path.abspath(path)))
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """One process at a time; the lock ends with its process. `path` is an empty file beside."""
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fields(classes: ImageClasses) -> dict[str, np.ndarray]:
+    return {
+        "images": np.ascontiguousarray(classes.images),
+        "names": np.array(classes.names, np.str_),
+        "count": np.asarray(classes.count, np.int32),
+        "groups": np.array(classes.groups, np.str_),
+    }
+
+
+def _classes(arrays: Mapping[str, np.ndarray], split: str) -> ImageClasses:
+    images, names, count, groups = (arrays[f"{split}/{field}"] for field in FIELDS)
+    return from_counts(images, names.tolist(), count.tolist(), groups.tolist())
+
+
+def _digest(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> str:
+    """SHA-256 of the settings and of every array: name, type, shape, bytes."""
+    digest = hashlib.sha256(json.dumps([FORMAT, settings], sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data if array.nbytes else b"")
+    return digest.hexdigest()
+
+
+def _about(text: np.ndarray | None) -> dict[str, Any]:
+    """What the file says about itself, {} if nothing."""
+    try:
+        about = json.loads(str(text))
+    except ValueError:
+        return {}
+    return about if isinstance(about, dict) else {}
