@@ -36,7 +36,7 @@ NPZ_ERRORS += (TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib
 
 def write_npz(path: str, splits: Mapping[str, ImageClasses], **settings: Any) -> None:
     """Writes the file whole or not at all, power loss included; `settings` are JSON values."""
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{split}/{field}": value
         for split, classes in splits.items()
         for field, value in _fields(classes).items()
