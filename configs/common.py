@@ -31,33 +31,55 @@ def base(name: str) -> Any:
             "prior": {"sigma2": float("inf"), "beta": 1e-5, "sigma2_min": 1e-5, "sigma2_max": 1e5},
             # One section per learned component: phi, log_sigma2, log_alpha.
             "meta_optimizer": {},
-            "train": {
-                "steps": 1000,
-                "meta_batch_size": 5,
-                "task_axis": "vectorized",
-                # XLA: "auto", "on", "off".
-                "jit": "auto",
-                "chunk_steps": 1000,
-                "clip_norm": 0.0,
-                "log_every": 100,
-                "eval_every": 0,
-                "checkpoint_every": 1000,
-                "keep_checkpoints": 3,
-                "max_bad_steps": 10,
-            },
-            "eval": {
-                "num_tasks": 100,
-                # Adaptation goes on to this many times adapt.steps.
-                "horizon": 10,
-                # Modules adapted together when one group at a time is adapted; {} is one each.
-                "groups": {},
-                "selection": {"rule": "relative", "value": 0.01},
-                "examples": 0,
-            },
+            # Classification of all training classes before the first meta-step; 0 steps: none.
+            # cache: folder in which runs share its result, "" for none.
+            "warm_start": {"steps": 0, "batch_size": 64, "learning_rate": 2e-3, "cache": ""},
+            "train": _train(),
+            "eval": _eval(),
             # Rows (dotted key, "log" | "linear" | "int", low, high) for launch.sweep.
             "search": {"num_trials": 30, "steps": 5000, "space": []},
         }
     )
+
+
+def _train() -> dict:
+    return {
+        "steps": 1000,
+        "meta_batch_size": 5,
+        "task_axis": "vectorized",
+        # XLA: "auto", "on", "off".
+        "jit": "auto",
+        "chunk_steps": 1000,
+        "clip_norm": 0.0,
+        "log_every": 100,
+        "eval_every": 0,
+        "checkpoint_every": 1000,
+        "keep_checkpoints": 3,
+        "max_bad_steps": 10,
+    }
+
+
+def _eval() -> dict:
+    return {
+        "num_tasks": 100,
+        # Tasks of the evaluations during training; 0: num_tasks.
+        "validation_tasks": 0,
+        # Adaptation steps at which results are quoted; 0: adapt.steps.
+        "steps": 0,
+        # Adaptation goes on to this many times these steps.
+        "horizon": 10,
+        # What adapts: all modules, the selected ones, each group alone.
+        "kinds": ["all", "selected", "single"],
+        # Modules adapted together when one group at a time is adapted; {} is one each.
+        "groups": {},
+        # Tasks and horizon when a group adapts alone; 0 tasks: num_tasks.
+        "group_tasks": 0,
+        "group_horizon": 10,
+        # Also measure with batch-norm moments of the task's training data.
+        "inductive": False,
+        "selection": {"rule": "relative", "value": 0.01},
+        "examples": 0,
+    }
 
 
 def gaussian(

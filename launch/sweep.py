@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from launch import cli
 from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.errors import DivergedError
-from meta_shrink.experiment import call
+from meta_shrink.sections import call
 from meta_shrink.sweep_job import sweep
 from meta_shrink.workdir import StopSignal
 

@@ -11,7 +11,8 @@ from ml_collections import config_flags
 
 from launch import cli
 from meta_shrink.distribution import STRATEGIES, make_strategy, set_cpu_threads
-from meta_shrink.experiment import build, call
+from meta_shrink.experiment import build
+from meta_shrink.sections import call
 from meta_shrink.training_job import check_trainable, train
 from meta_shrink.workdir import open_workdir
 

@@ -6,7 +6,7 @@ except where somebody differentiates through it (MAML).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -22,10 +22,10 @@ from meta_shrink.types import (
     Params,
     Task,
     TaskOptimizer,
-    TaskSource,
 )
 
 NextBatch = Callable[[Task, tf.Tensor], Batch]
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class AdaptState(NamedTuple):
@@ -36,21 +36,38 @@ class AdaptState(NamedTuple):
     step: tf.Tensor
 
 
-def full_batch() -> NextBatch:
+def full_batch(*, augment: Augment | None = None) -> NextBatch:
     """Every step sees the task's whole training batch."""
-    return lambda task, step: task.train
+
+    def next_batch(task: Task, step: tf.Tensor) -> Batch:
+        return _augmented(augment, fold_in(task.key, step), task.train)
+
+    return next_batch
 
 
-def random_batch(*, size: int) -> NextBatch:
+def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
     """Every step sees `size` training examples drawn without replacement, keyed by the step."""
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
+        key = fold_in(task.key, step)
         count = tf.shape(tf.nest.flatten(task.train)[0])[0]
-        noise = uniform(fold_in(task.key, step), [count])
-        chosen = tf.math.top_k(noise, k=size).indices
-        return tf.nest.map_structure(lambda x: tf.gather(x, chosen), task.train)
+        chosen = tf.math.top_k(uniform(key, [count]), k=size).indices
+        batch = tf.nest.map_structure(lambda x: tf.gather(x, chosen), task.train)
+        return _augmented(augment, key, tf.nest.map_structure(_static(size), batch))
 
     return next_batch
+
+
+def _static(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    return lambda x: tf.ensure_shape(x, [size, *x.shape[1:]])
+
+
+def _augmented(augment: Augment | None, key: tf.Tensor, batch: Batch) -> Batch:
+    """The batch (inputs, targets) with other inputs."""
+    if augment is None:
+        return batch
+    inputs, targets = batch
+    return augment(fold_in(key, 0), inputs), targets
 
 
 class Adaptation(NamedTuple):
@@ -71,6 +88,7 @@ def adaptation(
     registry: ModuleRegistry,
     *,
     next_batch: NextBatch | None = None,
+    modules: Sequence[str] | None = None,
 ) -> Adaptation:
     """Proximal steps on nll + ||theta - phi||^2 / (2 sigma^2), module by module.
 
@@ -79,37 +97,58 @@ def adaptation(
       optimizer: proximal_gd() or proximal_adam().
       registry: module of each variable.
       next_batch: (task, step []) -> batch; the whole training batch by default.
+      modules: names of those that adapt, all by default (UsageError: an unknown one). The others
+        stay at phi, and nothing is computed for them but their part of the forward pass.
     """
     draw = next_batch or full_batch()
+    pick, whole = _parts(registry, modules)
 
     def start(meta: MetaParams) -> AdaptState:
-        phi = list(meta.phi)
-        return AdaptState(phi, optimizer.init(phi), tf.constant(0))
+        return AdaptState(list(meta.phi), optimizer.init(pick(meta.phi)), tf.constant(0))
 
     def advance(meta, task, state, num_steps, *, max_steps=None):
-        precision = registry.spread(tf.exp(-meta.log_sigma2))
-        alpha = learning_rates(meta, registry)
+        phi = pick(meta.phi)
+        precision = pick(registry.spread(tf.exp(-meta.log_sigma2)))
+        alpha = pick(learning_rates(meta, registry))
 
         def body(done, state):
             batch = draw(task, state.step)
             with tf.GradientTape() as tape:
                 tape.watch(state.theta)
-                loss = nll(state.theta, batch)
+                loss = nll(whole(state.theta, meta.phi), batch)
             grad = tape.gradient(loss, state.theta, unconnected_gradients="zero")
             theta, inner = optimizer.update(
-                grad, state.optimizer, state.theta, meta.phi, precision, alpha
+                grad, state.optimizer, state.theta, phi, precision, alpha
             )
             return done + 1, AdaptState(theta, inner, state.step + 1)
 
-        _, state = tf.while_loop(
+        _, end = tf.while_loop(
             lambda done, _: done < num_steps,
             body,
-            (tf.constant(0), state),
+            (tf.constant(0), state._replace(theta=pick(state.theta))),
             maximum_iterations=num_steps if max_steps is None else max_steps,
         )
-        return state
+        return end._replace(theta=whole(end.theta, meta.phi))
 
     return Adaptation(start, advance)
+
+
+def _parts(registry: ModuleRegistry, modules: Sequence[str] | None):
+    """Functions that pick the variables of these modules, and that put them back among phi."""
+    names = registry.names if modules is None else modules
+    chosen = {registry.position(name) for name in names}
+    own = [v for v, module in enumerate(registry.index) if module in chosen]
+
+    def pick(values: Sequence[Any]) -> list[Any]:
+        return [values[v] for v in own]
+
+    def whole(moving: Params, phi: Params) -> Params:
+        theta = list(phi)
+        for v, value in zip(own, moving, strict=True):
+            theta[v] = value
+        return theta
+
+    return pick, whole
 
 
 def make_adapt(adaptation: Adaptation, *, steps: int) -> Adapt:
@@ -132,14 +171,3 @@ def learning_rates(meta: MetaParams, registry: ModuleRegistry) -> list[tf.Tensor
     if isinstance(meta.log_alpha, (list, tuple)):
         return [tf.exp(x) for x in meta.log_alpha]
     return registry.spread(tf.exp(meta.log_alpha))
-
-
-def train_on_all(source: TaskSource) -> TaskSource:
-    """Meta-training tasks whose training batch holds their validation examples too (Reptile)."""
-
-    def sample(key: tf.Tensor) -> Task:
-        task = source.sample(key)
-        both = tf.nest.map_structure(lambda a, b: tf.concat([a, b], 0), task.train, task.val)
-        return task._replace(train=both)
-
-    return source._replace(sample=sample)

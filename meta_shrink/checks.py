@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -24,6 +24,7 @@ READ_BY_BUILD = (
     "algorithm",
     "prior",
     "meta_optimizer",
+    "warm_start",
     "train",
 )
 READ_BY_PROGRAMS = ("name", "device", "eval", "search")
@@ -45,14 +46,34 @@ class Schedule(NamedTuple):
     max_bad_steps: int
 
 
+EVAL_KINDS = ("all", "selected", "single")
+
+
 class EvalOptions(NamedTuple):
-    """The `eval` section."""
+    """The `eval` section (configs/common.py says what each means)."""
 
     num_tasks: int
     horizon: int
     groups: Mapping[str, list[str]]
     selection: Mapping[str, Any]
     examples: int
+    steps: int = 0
+    kinds: Sequence[str] = EVAL_KINDS
+    group_tasks: int = 0
+    group_horizon: int = 10
+    validation_tasks: int = 0
+    inductive: bool = False
+
+
+def check_eval(options: EvalOptions) -> None:
+    """Counts in range and known kinds of schemes."""
+    least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1}
+    least |= dict.fromkeys(("examples", "steps", "group_tasks", "validation_tasks"), 0)
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise UsageError(f"eval.{name} is {getattr(options, name)}; expected at least {bound}.")
+    if unknown := [kind for kind in options.kinds if kind not in EVAL_KINDS]:
+        raise UsageError(f"eval.kinds has {unknown}; expected some of {', '.join(EVAL_KINDS)}.")
 
 
 def check_sections(config: Mapping[str, Any]) -> None:
@@ -60,12 +81,10 @@ def check_sections(config: Mapping[str, Any]) -> None:
     _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
     _check_keys("Config section 'train'", config["train"], Schedule._fields)
     if "eval" in config:
-        _check_keys("Config section 'eval'", config["eval"], EvalOptions._fields)
-        for name, least in (("num_tasks", 1), ("horizon", 1), ("examples", 0)):
-            if config["eval"][name] < least:
-                raise UsageError(
-                    f"eval.{name} is {config['eval'][name]}; expected at least {least}."
-                )
+        fields, optional = EvalOptions._fields, tuple(EvalOptions._field_defaults)
+        needed = tuple(name for name in fields if name not in optional)
+        _check_keys("Config section 'eval'", config["eval"], needed, optional)
+        check_eval(EvalOptions(**config["eval"]))
 
 
 def _check_keys(

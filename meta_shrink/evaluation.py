@@ -12,21 +12,28 @@ from meta_shrink.adaptation import Adaptation
 from meta_shrink.core import sampler
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks
-from meta_shrink.types import Batch, MetaParams, Params, TaskSource
+from meta_shrink.types import MetaParams, Params, Task, TaskSource
 
-Metric = Callable[[Params, Batch], tf.Tensor]
+TaskMetric = Callable[[Params, Task], tf.Tensor]
+TASKS_AT_ONCE = 50  # bounds the memory of an evaluation, where tasks run one after another
+VALIDATION_TASKS = 1_000_000  # without a validation split: held-out tasks from this number on
 
 
 class Curves(NamedTuple):
     """Results over T held-out tasks at R recorded adaptation steps.
 
-    steps: [R]. metric: [T, R] on the tasks' validation data. parameter_error: [T, R, V] absolute
-    error of each parameter where the truth is known, else None.
+    steps: [R]. metrics: one [T, R] on the tasks' validation data for each metric asked for.
+    parameter_error: [T, R, V] absolute error of each parameter where the truth is known, else None.
     """
 
     steps: np.ndarray
-    metric: np.ndarray
+    metrics: list[np.ndarray]
     parameter_error: np.ndarray | None
+
+    @property
+    def metric(self) -> np.ndarray:
+        """The first metric, [T, R]."""
+        return self.metrics[0]
 
 
 def recorded_steps(total: int, *, points: int = 40) -> list[int]:
@@ -43,7 +50,7 @@ class HeldOut:
     def __init__(
         self,
         adaptation: Adaptation,
-        metric: Metric,
+        metrics: Sequence[TaskMetric],
         source: TaskSource,
         *,
         task_axis: str,
@@ -53,14 +60,11 @@ class HeldOut:
 
         Args:
           adaptation: the task adaptation, drawing mini-batches by the step number.
-          metric: (params, batch) -> scalar, higher or lower is better as the metric has it.
-          source: its `heldout` and `truth` functions are used.
+          metrics: (params, task) -> scalar, higher or lower is better as the metric has it.
+          source: its `heldout`, `validation` and `truth` functions are used.
           task_axis, jit: as in training.
         """
-        self._source = source
-        heldout = source._replace(sample=source.heldout)
-        sample = sampler(heldout, task_axis)
-        self._sample = tf.function(sample, jit_compile=jit, autograph=False)
+        self._source, self._one_by_one = source, task_axis != "vectorized"
 
         def start(meta, tasks):
             return repeat_for_tasks(adaptation.start(meta), tasks.key.shape[0])
@@ -72,38 +76,61 @@ class HeldOut:
             return over_tasks(one, task_axis)((tasks, states))
 
         def measure(tasks, thetas):
-            return over_tasks(lambda pair: metric(pair[1], pair[0].val), task_axis)((tasks, thetas))
+            def one(pair):
+                task, theta = pair
+                return [metric(theta, task) for metric in metrics]
 
-        self._start = tf.function(start, jit_compile=jit, autograph=False)
-        self._advance = tf.function(advance, jit_compile=jit, autograph=False)
-        self._measure = tf.function(measure, jit_compile=jit, autograph=False)
+            return over_tasks(one, task_axis)((tasks, thetas))
+
+        def compiled(function):
+            return tf.function(function, jit_compile=jit, autograph=False)
+
+        self._sample = compiled(sampler(source._replace(sample=source.heldout), task_axis))
+        validation = source.validation or (lambda index: source.heldout(VALIDATION_TASKS + index))
+        self._validation = compiled(sampler(source._replace(sample=validation), task_axis))
+        self._start, self._advance, self._measure = map(compiled, (start, advance, measure))
 
     def curves(
         self,
         meta: MetaParams,
         *,
-        first: int,
         count: int,
         steps: Sequence[int],
+        validation: bool = False,
         chunk_steps: int = 1000,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> Curves:
-        """Adapt the held-out tasks first ... first + count - 1 and record at the given steps.
+        """Adapt the first `count` held-out tasks and record at the given steps.
 
         Args:
           meta: Phi; sigma^2 = 0 freezes a module (prior.freeze_others).
           steps: increasing, starting at 0.
+          validation: adapt validation tasks instead.
           chunk_steps: most adaptation steps of one call.
           stop_requested: asked between calls.
 
         Raises:
           Preempted: a stop was requested.
         """
-        indices = tf.range(first, first + count)
+        at_once = min(count, TASKS_AT_ONCE) if self._one_by_one else count
+        groups = [
+            tf.range(first, min(first + at_once, count)) for first in range(0, count, at_once)
+        ]
+        rows = [
+            self._rows(meta, indices, steps, validation, chunk_steps, stop_requested)
+            for indices in groups
+        ]
+        metrics = [
+            np.concatenate(parts) for parts in zip(*(row.metrics for row in rows), strict=True)
+        ]
+        errors = [row.parameter_error for row in rows if row.parameter_error is not None]
+        return Curves(np.asarray(steps), metrics, np.concatenate(errors) if errors else None)
+
+    def _rows(self, meta, indices, steps, validation, chunk_steps, stop_requested) -> Curves:
         truth = self._truth(indices)
-        tasks = self._sample(indices)
+        tasks = (self._validation if validation else self._sample)(indices)
         states = self._start(meta, tasks)
-        metric, errors, done = [], [], 0
+        measured, errors, done = [], [], 0
         for target in steps:
             while done < target:
                 if stop_requested():
@@ -111,13 +138,13 @@ class HeldOut:
                 piece = min(chunk_steps, target - done)
                 states = self._advance(meta, tasks, states, tf.constant(piece), chunk_steps)
                 done += piece
-            metric.append(self._measure(tasks, states.theta).numpy())
+            measured.append([values.numpy() for values in self._measure(tasks, states.theta)])
             if truth is not None:
                 theta = np.concatenate([t.numpy() for t in states.theta], axis=1)
                 errors.append(np.abs(theta - truth))
         return Curves(
             np.asarray(steps),
-            np.stack(metric, axis=1),
+            [np.stack(values, axis=1) for values in zip(*measured, strict=True)],
             None if truth is None else np.stack(errors, axis=1),
         )
 

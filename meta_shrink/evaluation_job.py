@@ -9,33 +9,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from meta_shrink.checkpointing import Checkpoints
-from meta_shrink.checks import EvalOptions
+from meta_shrink.checks import EvalOptions, check_eval
 from meta_shrink.errors import ArtefactError
-from meta_shrink.evaluation import Curves, HeldOut, mean_and_ci95, recorded_steps
-from meta_shrink.experiment import Experiment, build, call
+from meta_shrink.evaluation import Curves
+from meta_shrink.experiment import Experiment, build
 from meta_shrink.losses import apply_model
-from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
 from meta_shrink.run_files import to_json, write_atomically
+from meta_shrink.schemes import (
+    adapt_scheme,
+    held_out_of,
+    module_rows,
+    no_adaptation,
+    quoted_steps,
+    restrict,
+    schemes,
+    select,
+    summary,
+)
+from meta_shrink.sections import call
 from meta_shrink.training_job import set_up
 from meta_shrink.types import MetaParams
 from meta_shrink.workdir import read_config
 
 EVALUATION_FILE = "evaluation.json"
-
-
-class Scheme(NamedTuple):
-    """Which modules adapt: a name for people, its kind (all, selected, single, none), modules."""
-
-    name: str
-    kind: str
-    modules: tuple[str, ...]
 
 
 def restore(workdir: str, log: Callable[[str], Any] = print) -> tuple[Experiment, MetaParams, int]:
@@ -60,13 +63,17 @@ def restore(workdir: str, log: Callable[[str], Any] = print) -> tuple[Experiment
 def evaluate(
     workdir: str,
     *,
+    overrides: Mapping[str, Any] | None = None,
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Evaluate a workdir on held-out tasks and write its evaluation.json.
 
     Every scheme adapts the same tasks: all modules under the learned sigma^2, the selected ones,
-    each group alone (Figs. 2, 13-15), to `eval.horizon` times the meta-training horizon.
+    each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps.
+
+    Args:
+      overrides: options of the `eval` section that replace those of the config.
 
     Returns:
       The content of evaluation.json.
@@ -76,35 +83,46 @@ def evaluate(
     """
     started = time.monotonic()
     experiment, meta, step = restore(workdir, log)
-    options = call("eval", EvalOptions, experiment.config["eval"])
+    given = {**experiment.config["eval"], **(overrides or {})}
+    options = call("eval", EvalOptions, given)
+    check_eval(options)
     selection = select(experiment, meta, options.selection)
-    horizon, held_out = experiment.adapt.steps, experiment.held_out()
-    steps, results = sorted({horizon, *recorded_steps(horizon * options.horizon)}), []
-    for scheme in schemes(experiment, options, selection["modules"]):
-        restricted = _restrict(meta, experiment, scheme)
-        curves = held_out.curves(
-            restricted, first=0, count=options.num_tasks, steps=steps, stop_requested=stop_requested
-        )
-        results.append((scheme, curves))
-        log(f"  {options.num_tasks} held-out tasks adapted: {scheme.name}")
-    everything, facts = results[0][1], experiment.metric_facts
+    rows, everything = _rows(experiment, meta, options, selection["modules"], log, stop_requested)
+    facts = experiment.metric_facts
     evaluation = {
         "experiment": experiment.config["name"],
         "algorithm": algorithm_name(experiment.config),
         "meta_step": step,
         "metric": {"name": facts.name, "lower_is_better": facts.lower_is_better},
         "num_tasks": options.num_tasks,
-        "train_adaptation_steps": horizon,
+        "train_adaptation_steps": experiment.adapt.steps,
+        "quoted_steps": quoted_steps(experiment, options),
         "modules": module_rows(experiment, meta, selection["modules"]),
         "selection": selection,
-        "schemes": [*[_summary(*result) for result in results], _no_adaptation(everything)],
+        "schemes": rows,
         **_parameter_error(experiment, everything),
-        **_examples(experiment, held_out, meta, options, selection["modules"]),
+        **_examples(experiment, meta, options, selection["modules"]),
         "environment": environment(time.monotonic() - started),
     }
     content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
     write_atomically(os.path.join(workdir, EVALUATION_FILE), content.encode())
     return evaluation
+
+
+def _rows(experiment, meta, options, selected, log, stop_requested):
+    """The rows of all schemes, and the curves of the one in which everything adapts."""
+    rows, everything = [], None
+    for scheme in schemes(experiment, options, selected):
+        curves, count = adapt_scheme(
+            experiment, meta, scheme, options=options, stop_requested=stop_requested
+        )
+        rows.append(summary(scheme, curves, count))
+        if scheme.kind == "all":
+            everything = curves
+        log(f"  {count} held-out tasks adapted: {scheme.name}")
+    if everything is not None:
+        rows.append(no_adaptation(everything, options.num_tasks))
+    return rows, everything
 
 
 def algorithm_name(config: Mapping[str, Any]) -> str:
@@ -113,55 +131,6 @@ def algorithm_name(config: Mapping[str, Any]) -> str:
     if "log_alpha" in learned and name == "maml":
         return "meta_sgd"
     return f"sigma_{name}" if "log_sigma2" in learned and name in ("maml", "imaml") else name
-
-
-def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The task-specific modules as evaluation.json has them; none where sigma^2 is not learned."""
-    if "log_sigma2" not in experiment.config["meta_optimizer"]:
-        return {"rule": "none", "value": 0, "modules": [], "share": 0.0, "bytes": 0}
-    sigma2 = np.exp(meta.log_sigma2.numpy().astype(float)).tolist()
-    selection = call(
-        "eval.selection", task_specific, options, sigma2=sigma2, registry=experiment.registry
-    )
-    return {**selection._asdict(), "modules": list(selection.modules)}
-
-
-def schemes(experiment: Experiment, options: EvalOptions, selected: Sequence[str]) -> list[Scheme]:
-    """All modules; the selected ones, where that is another set; each group alone.
-
-    Raises:
-      UsageError: a group names an unknown module.
-    """
-    names = experiment.registry.names
-    groups = dict(options.groups) or {name: [name] for name in names}
-    for modules in groups.values():
-        for module in modules:
-            experiment.registry.position(module)
-    found = [Scheme("all modules", "all", names)]
-    if selected:
-        found.append(Scheme("selected modules", "selected", tuple(selected)))
-    return found + [Scheme(name, "single", tuple(modules)) for name, modules in groups.items()]
-
-
-def module_rows(
-    experiment: Experiment, meta: MetaParams, selected: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The module table, in network order."""
-    registry = experiment.registry
-    sigma2 = np.exp(meta.log_sigma2.numpy().astype(float))
-    return [
-        {
-            "name": name,
-            "size": size,
-            "share": share,
-            "bytes": size * BYTES_PER_PARAMETER,
-            "sigma2": float(value),
-            "task_specific": name in selected,
-        }
-        for name, size, share, value in zip(
-            registry.names, registry.sizes, registry.shares, sigma2, strict=True
-        )
-    ]
 
 
 def environment(seconds: float) -> dict[str, Any]:
@@ -182,25 +151,8 @@ def environment(seconds: float) -> dict[str, Any]:
     }
 
 
-def _restrict(meta: MetaParams, experiment: Experiment, scheme: Scheme) -> MetaParams:
-    if scheme.kind == "all":
-        return meta
-    return freeze_others(meta, experiment.registry, scheme.modules)
-
-
-def _summary(scheme: Scheme, curves: Curves) -> dict[str, Any]:
-    mean, ci95 = mean_and_ci95(curves.metric)
-    row = {"name": scheme.name, "kind": scheme.kind, "modules": list(scheme.modules)}
-    return {**row, "steps": curves.steps, "mean": mean, "ci95": ci95}
-
-
-def _no_adaptation(curves: Curves) -> dict[str, Any]:
-    start = curves._replace(metric=np.repeat(curves.metric[:, :1], len(curves.steps), axis=1))
-    return _summary(Scheme("no adaptation", "none", ()), start)
-
-
-def _parameter_error(experiment: Experiment, curves: Curves) -> dict[str, Any]:
-    if curves.parameter_error is None:
+def _parameter_error(experiment: Experiment, curves: Curves | None) -> dict[str, Any]:
+    if curves is None or curves.parameter_error is None:
         return {}
     names = [path.rpartition("/")[2] for path in experiment.registry.paths]
     mean = curves.parameter_error.mean(axis=0)
@@ -209,7 +161,6 @@ def _parameter_error(experiment: Experiment, curves: Curves) -> dict[str, Any]:
 
 def _examples(
     experiment: Experiment,
-    held_out: HeldOut,
     meta: MetaParams,
     options: EvalOptions,
     selected: Sequence[str],
@@ -221,7 +172,8 @@ def _examples(
     for index in range(options.examples):
         predictions = {}
         for scheme in schemes(experiment, options, selected):
-            restricted = _restrict(meta, experiment, scheme)
+            held_out = held_out_of(experiment, scheme)
+            restricted = restrict(meta, experiment, scheme)
             task, theta = held_out.adapted(restricted, index=index, steps=experiment.adapt.steps)
             order = np.argsort(task.val[0].numpy()[:, 0])
             x = tf.gather(task.val[0], order)

@@ -6,32 +6,33 @@ the keys that are known.
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from meta_shrink.adaptation import (
-    Adaptation,
-    NextBatch,
-    adaptation,
-    full_batch,
-    make_adapt,
-    random_batch,
-    train_on_all,
-)
+from meta_shrink.adapt_settings import AdaptSettings, adapt_settings
+from meta_shrink.adaptation import make_adapt
+from meta_shrink.batch_statistics import inductive_metric, transductive
 from meta_shrink.checks import check_learned, check_sections, check_shapes, check_task_axis
 from meta_shrink.errors import UsageError
-from meta_shrink.evaluation import HeldOut, Metric
-from meta_shrink.losses import LOSSES, METRICS, MetricFacts, negative_log_likelihood
+from meta_shrink.evaluation import HeldOut
+from meta_shrink.losses import (
+    LOSSES,
+    METRICS,
+    ExampleLoss,
+    Metric,
+    MetricFacts,
+    negative_log_likelihood,
+)
 from meta_shrink.meta_gradients import META_GRADIENTS, Method
 from meta_shrink.models import MODELS
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
-from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.registry import ModuleRegistry
+from meta_shrink.sections import call, choose, named
+from meta_shrink.task_sources import augment_validation, train_on_all
 from meta_shrink.tasks import TASKS
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, TaskSource
 
@@ -41,18 +42,6 @@ REGISTRIES = {
     "variable": ModuleRegistry.by_variable,
     "pattern": ModuleRegistry.by_pattern,
 }
-
-
-class AdaptSettings(NamedTuple):
-    """How tasks are adapted; batch_size 0 and on_all as in the `adapt` section."""
-
-    adaptation: Adaptation
-    steps: int
-    learning_rate: float
-    rate_per: str
-    next_batch: NextBatch
-    batch_size: int
-    on_all: bool
 
 
 class Experiment(NamedTuple):
@@ -67,6 +56,7 @@ class Experiment(NamedTuple):
     nll: NegLogLik
     metric: Metric
     metric_facts: MetricFacts
+    example_metric: ExampleLoss
     source: TaskSource
     adapt: AdaptSettings
     method: Method
@@ -79,13 +69,24 @@ class Experiment(NamedTuple):
         """The meta-gradient with adaptation in one piece."""
         return self.make_meta_gradient(make_adapt(self.adapt.adaptation, steps=self.adapt.steps))
 
-    def held_out(self) -> HeldOut:
-        """The held-out tasks of this experiment, ready to be adapted."""
+    def held_out(self, modules: Sequence[str] | None = None, *, inductive: bool = False) -> HeldOut:
+        """The held-out tasks of this experiment, ready to be adapted (compiled at first use).
+
+        Args:
+          modules: the only ones that adapt; all by default.
+          inductive: measure with the moments of a task's training data as well.
+        """
         # Many more tasks than a meta-batch: a branch each would take minutes to compile.
         vectorized = self.config["train"]["task_axis"] == "vectorized"
-        axis = "vectorized" if vectorized else "sequential"
+        metrics = [transductive(self.metric)]
+        if inductive:
+            metrics.append(inductive_metric(self.model, self.example_metric, self.source.augment))
         return HeldOut(
-            self.adapt.adaptation, self.metric, self.source, task_axis=axis, jit=self.jit
+            self.adapt.make(modules=modules),
+            metrics,
+            self.source,
+            task_axis="vectorized" if vectorized else "sequential",
+            jit=self.jit,
         )
 
 
@@ -102,13 +103,15 @@ def build(config: Mapping[str, Any]) -> Experiment:
     seed = config["seed"]
     model = named("model", MODELS, config["model"], seed=seed)
     registry = call("modules", _registry, config["modules"], model=model)
-    facts, nll, metric = call("loss", _loss, config["loss"], model=model)
+    jit = _jit(config["train"]["jit"], model)
+    facts, example_metric, nll, metric = call("loss", _loss, config["loss"], model=model, jit=jit)
     source = named("task", TASKS, config["task"], seed=seed)
-    adapt = call("adapt", _adapt, config["adapt"], nll=nll, registry=registry)
-    method = _choose("algorithm.name", META_GRADIENTS, config["algorithm"].get("name"))
+    adapt = call(
+        "adapt", adapt_settings, config["adapt"], nll=nll, registry=registry, augment=source.augment
+    )
+    method = choose("algorithm.name", META_GRADIENTS, config["algorithm"].get("name"))
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])
-    jit = _jit(config["train"]["jit"], model)
     check_learned(method, config)
     check_task_axis(method, config, jit)
     check_shapes(nll, initial, source, adapt.batch_size)
@@ -119,7 +122,8 @@ def build(config: Mapping[str, Any]) -> Experiment:
         nll=nll,
         metric=metric,
         metric_facts=facts,
-        source=train_on_all(source) if adapt.on_all else source,
+        example_metric=example_metric,
+        source=augment_validation(train_on_all(source) if adapt.on_all else source),
         adapt=adapt,
         method=method,
         make_meta_gradient=_meta_gradient_maker(config["algorithm"], nll, registry, adapt),
@@ -128,76 +132,18 @@ def build(config: Mapping[str, Any]) -> Experiment:
     )
 
 
-def named(section: str, table: Mapping[str, Any], options: Mapping[str, Any], **given: Any) -> Any:
-    """Call table[options["name"]] with the other options as keyword arguments."""
-    rest = {key: value for key, value in options.items() if key != "name"}
-    return call(section, _choose(f"{section}.name", table, options.get("name")), rest, **given)
-
-
-def call(section: str, function: Callable[..., Any], options: Mapping[str, Any], **given: Any):
-    """function(**given, **options).
-
-    Raises:
-      UsageError: a key of the section that the function does not take, or one that it misses.
-    """
-    try:
-        inspect.signature(function).bind(**given, **options)
-    except TypeError as error:
-        known = [name for name in inspect.signature(function).parameters if name not in given]
-        raise UsageError(
-            f"Config section {section!r}: {error}; its keys are {', '.join(known)}."
-        ) from error
-    return function(**given, **options)
-
-
-def _choose(key: str, table: Mapping[str, Any], name: Any) -> Any:
-    if name not in table:
-        raise UsageError(f"{key} is {name!r}; expected one of {', '.join(sorted(table))}.")
-    return table[name]
-
-
 def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None = None):
-    build_registry = _choose("modules.by", REGISTRIES, by)
+    build_registry = choose("modules.by", REGISTRIES, by)
     return build_registry(model, dict(patterns or {})) if by == "pattern" else build_registry(model)
 
 
-def _loss(*, model: keras.Model, name: str, reduction: str, **options: Any):
+def _loss(*, model: keras.Model, jit: bool, name: str, reduction: str, **options: Any):
     example_loss = named("loss", LOSSES, {"name": name, **options})
     facts = METRICS[name]
-    nll = negative_log_likelihood(model, example_loss, reduction=reduction)
-    return facts, nll, negative_log_likelihood(model, facts.example(example_loss))
-
-
-def _adapt(
-    *,
-    nll: NegLogLik,
-    registry: ModuleRegistry,
-    optimizer: str,
-    learning_rate: float,
-    steps: int,
-    batch_size: int = 0,
-    data: str = "train",
-    rate_per: str = "module",
-    **options: Any,
-) -> AdaptSettings:
-    if not learning_rate > 0 or batch_size < 0 or steps < 1:
-        raise UsageError(
-            f"adapt got learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}; "
-            "expected a positive rate, batch_size >= 0 (0: all examples), at least 1 step."
-        )
-    _choose("adapt.data", dict.fromkeys(("train", "all")), data)
-    _choose("adapt.rate_per", dict.fromkeys(("module", "parameter")), rate_per)
-    next_batch = random_batch(size=batch_size) if batch_size else full_batch()
-    task_optimizer = named("adapt", OPTIMIZERS, {"name": optimizer, **options})
-    return AdaptSettings(
-        adaptation(nll, task_optimizer, registry, next_batch=next_batch),
-        steps,
-        learning_rate,
-        rate_per,
-        next_batch,
-        batch_size,
-        on_all=data == "all",
-    )
+    example_metric = facts.example(example_loss)
+    nll = negative_log_likelihood(model, example_loss, reduction=reduction, native=not jit)
+    metric = negative_log_likelihood(model, example_metric, native=not jit)
+    return facts, example_metric, nll, metric
 
 
 def _meta_gradient_maker(options, nll, registry, adapt: AdaptSettings):
@@ -206,7 +152,7 @@ def _meta_gradient_maker(options, nll, registry, adapt: AdaptSettings):
     rest = {key: value for key, value in options.items() if key != "name"}
     if "hessian_data" in rest:
         data = {"all": None, "last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
-        rest["hessian_data"] = _choose("algorithm.hessian_data", data, rest["hessian_data"])
+        rest["hessian_data"] = choose("algorithm.hessian_data", data, rest["hessian_data"])
 
     def make(adapt_function: Adapt) -> MetaGradient:
         return call(
@@ -240,7 +186,7 @@ def _prior(*, sigma2: float, beta: float, sigma2_min: float, sigma2_max: float) 
 
 def _jit(choice: str, model: keras.Model) -> bool:
     """XLA or not; "auto" compiles on accelerators, and dense networks on the CPU."""
-    _choose("train.jit", dict.fromkeys(("auto", "on", "off")), choice)
+    choose("train.jit", dict.fromkeys(("auto", "on", "off")), choice)
     if choice != "auto":
         return choice == "on"
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):

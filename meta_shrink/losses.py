@@ -14,9 +14,11 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.exact_moments import exact_moments
+from meta_shrink.native_kernels import native_kernels
 from meta_shrink.types import Batch, NegLogLik, Params
 
 ExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Metric = Callable[[Params, Batch], tf.Tensor]
 REDUCTIONS = {"mean": tf.reduce_mean, "sum": tf.reduce_sum}
 
 
@@ -52,23 +54,32 @@ def gaussian(*, noise: Sequence[float]) -> ExampleLoss:
 LOSSES = {"squared_error": squared_error, "cross_entropy": cross_entropy, "gaussian": gaussian}
 
 
-def apply_model(model: keras.Model) -> Callable[[Params, tf.Tensor], tf.Tensor]:
+def apply_model(
+    model: keras.Model, *, native: bool = False
+) -> Callable[[Params, tf.Tensor], tf.Tensor]:
     """(params, inputs [N, ...]) -> outputs [N, ...] of the model, in training mode.
 
     Batch normalisation uses batch statistics; its running statistics are read and never written.
     Normalisation layers get their exact second derivatives (see exact_moments).
+
+    Args:
+      native: the function will run on the CPU without XLA; our layers then use fast kernels.
     """
     frozen = [variable.numpy() for variable in model.non_trainable_variables]
 
     def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
-        with exact_moments():
+        with exact_moments(), native_kernels(native):
             return model.stateless_call(params, frozen, inputs, training=True)[0]
 
     return forward
 
 
 def negative_log_likelihood(
-    model: keras.Model, example_loss: ExampleLoss, *, reduction: str = "mean"
+    model: keras.Model,
+    example_loss: ExampleLoss,
+    *,
+    reduction: str = "mean",
+    native: bool = False,
 ) -> NegLogLik:
     """The loss of a batch (inputs, targets) as a scalar function of the parameters.
 
@@ -76,13 +87,14 @@ def negative_log_likelihood(
       model: a built model.
       example_loss: (targets, outputs) -> one loss per example [N].
       reduction: "mean" or "sum" over the examples.
+      native: as apply_model.
 
     Raises:
       UsageError: unknown reduction.
     """
     if reduction not in REDUCTIONS:
         raise UsageError(f"loss.reduction is {reduction!r}; expected one of mean, sum.")
-    forward, reduce = apply_model(model), REDUCTIONS[reduction]
+    forward, reduce = apply_model(model, native=native), REDUCTIONS[reduction]
 
     def nll(params: Params, batch: Batch) -> tf.Tensor:
         inputs, targets = batch

@@ -14,7 +14,16 @@ import math
 import tensorflow as tf
 
 ALGORITHM = "philox"
-PURPOSES = ("initial_weights", "train_tasks", "heldout_tasks", "data", "mini_batch", "probe")
+PURPOSES = (
+    "initial_weights",
+    "train_tasks",
+    "heldout_tasks",
+    "data",
+    "mini_batch",
+    "probe",
+    "validation_tasks",
+    "warm_start",
+)
 
 
 def root_key(seed: int, purpose: str) -> tf.Tensor:

@@ -21,8 +21,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from meta_shrink.errors import DivergedError, Preempted, UsageError
-from meta_shrink.experiment import build, call
+from meta_shrink.experiment import build
 from meta_shrink.run_files import to_json, write_atomically
+from meta_shrink.sections import call
 from meta_shrink.training_job import train, validation
 from meta_shrink.workdir import open_workdir
 

@@ -13,15 +13,16 @@ from meta_shrink.checks import Schedule
 from meta_shrink.core import make_chunked_core, make_core, theta_of
 from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.evaluation import mean_and_ci95
-from meta_shrink.experiment import Experiment, call
+from meta_shrink.experiment import Experiment
 from meta_shrink.loop import Intervals, check_intervals, fit
 from meta_shrink.meta_state import MetaState, meta_optimizer
 from meta_shrink.progress import Progress
+from meta_shrink.sections import call
 from meta_shrink.summaries import Summaries
 from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run, share_of_replica
+from meta_shrink.types import Params
+from meta_shrink.warm_start import cached, warm_start
 from meta_shrink.workdir import StopSignal, Workdir
-
-VALIDATION_TASKS = 1_000_000  # held-out tasks from this number on choose hyper-parameters
 
 
 class Training(NamedTuple):
@@ -125,7 +126,11 @@ def train(
             max_to_keep=schedule.keep_checkpoints,
             log=log,
         )
-        start = checkpoints.restore() or 0
+        start = checkpoints.restore()
+        if start is None and experiment.config["warm_start"]["steps"]:
+            _warm_start(experiment, state, log, lambda: stop.requested)
+            _save(workdir, checkpoints, 0, schedule.steps)
+        start = start or 0
         workdir.metrics.rewind(start)
         workdir.timing.rewind(start)
         log(_opening(experiment, schedule, start))
@@ -148,6 +153,30 @@ def train(
     return training
 
 
+def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -> None:
+    config = experiment.config
+    options = {key: value for key, value in config["warm_start"].items() if key != "cache"}
+
+    def compute() -> Params:
+        return call(
+            "warm_start",
+            warm_start,
+            options,
+            model=experiment.model,
+            source=experiment.source,
+            seed=config["seed"],
+            native=not experiment.jit,
+            log=log,
+            stop_requested=stop_requested,
+        )
+
+    directory = config["warm_start"].get("cache")
+    facts = {name: config[name] for name in ("warm_start", "task", "model", "seed")}
+    phi = cached(directory, facts, compute) if directory else compute()
+    for variable, value in zip(state.components["phi"], phi, strict=True):
+        variable.assign(value)
+
+
 def _intervals(schedule: Schedule) -> Intervals:
     return Intervals(*(getattr(schedule, name) for name in Intervals._fields))
 
@@ -168,8 +197,8 @@ def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[st
     def evaluate() -> dict[str, float]:
         curves = held_out.curves(
             state.meta(),
-            first=VALIDATION_TASKS,
-            count=options["num_tasks"],
+            count=options.get("validation_tasks") or options["num_tasks"],
+            validation=True,
             steps=[experiment.adapt.steps],
         )
         mean, ci95 = mean_and_ci95(curves.metric[:, -1])

@@ -39,17 +39,36 @@ class Task(NamedTuple):
     key: tf.Tensor
 
 
+class Labelled(NamedTuple):
+    """All examples of the meta-training tasks under one labelling.
+
+    num_classes: of all tasks together. draw: (key [2], size) -> batch (inputs, labels [size]).
+    """
+
+    num_classes: int
+    draw: Callable[[tf.Tensor, int], Batch]
+
+
 class TaskSource(NamedTuple):
     """Where tasks come from; both functions are pure, stateless and compilable.
 
     sample: key [2] -> a meta-training task.
     heldout: index [] -> the index-th task that meta-training never sees.
     truth: index [] -> the true parameters [V] of that task, where they are known.
+    validation: index [] -> a task to choose hyper-parameters by, neither of the former; without
+        it, held-out tasks of high index serve.
+    augment: (key [2], inputs [N, ...]) -> inputs, drawn anew for every mini-batch.
+    augment_validation: whether the validation inputs of a task are augmented too, once.
+    labelled: the training data of the meta-training tasks as one classification (warm start).
     """
 
     sample: Callable[[tf.Tensor], Task]
     heldout: Callable[[tf.Tensor], Task]
     truth: Callable[[tf.Tensor], tf.Tensor] | None = None
+    validation: Callable[[tf.Tensor], Task] | None = None
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    augment_validation: bool = False
+    labelled: Labelled | None = None
 
 
 class TaskOptimizer(NamedTuple):

@@ -8,13 +8,15 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import (
     adaptation,
+    full_batch,
     learning_rates,
     make_adapt,
     random_batch,
-    train_on_all,
 )
 from meta_shrink.errors import UsageError
+from meta_shrink.prior import freeze_others
 from meta_shrink.proximal import OPTIMIZERS, proximal_gd
+from meta_shrink.task_sources import augment_validation, train_on_all
 from meta_shrink.tasks import gaussian
 from tests.problems import flat, regression
 
@@ -110,3 +112,50 @@ def test_training_on_all_appends_the_validation_examples():
 def test_no_step_is_refused():
     with pytest.raises(UsageError, match=r"adapt\.steps is 0"):
         make_adapt(build(regression()), steps=0)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_adapting_some_modules_equals_freezing_the_others_by_their_prior(name):
+    problem = regression(sigma2=[0.5, 2.0])
+    task, optimizer = problem.task(), OPTIMIZERS[name]()
+    chosen = problem.registry.names[1:]
+    frozen = freeze_others(problem.meta, problem.registry, chosen)
+    by_prior = make_adapt(build(problem, optimizer), steps=5)(frozen, task)
+    by_choice = make_adapt(build(problem, optimizer, modules=chosen), steps=5)(problem.meta, task)
+    np.testing.assert_array_equal(flat(by_choice), flat(by_prior))
+    with pytest.raises(UsageError, match="No module 'nowhere'"):
+        build(problem, modules=["nowhere"])
+
+
+def test_mini_batches_are_augmented_anew_at_every_step():
+    problem = regression()
+    task, seen = problem.task(), []
+
+    def augment(key, inputs):
+        seen.append(tuple(key.numpy()))
+        return inputs + 1
+
+    for make in (full_batch, lambda **options: random_batch(size=3, **options)):
+        seen.clear()
+        draw = make(augment=augment)
+        plain, (inputs, targets) = make()(task, 1), draw(task, 1)
+        np.testing.assert_array_equal(inputs, plain[0] + 1)
+        np.testing.assert_array_equal(targets, plain[1])
+        draw(task, 2)
+        assert len(set(seen)) == 2
+
+
+def test_validation_data_are_augmented_once_where_the_source_says_so():
+    source = gaussian(
+        seed=0, mean="identity", phi=[0.0], sigma=[1.0], noise=[1.0], num_train=3, num_val=2
+    )._replace(augment=lambda key, inputs: inputs + 1)
+    key = tf.constant([1, 2])
+    assert augment_validation(source).sample is source.sample
+    augmented = augment_validation(source._replace(augment_validation=True))
+    for plain, other in (
+        (source.sample(key), augmented.sample(key)),
+        (source.heldout(3), augmented.heldout(3)),
+    ):
+        np.testing.assert_array_equal(other.val[0], plain.val[0] + 1)
+        np.testing.assert_array_equal(other.val[1], plain.val[1])
+        np.testing.assert_array_equal(other.train[0], plain.train[0])

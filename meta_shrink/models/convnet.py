@@ -7,9 +7,10 @@ from typing import Any
 import keras
 
 from meta_shrink.errors import UsageError
-from meta_shrink.models.layers import MaxPool2x2
+from meta_shrink.models.layers import BatchNorm, MaxPool2x2
 
 DOWNSAMPLING = ("stride", "pool")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def convnet(
@@ -21,6 +22,8 @@ def convnet(
     filters: int = 64,
     blocks: int = 4,
     downsampling: str = "stride",
+    precision: str = "float32",
+    pixel_max: float = 255.0,
 ) -> keras.Model:
     """Blocks of [3x3 convolution, batch norm, ReLU] and a linear layer: [N,S,S,C] -> [N, classes].
 
@@ -34,42 +37,59 @@ def convnet(
       blocks: number of blocks.
       downsampling: "stride" (2, few-shot Omniglot) or "pool" (stride 1 and 2x2 max-pooling at the
         end of a block, augmented Omniglot and miniImageNet).
+      precision: of the convolutions, "float32" or "bfloat16" (products of bfloat16 numbers, summed
+        in float32); parameters, batch norm and the linear layer are float32.
+      pixel_max: images are divided by it; 255 for the raw images of the task sources.
 
     Raises:
-      UsageError: a size below 1, unknown downsampling, or images too small for the blocks.
+      UsageError: a size below 1, unknown downsampling or precision, or images too small for the
+        blocks.
     """
-    smallest = image_size / 2**blocks
-    if min(image_size, channels, classes, filters, blocks) < 1 or downsampling not in DOWNSAMPLING:
-        raise UsageError(
-            f"model got image_size={image_size}, channels={channels}, classes={classes}, "
-            f"filters={filters}, blocks={blocks}, downsampling={downsampling!r}; expected positive "
-            f"sizes and a downsampling of {', '.join(DOWNSAMPLING)}."
-        )
-    if downsampling == "pool" and smallest < 1:
-        raise UsageError(
-            f"model.image_size={image_size} is too small for model.blocks={blocks} poolings."
-        )
+    _check(image_size, channels, classes, filters, blocks, downsampling, precision)
     inputs = keras.Input((image_size, image_size, channels), name="images")
-    features = inputs
+    features = keras.layers.Rescaling(1 / pixel_max, name="rescale")(inputs)
     for number in range(blocks):
-        features = _block(features, number, seed + number, filters, downsampling)
+        convolution = _convolution(number, seed + number, filters, downsampling, precision)
+        features = _block(features, number, convolution, downsampling)
     features = keras.layers.Flatten(name="flatten")(features)
     weights: Any = keras.initializers.GlorotUniform(seed=seed + blocks)
     outputs = keras.layers.Dense(classes, kernel_initializer=weights, name="output")(features)
     return keras.Model(inputs, outputs, name="convnet")
 
 
-def _block(features, number: int, seed: int, filters: int, downsampling: str):
-    strides = 2 if downsampling == "stride" else 1
+def _check(image_size, channels, classes, filters, blocks, downsampling, precision):
+    if min(image_size, channels, classes, filters, blocks) < 1:
+        raise UsageError(
+            f"model got image_size={image_size}, channels={channels}, classes={classes}, "
+            f"filters={filters}, blocks={blocks}; expected positive sizes."
+        )
+    if downsampling not in DOWNSAMPLING or precision not in PRECISIONS:
+        raise UsageError(
+            f"model got downsampling={downsampling!r}, precision={precision!r}; expected one of "
+            f"{', '.join(DOWNSAMPLING)} and one of {', '.join(PRECISIONS)}."
+        )
+    if downsampling == "pool" and image_size < 2**blocks:
+        raise UsageError(
+            f"model.image_size={image_size} is too small for model.blocks={blocks} poolings."
+        )
+
+
+def _convolution(number: int, seed: int, filters: int, downsampling: str, precision: str):
     weights: Any = keras.initializers.GlorotUniform(seed=seed)
-    features = keras.layers.Conv2D(
+    # In float32 the layer follows Keras's own policy, which tests set to float64.
+    dtype = None if precision == "float32" else f"mixed_{precision}"
+    return keras.layers.Conv2D(
         filters,
         3,
-        strides=strides,
+        strides=2 if downsampling == "stride" else 1,
         padding="same",
         kernel_initializer=weights,
+        dtype=dtype,
         name=f"conv_{number}",
-    )(features)
-    features = keras.layers.BatchNormalization(name=f"bn_{number}")(features)
+    )
+
+
+def _block(features, number: int, convolution: keras.layers.Layer, downsampling: str):
+    features = BatchNorm(name=f"bn_{number}")(convolution(features))
     features = keras.layers.ReLU(name=f"relu_{number}")(features)
     return MaxPool2x2(name=f"pool_{number}")(features) if downsampling == "pool" else features

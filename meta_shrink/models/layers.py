@@ -1,20 +1,24 @@
-"""Layers whose second derivatives are exact, where XLA's are not."""
+"""Layers with exact second derivatives everywhere, on the CPU by TensorFlow's fast kernels."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
+from meta_shrink.native_kernels import native_kernels_allowed
+
 
 class MaxPool2x2(keras.layers.Layer):
     """Maximum over 2x2 windows, stride 2, odd last row and column dropped: [N,H,W,C].
 
-    By reshape and reduce_max: XLA's second derivative of MaxPool picks its maximum in bfloat16
-    and aborts the compiler of one TPU generation. Equal maxima share the gradient.
+    By reshape and reduce_max (equal maxima share the gradient) unless native_kernels allows
+    TensorFlow's MaxPool (the first of equal maxima gets it).
     """
 
     def call(self, inputs):
         """[N, H, W, C] -> [N, H // 2, W // 2, C]."""
+        if native_kernels_allowed():
+            return tf.nn.max_pool2d(inputs, 2, 2, "VALID")
         _, height, width, channels = inputs.shape
         rows, columns = height // 2, width // 2
         even = inputs[:, : 2 * rows, : 2 * columns, :]
@@ -25,3 +29,23 @@ class MaxPool2x2(keras.layers.Layer):
         """Shape of the pooled images."""
         batch, height, width, channels = input_shape
         return batch, height // 2, width // 2, channels
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras's batch normalisation of [N,H,W,C], in training by the fused kernel where allowed."""
+
+    def call(self, inputs, training=None, mask=None):
+        """[N, H, W, C] -> the same; records the batch's moments as Keras does."""
+        if not (training and native_kernels_allowed() and inputs.dtype == tf.float32):
+            return super().call(inputs, training=training, mask=mask)
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs, self.gamma, self.beta, epsilon=self.epsilon
+        )
+        # The kernel returns the unbiased variance (n - 1); Keras keeps the biased one.
+        count = tf.cast(tf.size(inputs) / tf.size(mean), tf.float32)
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance * (count - 1) / count)
+        return outputs
+
+    def _move(self, average, value):
+        average.assign(average * self.momentum + value * (1 - self.momentum))

@@ -175,8 +175,13 @@ def estimate_at(scheme: dict[str, Any], step: float) -> Estimate:
 
 
 def at_horizon(evaluation: dict[str, Any], scheme: dict[str, Any]) -> Estimate:
-    """The scheme's metric after as many adaptation steps as meta-training used."""
-    return estimate_at(scheme, evaluation["train_adaptation_steps"])
+    """The scheme's metric after the number of adaptation steps at which results are quoted."""
+    return estimate_at(scheme, quoted_steps(evaluation))
+
+
+def quoted_steps(evaluation: dict[str, Any]) -> int:
+    """Adaptation steps at which results are quoted: eval.steps, or those of meta-training."""
+    return evaluation.get("quoted_steps", evaluation["train_adaptation_steps"])
 
 
 def best_of(evaluation: dict[str, Any], scheme: dict[str, Any]) -> Estimate:

@@ -1,8 +1,23 @@
-"""Task sources: TASKS[name](*, seed, ...) -> TaskSource, all generated on the device."""
+"""Task sources: TASKS[name](*, seed, ...) -> TaskSource; a task's data lives on the device."""
 
+from meta_shrink.tasks.alphabets import omniglot_alphabets
+from meta_shrink.tasks.few_shot import image_folder_few_shot, omniglot_few_shot
 from meta_shrink.tasks.gaussian import gaussian
 from meta_shrink.tasks.sinusoid import sinusoid
 
-TASKS = {"gaussian": gaussian, "sinusoid": sinusoid}
+TASKS = {
+    "gaussian": gaussian,
+    "image_folder_few_shot": image_folder_few_shot,
+    "omniglot_alphabets": omniglot_alphabets,
+    "omniglot_few_shot": omniglot_few_shot,
+    "sinusoid": sinusoid,
+}
 
-__all__ = ["TASKS", "gaussian", "sinusoid"]
+__all__ = [
+    "TASKS",
+    "gaussian",
+    "image_folder_few_shot",
+    "omniglot_alphabets",
+    "omniglot_few_shot",
+    "sinusoid",
+]

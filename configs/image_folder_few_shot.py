@@ -1,0 +1,90 @@
+r"""Few-shot photographs: miniImageNet and grocery84 (App. E.4.2, Tables 9 and 10, Fig. 15).
+
+python -m launch.train --workdir=DIR \
+  --config=configs/image_folder_few_shot.py:grocery84_5w1s_sigma_maml
+
+Arguments: [quick_]{mini, grocery84}_{5w1s, 5w5s}_{maml, fomaml, meta_sgd, imaml, reptile,
+sigma_maml, sigma_imaml, sigma_reptile}. Without quick_: Table 9, for an accelerator.
+"""
+
+from configs import images
+from configs.images import Column
+
+DATA = {"mini": "data/mini_imagenet", "grocery84": "data/grocery84"}
+SHOTS = {"5w1s": 1, "5w5s": 5}
+
+# Table 9; it has no FOMAML and Meta-SGD, which take MAML's column.
+MAML = Column((1e-3, 1e-3), 60_000, 4, task_rate=1e-2, task_steps=5)
+TABLE_9 = {
+    "maml": MAML,
+    "fomaml": MAML,
+    "meta_sgd": MAML._replace(rate_per="parameter"),
+    "reptile": Column(
+        (0.45, 0.0),
+        100_000,
+        5,
+        task_rate=1.5e-3,
+        task_steps=5,
+        meta_optimizer="sgd",
+        task_optimizer="proximal_adam",
+        decay="linear",
+    ),
+    "imaml": Column(
+        (2.5e-4, 0.0),
+        60_000,
+        4,
+        task_rate=4e-2,
+        task_steps=17,
+        cg_steps=5,
+        damping=6.5e-2,
+        sigma2=1 / 0.14,
+    ),
+    "sigma_maml": Column((1e-3, 5e-2), 60_000, 5, task_rate=0.1, task_steps=5, sigma2=1.0),
+    "sigma_reptile": Column(
+        (6e-4, 2.5e-2),
+        100_000,
+        3,
+        task_rate=1.35,
+        task_steps=7,
+        cg_steps=3,
+        damping=1e-2,
+        sigma2=1.0,
+    ),
+    "sigma_imaml": Column(
+        (2e-4, 0.2), 60_000, 5, task_rate=1.6, task_steps=1, cg_steps=2, damping=2e-3, sigma2=1.0
+    ),
+}
+QUICK = TABLE_9
+
+
+def get_config(argument: str = "quick_grocery84_5w1s_sigma_maml"):
+    """The config of one data set, setting and algorithm."""
+    settings = tuple(f"{data}_{shots}" for data in DATA for shots in SHOTS)
+    quick, setting, algorithm = images.parse(argument, settings)
+    data, shots = setting.split("_")
+    size = 42 if quick else 84
+    config = images.base(f"image_folder_few_shot:{argument}")
+    config.task = {
+        "name": "image_folder_few_shot",
+        "data_dir": DATA[data],
+        "ways": 5,
+        "shots": SHOTS[shots],
+        "queries": 15,
+        "heldout_queries": 15,
+        "image_size": size,
+    }
+    config.model = {
+        "name": "convnet",
+        "image_size": size,
+        "channels": 3,
+        "classes": 5,
+        "filters": 32,
+        "downsampling": "pool",
+        "precision": "float32",
+    }
+    images.use(config, algorithm, (QUICK if quick else TABLE_9)[algorithm])
+    # Table 9: 50 steps at meta-test.
+    config.eval.update(
+        {"num_tasks": 600, "steps": 50, "horizon": 2, "group_tasks": 200, "validation_tasks": 100}
+    )
+    return config

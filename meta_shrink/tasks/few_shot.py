@@ -1,0 +1,181 @@
+"""N-way K-shot episodes from pools of image classes, drawn on the device (App. E.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.images.classes import ImageClasses, require_images, subset
+from meta_shrink.images.image_folder import load_image_folder
+from meta_shrink.images.omniglot import character_split, load_omniglot
+from meta_shrink.rng import fold_in, root_key, uniform
+from meta_shrink.types import Labelled, Task, TaskSource
+
+
+def omniglot_few_shot(
+    *,
+    seed: int,
+    data_dir: str,
+    ways: int,
+    shots: int,
+    queries: int,
+    heldout_queries: int = 0,
+    image_size: int = 28,
+    interpolation: str = "lanczos",
+    invert: bool = True,
+    rotations: bool = True,
+    split: str = "0",
+) -> TaskSource:
+    """Characters of all alphabets: 1,100 to train on, 100 to validate, 423 to test.
+
+    Args:
+      seed: of the held-out episodes.
+      data_dir: folder of the tensorflow-datasets data set (launch.prepare_data omniglot).
+      ways, shots, queries: classes, training images and validation images a class of an episode.
+      heldout_queries: validation images a class of a held-out episode; `queries` if 0.
+      image_size: side of the images; 105 as published.
+      interpolation: of the resizing, as load_omniglot.
+      invert: ink 255 on a background of 0; as published, ink is 0 on 255.
+      rotations: turn each class of an episode by 0, 90, 180 or 270 degrees, in every split. The
+        split is of characters, so a rotated test character is no training class.
+      split: salt of the order by hash that assigns characters to splits.
+
+    Raises:
+      UsageError: a count below 1.
+      DataError: no data set, or a class or split with too little for an episode.
+    """
+    classes = read_omniglot(data_dir, image_size, interpolation, invert)
+    pools = {
+        name: subset(classes, names) for name, names in character_split(classes, salt=split).items()
+    }
+    return episodes(
+        pools,
+        seed=seed,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        heldout_queries=heldout_queries,
+        rotations=rotations,
+    )
+
+
+def read_omniglot(data_dir: str, image_size: int, interpolation: str, invert: bool) -> ImageClasses:
+    """All characters, ink white on black if `invert`."""
+    classes = load_omniglot(data_dir, image_size=image_size, interpolation=interpolation)
+    return classes._replace(images=255 - classes.images) if invert else classes
+
+
+def image_folder_few_shot(
+    *,
+    seed: int,
+    data_dir: str,
+    ways: int,
+    shots: int,
+    queries: int,
+    heldout_queries: int = 0,
+    image_size: int = 84,
+) -> TaskSource:
+    """Photographs in any form that load_image_folder knows (miniImageNet, grocery84).
+
+    Args, raises: as omniglot_few_shot.
+    """
+    return episodes(
+        load_image_folder(data_dir, image_size=image_size),
+        seed=seed,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        heldout_queries=heldout_queries,
+        rotations=False,
+    )
+
+
+def episodes(
+    pools: Mapping[str, ImageClasses],
+    *,
+    seed: int,
+    ways: int,
+    shots: int,
+    queries: int,
+    heldout_queries: int = 0,
+    rotations: bool = False,
+) -> TaskSource:
+    """Episodes of the pools "train", "val" and "test"; a batch is (uint8 [N,S,S,C], labels [N]).
+
+    An episode has `ways` different classes of its pool, and of each class `shots` training and
+    `queries` other validation images; classes are labelled 0 ... ways - 1 in the order drawn.
+
+    Args, raises: as omniglot_few_shot.
+    """
+    heldout_queries = heldout_queries or queries
+    if min(ways, shots, queries, heldout_queries) < 1 or ways < 2:
+        raise UsageError(
+            f"task got ways={ways}, shots={shots}, queries={queries}, heldout_queries="
+            f"{heldout_queries}; expected at least 2 ways and 1 of the others."
+        )
+    keys = {"test": root_key(seed, "heldout_tasks"), "val": root_key(seed, "validation_tasks")}
+    draw = {}
+    for name, pool in pools.items():
+        count = queries if name == "train" else heldout_queries
+        require_images(pool, shots + count, what=f"{name} split", classes=ways)
+        draw[name] = _episode(pool, ways, shots, count, rotations)
+    return TaskSource(
+        sample=draw["train"],
+        heldout=lambda index: draw["test"](fold_in(keys["test"], index)),
+        validation=lambda index: draw["val"](fold_in(keys["val"], index)),
+        labelled=_labelled(pools["train"], rotations),
+    )
+
+
+def _labelled(pool: ImageClasses, rotations: bool) -> Labelled:
+    """All training classes, each rotation of a class as a class of its own."""
+    images, labels = tf.constant(pool.images), np.repeat(np.arange(len(pool.names)), pool.count)
+    classes, turns = tf.constant(labels, tf.int32), 4 if rotations else 1
+
+    def draw(key: tf.Tensor, size: int):
+        rows = uniform(fold_in(key, 0), [size], 0, len(labels), tf.int32)
+        quarters = uniform(fold_in(key, 1), [size], 0, turns, tf.int32)
+        turned = _turn(tf.gather(images, rows)[:, tf.newaxis], quarters)[:, 0]
+        return turned, tf.gather(classes, rows) * turns + quarters
+
+    return Labelled(len(pool.names) * turns, draw)
+
+
+def _episode(
+    pool: ImageClasses, ways: int, shots: int, queries: int, rotations: bool
+) -> Callable[[tf.Tensor], Task]:
+    # On the device once; the functions that use it hold a reference, not a copy.
+    images = tf.constant(pool.images)
+    first, count = tf.constant(pool.first, tf.int32), tf.constant(pool.count, tf.int32)
+    most = int(pool.count.max())
+
+    def episode(key: tf.Tensor) -> Task:
+        order = uniform(fold_in(key, 0), [len(pool.names)])
+        classes = tf.math.top_k(order, k=ways).indices
+        lot = uniform(fold_in(key, 1), [ways, most])
+        exists = tf.range(most) < tf.gather(count, classes)[:, tf.newaxis]
+        picked = tf.math.top_k(tf.where(exists, lot, -1.0), k=shots + queries).indices
+        chosen = tf.gather(images, tf.gather(first, classes)[:, tf.newaxis] + picked)
+        if rotations:
+            chosen = _turn(chosen, uniform(fold_in(key, 2), [ways], 0, 4, tf.int32))
+        return Task(_batch(chosen[:, :shots]), _batch(chosen[:, shots:]), fold_in(key, 3))
+
+    return episode
+
+
+def _turn(images: tf.Tensor, quarters: tf.Tensor) -> tf.Tensor:
+    """[ways, N, S, S, C] turned by quarters [ways] of a full turn, class by class."""
+    ways, each, size, _, channels = images.shape
+    flat = tf.reshape(images, [ways * each, size, size, channels])
+    turned = tf.stack([tf.image.rot90(flat, k) for k in range(4)], axis=1)
+    chosen = tf.gather(turned, tf.repeat(quarters, each), batch_dims=1)
+    return tf.reshape(chosen, images.shape)
+
+
+def _batch(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """[ways, N, S, S, C] -> images [ways * N, S, S, C] and their labels, class after class."""
+    ways, each, *shape = images.shape
+    return tf.reshape(images, [ways * each, *shape]), tf.repeat(tf.range(ways), each)
