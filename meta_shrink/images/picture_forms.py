@@ -26,9 +26,12 @@ def csv_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str, Im
     listings = {split: _csv_listing(tree, f"{split}.csv") for split in SPLITS}
     _require_once(listings)
     known = set(tree.names)
-    prefix = "images/" if any(name.startswith("images/") for name in known) else ""
+
+    def located(name: str) -> str:
+        return name if name in known else f"images/{name}"
+
     found = {
-        split: {label: [prefix + name for name in names] for label, names in listing.items()}
+        split: {label: [located(name) for name in names] for label, names in listing.items()}
         for split, listing in listings.items()
     }
     for split, listing in found.items():
