@@ -100,7 +100,7 @@ def cached(directory: str, facts: Mapping[str, Any], compute: Callable[[], Param
     name = f"warm_start_{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
     path = os.path.join(directory, name)
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             return [tf.constant(arrays[key]) for key in arrays.files]
     except (OSError, ValueError, zipfile.BadZipFile):
         phi = compute()
