@@ -20,7 +20,7 @@ ZIP_ERRORS += (MemoryError, OverflowError, KeyError)
 class FileTree(NamedTuple):
     """Files below a folder, or in a ZIP file.
 
-    names: relative paths with "/", sorted, without hidden files.
+    names: relative paths with "/", sorted, without hidden files; those of folders end with "/".
     read: name -> bytes; DataError if that fails.
     """
 
@@ -35,7 +35,8 @@ def folder_tree(path: str) -> FileTree:
     Raises:
       DataError: it cannot be listed.
     """
-    names = tuple(sorted(os.path.relpath(name, path) for name in _walk(path)))
+    start = os.path.join(path, "")
+    names = tuple(sorted(name.removeprefix(start) for name in _walk(path) if name != start))
 
     def read(name: str) -> bytes:
         try:
@@ -48,7 +49,7 @@ def folder_tree(path: str) -> FileTree:
 
 
 def _walk(path: str) -> Iterator[str]:
-    """Visible files below a folder, each folder once: a link may lead upwards."""
+    """Visible files and folders below a folder, each folder once: a link may lead upwards."""
     seen = set()
     for folder, folders, files in os.walk(path, followlinks=True, onerror=_cannot_list):
         status = os.stat(folder)
@@ -58,6 +59,7 @@ def _walk(path: str) -> Iterator[str]:
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (os.path.join(folder, name) for name in files if not name.startswith("."))
+        yield os.path.join(folder, "")
 
 
 def _cannot_list(error: OSError) -> None:
@@ -81,14 +83,13 @@ def zip_tree(path: str) -> Iterator[FileTree]:
         outer = around.pop() + "/" if len(around) == 1 else ""
         if not outer or not all(name.startswith(outer) for name in members):
             outer = ""
-        names = tuple(sorted(name.removeprefix(outer) for name in members))
+        names = tuple(sorted(name.removeprefix(outer) for name in members if name != outer))
         yield FileTree(path, names, lambda name: _member(archive, members[outer + name], path))
 
 
 def _is_visible(name: str) -> bool:
-    """Whether a member is a file that people put there."""
-    parts = name.split("/")
-    return bool(parts[-1]) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+    """Whether a member is one that people put there."""
+    return not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:

@@ -11,21 +11,18 @@ and `about`, a JSON text: {"format": FORMAT, "sha256": of all that follows and o
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
 
 from meta_shrink.errors import DataError
 from meta_shrink.images.classes import ImageClasses, from_counts
-from meta_shrink.run_files import remove_file, sync_directory
+from meta_shrink.images.whole_files import publish
 
 FORMAT = "meta_shrink images 1"
 FIELDS = ("images", "names", "count", "groups")
@@ -62,7 +59,7 @@ def read_npz(path: str) -> tuple[dict[str, ImageClasses], dict[str, Any]]:
         raise DataError(f"{path} was not written by launch.prepare_data, or by another version.")
     if about.get("sha256") != _digest(arrays, about.get("settings", {})):
         raise DataError(f"{path} is damaged: its content does not fit its checksum.")
-    names = sorted({key.split("/")[0] for key in arrays})
+    names = dict.fromkeys(key.split("/")[0] for key in arrays)
     if set(arrays) != {f"{name}/{field}" for name in names for field in FIELDS}:
         raise DataError(f"{path} lacks arrays: it was not written by launch.prepare_data.")
     return {name: _classes(arrays, name) for name in names}, about["settings"]
@@ -96,29 +93,6 @@ def _require_honest(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             count *= length
         if file.tell() + count * dtype.itemsize != member.file_size:
             raise ValueError(f"{member.filename} has not the size that its header says")
-
-
-def publish(path: str, write: Callable[[IO[bytes]], object]) -> None:
-    """Replaces a file by what `write` puts into it; at every instant it is the old or the new."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too.
-        remove_file(temporary)
-        raise
-    sync_directory(os.path.dirname(os.path.abspath(path)))
-
-
-@contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """One process at a time; the lock ends with its process. `path` is an empty file beside."""
-    with open(path, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _fields(classes: ImageClasses) -> dict[str, np.ndarray]:

@@ -14,9 +14,10 @@ import numpy as np
 
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import ImageClasses, from_lists, hash_order
-from meta_shrink.images.npz_file import locked, read_npz, write_npz
+from meta_shrink.images.npz_file import read_npz, write_npz
 from meta_shrink.images.optional import optional_module
 from meta_shrink.images.pictures import check_options, resize
+from meta_shrink.images.whole_files import locked
 
 CHARACTERS, INSTANCES = 1623, 20
 TEST_ALPHABETS = 10
@@ -86,7 +87,7 @@ def _lock_beside(path: str, log: Log) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            stack.enter_context(locked(f"{path}.lock"))
+            stack.enter_context(locked(path))
         except OSError as error:
             log(f"{path} cannot be locked ({error.strerror}): Omniglot is read without it.")
         yield

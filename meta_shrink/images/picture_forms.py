@@ -53,7 +53,7 @@ def folder_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str,
     found: dict[str, Listing] = {split: {} for split in SPLITS}
     for name in tree.names:
         parts = name.split("/")
-        if len(parts) == 3 and parts[0] in found:
+        if len(parts) == 3 and parts[0] in found:  # An empty class is there as "train/class/".
             pictures = found[parts[0]].setdefault(parts[1], [])
             if name.lower().endswith(ENDINGS):
                 pictures.append(name)
@@ -73,6 +73,8 @@ def _csv_listing(tree: FileTree, name: str) -> Listing:
         raise DataError(
             f"{name} of {tree.path} cannot be read; expected UTF-8 with the header filename,label."
         ) from error
+    if not pairs:
+        raise DataError(f"{name} of {tree.path} lists no image.")
     listing: Listing = {}
     for filename, label in pairs:
         if not filename or not label:

@@ -1,0 +1,89 @@
+"""Bring a data set of images into the form that the configs read: once, before training.
+
+  python -m launch.prepare_data omniglot --from=FOLDER      the four archives of Lake's Omniglot
+  python -m launch.prepare_data omniglot --download         the same, where there is network
+  python -m launch.prepare_data images --from=PATH          miniImageNet, or any other photographs
+
+omniglot: FOLDER holds images_background.zip, images_evaluation.zip, images_background_small1.zip
+and images_background_small2.zip of github.com/brendenlake/omniglot, folder python. The set is built
+by tensorflow-datasets in --out (data/omniglot_tfds), in a minute.
+
+images: PATH is a folder or a ZIP file with train.csv, val.csv and test.csv (filename,label) and
+images/; folders train/<class>/*.jpg, val/ and test/; the pickles of miniImageNet
+(mini-imagenet-cache-*.pkl, miniImageNet_category_split_*.pickle), which are parsed and never run;
+or train.npz, val.npz and test.npz with image_data and labels. It becomes one images.npz in --out
+(data/<name of PATH>).
+
+A preparation that was killed is repaired by the same command, and one that is done is not repeated.
+"""
+
+import os
+from types import SimpleNamespace
+
+from absl import flags, logging
+
+from launch import cli
+from meta_shrink.errors import DataError, UsageError
+from meta_shrink.images.classes import subset
+from meta_shrink.images.omniglot import character_split
+from meta_shrink.images.prepare import prepare_images, prepare_omniglot
+
+FROM = flags.DEFINE_string("from", None, "Folder or file with the data as it was published.")
+OUT = flags.DEFINE_string("out", None, "Folder to fill: the config's task.data_dir.")
+DOWNLOAD = flags.DEFINE_bool("download", False, "omniglot: download the archives (17 MB).")
+IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of the images; 28 for omniglot, 84 for images."
+)
+INTERPOLATION = flags.DEFINE_enum(
+    "interpolation", "lanczos", ["lanczos", "bilinear", "box", "nearest"], "Of the resizing."
+)
+
+
+def main(argv):
+    """Prepare; see the module's docstring."""
+    if len(argv) != 2 or argv[1] not in KINDS:
+        raise UsageError(f"expected one of {', '.join(KINDS)}; got {' '.join(argv[1:]) or 'none'}.")
+    logging.set_verbosity(logging.ERROR)  # tfds warns of the folder that it is about to make.
+    try:
+        out, splits = KINDS[argv[1]]()
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be written ({error.strerror}).") from error
+    columns = ("split", "classes", "images", "images a class", "size")
+    cli.print_table(SimpleNamespace(columns=columns, rows=[_row(*item) for item in splits.items()]))
+    print(f"Ready: --config.task.data_dir={out}")
+
+
+def _omniglot():
+    """Prepare Omniglot; (folder, splits)."""
+    if (FROM.value is None) != DOWNLOAD.value:
+        raise UsageError("omniglot needs --from=FOLDER with its archives, or --download.")
+    out = OUT.value or os.path.join("data", "omniglot_tfds")
+    size = 28 if IMAGE_SIZE.value is None else IMAGE_SIZE.value
+    how = {"image_size": size, "interpolation": INTERPOLATION.value}
+    classes = prepare_omniglot(out, source=FROM.value, **how)
+    splits = {name: subset(classes, names) for name, names in character_split(classes).items()}
+    return out, {f"few-shot {name}": split for name, split in splits.items()} | {"all": classes}
+
+
+def _images():
+    """Prepare photographs; (folder, splits)."""
+    if FROM.value is None or DOWNLOAD.value:
+        raise UsageError("images needs --from=PATH, and downloads nothing.")
+    name = os.path.basename(os.path.abspath(FROM.value))
+    out = OUT.value or os.path.join("data", os.path.splitext(name)[0])
+    size = 84 if IMAGE_SIZE.value is None else IMAGE_SIZE.value
+    how = {"image_size": size, "interpolation": INTERPOLATION.value}
+    return out, prepare_images(FROM.value, out, **how)
+
+
+def _row(name, classes):
+    least, most = classes.count.min(), classes.count.max()
+    each = str(most) if least == most else f"{least} to {most}"
+    size = " x ".join(map(str, classes.images.shape[1:]))
+    return name, len(classes.names), len(classes.images), each, size
+
+
+KINDS = {"omniglot": _omniglot, "images": _images}
+
+if __name__ == "__main__":
+    cli.run(main)
