@@ -47,7 +47,7 @@ setup(
     ],
     extras_require={
         **TENSORFLOW,
-        "report": ["jinja2>=3.1", "matplotlib>=3.9"],
+        "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
         "search": ["optuna>=4"],
         "bench": ["jax>=0.5", "torch>=2.4"],
         "dev": [

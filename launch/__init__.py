@@ -1,4 +1,4 @@
-"""Programs: python -m launch.train, launch.evaluate, launch.report, launch.sweep."""
+"""Programs: python -m launch.train, evaluate, report, compare, sweep."""
 
 import os
 import sys

@@ -12,8 +12,8 @@ from absl import app, flags, logging
 from meta_shrink.errors import EXIT_OK, EXIT_USAGE, MetaShrinkError, UsageError
 
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
-_FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
-_FLAG_ERRORS += (SyntaxError,)
+FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
+FLAG_ERRORS += (SyntaxError,)
 
 
 def run(main: Callable[[list[str]], Any]) -> None:
@@ -54,7 +54,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         for name in flags.FLAGS:
             # A --config file that could not be read raises only when it is used.
             getattr(flags.FLAGS[name].value, "to_dict", None)
-    except _FLAG_ERRORS as error:
+    except FLAG_ERRORS as error:
         print(f"error: {flag_sentence(error)}", file=sys.stderr)
         print(f"Flags of this program: {argv[0]} --help", file=sys.stderr)
         sys.exit(EXIT_USAGE)

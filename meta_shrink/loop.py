@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -75,7 +76,7 @@ def fit(
         if done and step % every.log_every == 0:
             latest = window_row(state, row_names, module_names)
             metrics.append({"step": step, "kind": "train", **latest})
-            timing.append({"step": step, "seconds_per_step": seconds / done, "time": time.time()})
+            timing.append({"step": step, **_timing_row(seconds / done)})
         if done and every.eval_every and step % every.eval_every == 0:
             metrics.append({"step": step, "kind": "eval", **evaluate()})
         if stop_requested() and step < every.steps:
@@ -118,6 +119,12 @@ def check_intervals(every: Intervals) -> None:
 def _timed(run: Run, num_steps: int) -> tuple[int, float]:
     started = time.monotonic()
     return run(num_steps), time.monotonic() - started
+
+
+def _timing_row(seconds_per_step: float) -> dict[str, float]:
+    """Speed, the process's peak memory in MiB (not a GPU's), and the clock."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds_per_step": seconds_per_step, "peak_rss_mib": peak, "time": time.time()}
 
 
 def _until_boundary(step: int, burst: int, every: Intervals) -> int:

@@ -84,7 +84,7 @@ def open_workdir(
         raise UsageError(f"The workdir {path} is a URL: mount the bucket and give its local path.")
     try:
         os.makedirs(os.path.join(path, "checkpoints"), exist_ok=True)
-        workdir = Workdir(path, lock=_lock(os.path.join(path, ".lock")), log=log)
+        workdir = Workdir(path, lock=hold_lock(os.path.join(path, ".lock")), log=log)
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -107,8 +107,13 @@ def _unwritable(path: str, error: OSError) -> UsageError:
     )
 
 
-def _lock(path: str) -> int:
-    """Descriptor of a lock file that this process holds until it closes it or ends."""
+def hold_lock(path: str) -> int:
+    """Descriptor of a lock file that this process holds until it closes it or ends.
+
+    Raises:
+      UsageError: another process holds it.
+      OSError: the file cannot be made.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -30,6 +30,7 @@ class Fake:
         self.bursts: list[int] = []
         self.saves: list[int] = []
         self.rows: list[dict[str, Any]] = []
+        self.timing: list[dict[str, Any]] = []
 
     def run(self, num_steps: int) -> int:
         for _ in range(num_steps):
@@ -41,7 +42,7 @@ class Fake:
 
     def fit(self, every: Intervals = EVERY) -> None:
         log: Any = SimpleNamespace(append=self.rows.append)
-        ignored: Any = SimpleNamespace(append=lambda row: None)
+        timing: Any = SimpleNamespace(append=self.timing.append)
         fit(
             self.run,
             self.state,
@@ -49,7 +50,7 @@ class Fake:
             row_names=("nll_val",),
             module_names=("a",),
             metrics=log,
-            timing=ignored,
+            timing=timing,
             evaluate=lambda: {"metric": 1.0},
             save=self.saves.append,
             progress=lambda step, row: None,
@@ -64,6 +65,8 @@ def test_rows_evaluations_and_checkpoints_at_their_steps():
     assert train == [5, 10, 15, 20]
     assert [row["step"] for row in fake.rows if row["kind"] == "eval"] == [10, 20]
     assert fake.saves == [8, 16, 20]
+    assert [row["step"] for row in fake.timing] == train
+    assert all(row["seconds_per_step"] > 0 and row["peak_rss_mib"] > 1 for row in fake.timing)
     assert all(row["nll_val"] == 2.0 for row in fake.rows if row["kind"] == "train")
     np.testing.assert_array_equal(fake.state.window.numpy(), [0.0, 0.0])
 

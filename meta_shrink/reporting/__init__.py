@@ -1,6 +1,7 @@
 """The report of a run, and the comparison of several: HTML, figures and tables.
 
-From here down TensorFlow is not needed; matplotlib and jinja2 are (extra `report`).
+From here down TensorFlow is not needed; matplotlib and jinja2 are (extra `report`), and scipy for
+methods over seeds.
 """
 
 from meta_shrink.reporting.comparison import write_comparison

@@ -18,6 +18,7 @@ from meta_shrink.reporting.findings import (
     check_evaluation,
     number,
     of_kind,
+    quoted_steps,
     sigma2_is_learned,
     title,
 )
@@ -91,7 +92,8 @@ def _single_names(named: Named) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _scheme(evaluation: dict[str, Any], kind: str, name: str = "") -> dict[str, Any] | None:
+def find_scheme(evaluation: dict[str, Any], kind: str, name: str = "") -> dict[str, Any] | None:
+    """The first scheme of a kind (and name), None without one."""
     found = [s for s in of_kind(evaluation, kind) if not name or s["name"] == name]
     return found[0] if found else None
 
@@ -112,10 +114,10 @@ def comparison_rows(named: Named) -> tuple[list[str], list[list[Any]]]:
         columns += [f"{name or kind} mean", f"{name or kind} ci95"]
     rows = []
     for label, evaluation in named:
-        row = [label, evaluation["meta_step"], evaluation["train_adaptation_steps"]]
+        row = [label, evaluation["meta_step"], quoted_steps(evaluation)]
         row += [evaluation["num_tasks"]]
         for kind, name in wanted:
-            scheme = _scheme(evaluation, kind, name)
+            scheme = find_scheme(evaluation, kind, name)
             row += at_horizon(evaluation, scheme)[1:] if scheme else ["", ""]
         rows.append([*row, _task_specific(evaluation)])
     return [*columns, "task_specific"], rows
@@ -127,28 +129,36 @@ def comparison_markdown(named: Named, has_errors: bool) -> str:
     head = ["algorithm", "everything", "task-specific only", "nothing"]
     head += [f"only {name}" for name in singles] + ["modules found task-specific"]
     wanted = [("all", ""), ("selected", ""), ("none", ""), *(("single", name) for name in singles)]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for label, evaluation in named:
-        found = [_scheme(evaluation, *key) for key in wanted]
+        found = [find_scheme(evaluation, *key) for key in wanted]
         cells = [str(at_horizon(evaluation, scheme)) if scheme else "–" for scheme in found]
         lines.append([label, *cells, _task_specific(evaluation)])
-    table = "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )
+    table = markdown_table(head, lines)
     first = named[0][1]
     counts = sorted({evaluation["num_tasks"] for _, evaluation in named})
-    steps = sorted({evaluation["train_adaptation_steps"] for _, evaluation in named})
+    steps = sorted({quoted_steps(evaluation) for _, evaluation in named})
     pictures = "\n\n![Metric against adaptation steps](comparison.png)\n"
     pictures += "\n![Error of each parameter](parameter_error.png)\n" if has_errors else ""
     metric = " ".join(metric_label(first).split()).capitalize()
     return (
         f"{metric} when only the named part of the network adapts: mean "
-        f"± 95 % confidence interval over {_listed(counts)} held-out tasks, after the number of "
-        f"adaptation steps that meta-training used ({_listed(steps)}).\n\n{table}{pictures}"
+        f"± 95 % confidence interval over {listed_numbers(counts)} held-out tasks, after "
+        f"{listed_numbers(steps)} adaptation steps.\n\n"
+        f"{table}{pictures}"
     )
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+
+
+def listed_numbers(numbers: Sequence[int]) -> str:
+    """`5 or 1,000`."""
     return " or ".join(f"{n:,}" for n in numbers)
 
 

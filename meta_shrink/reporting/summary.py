@@ -74,13 +74,13 @@ def discovery(evaluation: dict[str, Any]) -> str:
         return f"None of the {total} modules is task-specific ({selection_rule(evaluation)})."
     verb = "is" if len(names) == 1 else "are"
     return (
-        f"Of {total} modules, {len(names)} {verb} task-specific: {_listed(names)} – "
+        f"Of {total} modules, {len(names)} {verb} task-specific: {listed(names)} – "
         f"{readable_share(selection['share'])} of the parameters, "
         f"{readable_bytes(selection['bytes'])} per task."
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """The first names, as far as they fit into a headline, and how many more there are."""
     fitting = [i for i in range(1, len(names) + 1) if len(", ".join(names[:i])) <= HEADLINE_NAMES]
     shown = max(fitting, default=1)
