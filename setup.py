@@ -47,6 +47,8 @@ setup(
     ],
     extras_require={
         **TENSORFLOW,
+        # tensorflow-datasets 4.9.10 imports importlib_resources without requiring it.
+        "images": ["importlib_resources", "pillow>=10", "tensorflow-datasets>=4.9.10"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
         "search": ["optuna>=4"],
         "bench": ["jax>=0.5", "torch>=2.4"],

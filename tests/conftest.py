@@ -10,6 +10,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import tensorflow as tf
 
+from tests.image_data import omniglot_dir as omniglot_dir
+
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(2)
 # Before TensorFlow starts: later it can not be changed, and MirroredStrategy needs two devices.

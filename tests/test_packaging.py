@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "runs")
-EXTRAS = {"cpu", "gpu", "tpu", "report", "search", "bench", "dev"}
+IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "data", "dist", "runs")
+EXTRAS = {"cpu", "gpu", "tpu", "images", "report", "search", "bench", "dev"}
 HIDE_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
 
 

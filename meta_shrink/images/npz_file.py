@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -72,6 +73,9 @@ def read_arrays(file: IO[bytes], path: str) -> dict[str, np.ndarray]:
       DataError: it is no whole NPZ of plain arrays.
     """
     try:
+        if not zipfile.is_zipfile(file):  # numpy's own message would advise to unpickle it.
+            raise ValueError("no ZIP file")
+        file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
             for member in archive.zip.infolist():
                 _require_honest(archive.zip, member)
@@ -88,9 +92,9 @@ def _require_honest(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         if version != (1, 0):
             read = np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-        count = 1
-        for length in shape:
-            count *= length
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} has Python objects")
+        count = math.prod(shape)
         if file.tell() + count * dtype.itemsize != member.file_size:
             raise ValueError(f"{member.filename} has not the size that its header says")
 

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,7 +59,10 @@ def load_omniglot(
             f"--from=FOLDER --out={data_dir}, or with --download where there is network."
         )
     with _lock_beside(path, log):
-        classes = _cached(path, settings, log) or _read(data_dir, image_size, interpolation)
+        # Another process may have made it meanwhile.
+        if classes := _cached(path, settings, lambda _: None):
+            return classes
+        classes = _read(data_dir, image_size, interpolation)
         _save(path, classes, settings, log)
     return classes
 
@@ -94,8 +98,6 @@ def _lock_beside(path: str, log: Log) -> Iterator[None]:
 
 
 def _save(path: str, classes: ImageClasses, settings: dict[str, Any], log: Log) -> None:
-    if _cached(path, settings, lambda _: None):
-        return
     try:
         write_npz(path, {"all": classes}, **settings)
     except OSError as error:
@@ -109,7 +111,8 @@ def _read(data_dir: str, size: int, interpolation: str) -> ImageClasses:
         drawings.setdefault((alphabet, number), []).append(pair)
     keys = sorted(drawings)
     if len(keys) != CHARACTERS or any(len(pairs) != INSTANCES for pairs in drawings.values()):
-        raise DataError(_damaged(data_dir, f"{len(keys)} characters, not 1623 of 20 drawings"))
+        why = f"{len(keys)} characters, not {CHARACTERS} of {INSTANCES} drawings"
+        raise DataError(_damaged(data_dir, why))
     ordered = [sorted(drawings[key], key=lambda pair: pair[0]) for key in keys]
     images = [np.stack([image for _, image in pairs])[..., np.newaxis] for pairs in ordered]
     names = [f"{alphabet}/character{number + 1:02d}" for alphabet, number in keys]
@@ -152,7 +155,7 @@ def alphabet_split(
     Raises:
       UsageError: num_train is not 1 to 36.
     """
-    sizes = {group: classes.groups.count(group) for group in set(classes.groups)}
+    sizes = Counter(classes.groups)
     order = hash_order((group for group, size in sizes.items() if size >= INSTANCES), salt)
     rest = order[TEST_ALPHABETS:]
     if not 1 <= num_train <= len(rest):
