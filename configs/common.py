@@ -32,8 +32,15 @@ def base(name: str) -> Any:
             # One section per learned component: phi, log_sigma2, log_alpha.
             "meta_optimizer": {},
             # Classification of all training classes before the first meta-step; 0 steps: none.
-            # cache: folder in which runs share its result, "" for none.
-            "warm_start": {"steps": 0, "batch_size": 64, "learning_rate": 2e-3, "cache": ""},
+            "warm_start": {
+                "steps": 0,
+                "batch_size": 64,
+                "learning_rate": 2e-3,
+                # Options of tasks.augment.random_affine; {}: as the task's own mini-batches.
+                "augment": {},
+                # Folder in which runs that differ in their algorithm alone share it; "": none.
+                "cache": "",
+            },
             "train": _train(),
             "eval": _eval(),
             # Rows (dotted key, "log" | "linear" | "int", low, high) for launch.sweep.
@@ -75,6 +82,8 @@ def _eval() -> dict:
         # Tasks and horizon when a group adapts alone; 0 tasks: num_tasks.
         "group_tasks": 0,
         "group_horizon": 10,
+        # About as many adaptation steps are recorded, evenly on a log scale.
+        "points": 40,
         # Also measure with batch-norm moments of the task's training data.
         "inductive": False,
         "selection": {"rule": "relative", "value": 0.01},

@@ -57,7 +57,7 @@ def moments(model: keras.Model, theta: Params, inputs: tf.Tensor) -> list[tf.Ten
     One forward pass in training mode; the moments are those of the inputs alone, not averaged
     with former ones.
     """
-    frozen = [variable.numpy() for variable in model.non_trainable_variables]
+    frozen = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
     with _forgetting(model):
         return model.stateless_call(theta, frozen, inputs, training=True)[1]
 

@@ -63,11 +63,12 @@ class EvalOptions(NamedTuple):
     group_horizon: int = 10
     validation_tasks: int = 0
     inductive: bool = False
+    points: int = 40
 
 
 def check_eval(options: EvalOptions) -> None:
     """Counts in range and known kinds of schemes."""
-    least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1}
+    least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1, "points": 2}
     least |= dict.fromkeys(("examples", "steps", "group_tasks", "validation_tasks"), 0)
     for name, bound in least.items():
         if getattr(options, name) < bound:

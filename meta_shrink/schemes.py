@@ -128,7 +128,9 @@ def quoted_steps(experiment: Experiment, options: EvalOptions) -> int:
 def evaluated_steps(experiment: Experiment, options: EvalOptions, last: int) -> list[int]:
     """Recorded adaptation steps up to `last`, those of meta-training and those quoted included."""
     wanted = {experiment.adapt.steps, quoted_steps(experiment, options)}
-    return sorted({*(step for step in wanted if step <= last), *recorded_steps(last)})
+    return sorted(
+        {*(step for step in wanted if step <= last), *recorded_steps(last, points=options.points)}
+    )
 
 
 def summary(scheme: Scheme, curves: Curves, num_tasks: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from meta_shrink.meta_state import MetaState, meta_optimizer
 from meta_shrink.progress import Progress
 from meta_shrink.sections import call
 from meta_shrink.summaries import Summaries
+from meta_shrink.tasks.augment import random_affine
 from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run, share_of_replica
 from meta_shrink.types import Params
 from meta_shrink.warm_start import cached, warm_start
@@ -155,7 +156,8 @@ def train(
 
 def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -> None:
     config = experiment.config
-    options = {key: value for key, value in config["warm_start"].items() if key != "cache"}
+    options = {k: v for k, v in config["warm_start"].items() if k not in ("cache", "augment")}
+    affine = config["warm_start"].get("augment")
 
     def compute() -> Params:
         return call(
@@ -165,6 +167,7 @@ def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -
             model=experiment.model,
             source=experiment.source,
             seed=config["seed"],
+            augment=call("warm_start.augment", random_affine, affine) if affine else None,
             native=not experiment.jit,
             log=log,
             stop_requested=stop_requested,

@@ -25,6 +25,7 @@ from meta_shrink.rng import fold_in, root_key
 from meta_shrink.run_files import to_json, write_atomically
 from meta_shrink.types import Labelled, Params, TaskSource
 
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 LINES = 5  # of progress
 
 
@@ -36,6 +37,7 @@ def warm_start(
     steps: int,
     batch_size: int,
     learning_rate: float,
+    augment: Augment | None = None,
     native: bool = False,
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -53,6 +55,7 @@ def warm_start(
       source: with `labelled`.
       seed, steps, batch_size: of the examples drawn.
       learning_rate: of Adam at the first step, decaying linearly to 0.
+      augment: (key, inputs) -> inputs, for every batch; the source's own by default.
       native: the model runs on the CPU without XLA (native_kernels).
 
     Raises:
@@ -65,7 +68,7 @@ def warm_start(
     try:
         _classify(
             _classifier(model, labelled.num_classes, seed),
-            _examples(labelled, source.augment, seed, steps, batch_size),
+            _examples(labelled, augment or source.augment, seed, steps, batch_size),
             keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
             [_Watch(steps, log, stop_requested)],
             native,

@@ -35,7 +35,7 @@ def fake_data(monkeypatch):
 
 
 def source(**options):
-    augment = {"scale": [0.8, 1.2], "shift": 0.2, "rotate": True}
+    augment = {"scale": [0.8, 1.2], "shift": 0.2, "rotation": 180}
     return alphabets.omniglot_alphabets(seed=0, data_dir="", **{"augment": augment, **options})
 
 

@@ -23,7 +23,7 @@ def by_pixel_loop(images: np.ndarray, interpolation: str) -> np.ndarray:
     count, size = images.shape[:2]
     factor = uniform(fold_in(KEY, 0), [count, 1, 1], 0.8, 1.2).numpy().ravel()
     offset = uniform(fold_in(KEY, 1), [2, count, 1, 1], -0.2 * size, 0.2 * size).numpy()
-    degrees = uniform(fold_in(KEY, 2), [count, 1, 1], 0, 360, tf.int32).numpy().ravel()
+    degrees = uniform(fold_in(KEY, 2), [count, 1, 1], -180, 180, tf.int32).numpy().ravel()
     centre, out = (size - 1) / 2, np.zeros(images.shape)
 
     def pixel(n, row, column):
@@ -57,7 +57,7 @@ def test_equals_a_loop_over_pixels(interpolation):
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_the_identity_changes_nothing(interpolation):
-    augment = random_affine(scale=(1, 1), shift=0, rotate=False, interpolation=interpolation)
+    augment = random_affine(scale=(1, 1), shift=0, rotation=0, interpolation=interpolation)
     np.testing.assert_array_equal(augment(KEY, IMAGES), tf.cast(IMAGES, tf.float32))
 
 
@@ -77,13 +77,20 @@ def test_compiles_with_the_same_numbers():
 
 
 def test_what_is_outside_is_filled():
-    augment = random_affine(scale=(0.2, 0.2), shift=0, rotate=False, fill=FILL)
+    augment = random_affine(scale=(0.2, 0.2), shift=0, rotation=0, fill=FILL)
     corner = augment(KEY, IMAGES)[:, 0, 0]
     np.testing.assert_array_equal(corner, np.full(corner.shape, FILL))
 
 
 @pytest.mark.parametrize(
-    "options", [{"scale": (0, 1)}, {"scale": (2, 1)}, {"shift": 1.0}, {"interpolation": "cubic"}]
+    "options",
+    [
+        {"scale": (0, 1)},
+        {"scale": (2, 1)},
+        {"shift": 1.0},
+        {"rotation": 181},
+        {"interpolation": "cubic"},
+    ],
 )
 def test_bad_options_are_refused(options):
     with pytest.raises(UsageError, match="augment got"):

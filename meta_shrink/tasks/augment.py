@@ -19,7 +19,7 @@ def random_affine(
     *,
     scale: Sequence[float] = (0.8, 1.2),
     shift: float = 0.2,
-    rotate: bool = True,
+    rotation: int = 180,
     fill: float = 0.0,
     interpolation: str = "bilinear",
 ) -> Augment:
@@ -28,7 +28,7 @@ def random_affine(
     Args:
       scale: least and largest factor.
       shift: largest shift in each direction, as a share of the image size.
-      rotate: by an angle of 0, 1, ..., 359 degrees.
+      rotation: largest angle in whole degrees, either way; 180 is any of 360 angles, 0 is none.
       fill: value of pixels that the image does not cover.
       interpolation: "bilinear" or "nearest".
 
@@ -36,19 +36,21 @@ def random_affine(
       UsageError: a scale or shift out of range, or an unknown interpolation.
     """
     low, high = scale
-    if not (0 < low <= high and 0 <= shift < 1 and interpolation in INTERPOLATIONS):
+    in_range = 0 < low <= high and 0 <= shift < 1 and 0 <= rotation <= 180
+    if not in_range or interpolation not in INTERPOLATIONS:
         raise UsageError(
-            f"task.augment got scale={list(scale)}, shift={shift}, interpolation="
-            f"{interpolation!r}; expected 0 < scale[0] <= scale[1], 0 <= shift < 1 and one of "
-            f"{', '.join(INTERPOLATIONS)}."
+            f"augment got scale={list(scale)}, shift={shift}, rotation={rotation}, interpolation="
+            f"{interpolation!r}; expected 0 < scale[0] <= scale[1], 0 <= shift < 1, 0 <= rotation "
+            f"<= 180 and one of {', '.join(INTERPOLATIONS)}."
         )
+    most = min(rotation + 1, 180)  # exclusive; -180 and 180 are one angle
 
     def augment(key: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         count, size = images.shape[0], images.shape[1]
         factor = uniform(fold_in(key, 0), [count, 1, 1], low, high)
         offset = uniform(fold_in(key, 1), [2, count, 1, 1], -shift * size, shift * size)
-        degrees = uniform(fold_in(key, 2), [count, 1, 1], 0, 360, tf.int32)
-        angle = tf.cast(degrees, tf.float32) * (math.pi / 180) if rotate else 0.0 * factor
+        degrees = uniform(fold_in(key, 2), [count, 1, 1], -rotation, most, tf.int32)
+        angle = tf.cast(degrees, tf.float32) * (math.pi / 180)
         rows, columns = _sources(size, factor, offset, angle)
         return _SAMPLERS[interpolation](tf.cast(images, tf.float32), rows, columns, fill)
 

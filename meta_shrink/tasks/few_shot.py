@@ -169,10 +169,11 @@ def _episode(
 def _turn(images: tf.Tensor, quarters: tf.Tensor) -> tf.Tensor:
     """[ways, N, S, S, C] turned by quarters [ways] of a full turn, class by class."""
     ways, each, size, _, channels = images.shape
-    flat = tf.reshape(images, [ways * each, size, size, channels])
-    turned = tf.stack([tf.image.rot90(flat, k) for k in range(4)], axis=1)
-    chosen = tf.gather(turned, tf.repeat(quarters, each), batch_dims=1)
-    return tf.reshape(chosen, images.shape)
+    pixels = np.arange(size * size).reshape(size, size)
+    turns = tf.constant(np.stack([np.rot90(pixels, k).ravel() for k in range(4)]), tf.int32)
+    source = tf.repeat(tf.gather(turns, quarters), each, axis=0)
+    flat = tf.reshape(images, [ways * each, size * size, channels])
+    return tf.reshape(tf.gather(flat, source, batch_dims=1), images.shape)
 
 
 def _batch(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

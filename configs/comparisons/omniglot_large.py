@@ -1,0 +1,27 @@
+"""Augmented Omniglot, 30 alphabets: Reptile and iMAML with and without shrinkage (Table 2, Fig. 2).
+
+python -m launch.compare --set=configs/comparisons/omniglot_large.py
+"""
+
+from ml_collections import ConfigDict
+
+METHODS = ("reptile", "sigma_reptile", "imaml", "sigma_imaml")
+
+
+def get_config():
+    """The set: one thread a run; the first seed also adapts single layers, and for 1,000 steps."""
+    return ConfigDict(
+        {
+            "name": "omniglot_large",
+            "runs": [
+                {
+                    "config": f"configs/omniglot_alphabets.py:quick_large_{name}",
+                    "label": name,
+                    "overrides": {"device.cpu_threads": 1},
+                }
+                for name in METHODS
+            ],
+            "seeds": [0, 1, 2],
+            "evaluate_others": {"horizon": 1, "kinds": ["all", "selected"]},
+        }
+    )
