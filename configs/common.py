@@ -34,6 +34,8 @@ def base(name: str) -> Any:
             # Classification of all training classes before the first meta-step; 0 steps: none.
             "warm_start": {
                 "steps": 0,
+                # Its own: runs with other seeds start from the same phi.
+                "seed": 0,
                 "batch_size": 64,
                 "learning_rate": 2e-3,
                 # Options of tasks.augment.random_affine; {}: as the task's own mini-batches.

@@ -77,7 +77,7 @@ TABLE_6 = {
 }
 BETA = {"sigma_reptile": 1e-6, "sigma_imaml": 1e-7}
 # For 2 cores: a warm start, then a few meta-steps; chosen by a few runs on validation alphabets.
-SHORT = {"steps": 20, "batch": 5, "task_rate": 0.05, "decay": "linear", "clip_norm": 10.0}
+SHORT = {"steps": 20, "batch": 4, "task_rate": 0.05, "decay": "linear", "clip_norm": 10.0}
 QUICK = {
     "reptile": REPTILE._replace(**{**SHORT, "rates": (0.5, 0.0), "task_rate": 3e-3}),
     "imaml": IMAML._replace(rates=(3e-4, 0.0), **SHORT),
@@ -121,6 +121,7 @@ def get_config(argument: str = "quick_large_sigma_reptile"):
     }
     if quick:
         config.warm_start = {
+            "seed": 0,
             "steps": 8000 if setting == "large" else 3000,
             "batch_size": 64,
             "learning_rate": 4e-3,
@@ -131,7 +132,7 @@ def get_config(argument: str = "quick_large_sigma_reptile"):
         images.use(config, algorithm, (QUICK if quick else TABLE_4)[algorithm])
     else:
         instances = _small(config, setting)
-        column = (QUICK if quick else TABLE_5)[algorithm]
+        column = QUICK[algorithm]._replace(steps=12) if quick else TABLE_5[algorithm]
         if algorithm in TABLE_6 and not quick:
             column = column._replace(task_rate=TABLE_6[algorithm][instances])
         config.prior.beta = BETA.get(algorithm, config.prior.beta)

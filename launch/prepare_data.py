@@ -44,36 +44,47 @@ def main(argv):
     if len(argv) != 2 or argv[1] not in KINDS:
         raise UsageError(f"expected one of {', '.join(KINDS)}; got {' '.join(argv[1:]) or 'none'}.")
     logging.set_verbosity(logging.ERROR)  # tfds warns of the folder that it is about to make.
+    out, prepare = KINDS[argv[1]]()
     try:
-        out, splits = KINDS[argv[1]]()
+        splits = prepare()
     except OSError as error:
-        raise DataError(f"{error.filename} cannot be written ({error.strerror}).") from error
+        why = error.strerror or error
+        raise DataError(f"{error.filename or out} cannot be written ({why}).") from error
     columns = ("split", "classes", "images", "images a class", "size")
     cli.print_table(SimpleNamespace(columns=columns, rows=[_row(*item) for item in splits.items()]))
     print(f"Ready: --config.task.data_dir={out}")
 
 
 def _omniglot():
-    """Prepare Omniglot; (folder, splits)."""
+    """(Folder, function that prepares Omniglot in it and returns its splits)."""
     if (FROM.value is None) != DOWNLOAD.value:
         raise UsageError("omniglot needs --from=FOLDER with its archives, or --download.")
     out = OUT.value or os.path.join("data", "omniglot_tfds")
-    size = 28 if IMAGE_SIZE.value is None else IMAGE_SIZE.value
-    how = {"image_size": size, "interpolation": INTERPOLATION.value}
-    classes = prepare_omniglot(out, source=FROM.value, **how)
-    splits = {name: subset(classes, names) for name, names in character_split(classes).items()}
-    return out, {f"few-shot {name}": split for name, split in splits.items()} | {"all": classes}
+
+    def prepare():
+        classes = prepare_omniglot(out, source=FROM.value, **_options(28))
+        split = character_split(classes)
+        few_shot = {f"few-shot {name}": subset(classes, names) for name, names in split.items()}
+        return few_shot | {"all": classes}
+
+    return out, prepare
 
 
 def _images():
-    """Prepare photographs; (folder, splits)."""
-    if FROM.value is None or DOWNLOAD.value:
+    """(Folder, function that prepares photographs in it and returns their splits)."""
+    source = FROM.value
+    if source is None or DOWNLOAD.value:
         raise UsageError("images needs --from=PATH, and downloads nothing.")
-    name = os.path.basename(os.path.abspath(FROM.value))
+    name = os.path.basename(os.path.abspath(source))
     out = OUT.value or os.path.join("data", os.path.splitext(name)[0])
-    size = 84 if IMAGE_SIZE.value is None else IMAGE_SIZE.value
-    how = {"image_size": size, "interpolation": INTERPOLATION.value}
-    return out, prepare_images(FROM.value, out, **how)
+    return out, lambda: prepare_images(source, out, **_options(84))
+
+
+def _options(size):
+    return {
+        "image_size": size if IMAGE_SIZE.value is None else IMAGE_SIZE.value,
+        "interpolation": INTERPOLATION.value,
+    }
 
 
 def _row(name, classes):

@@ -16,8 +16,9 @@ from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiment import Experiment
 from meta_shrink.loop import Intervals, check_intervals, fit
 from meta_shrink.meta_state import MetaState, meta_optimizer
+from meta_shrink.models import MODELS
 from meta_shrink.progress import Progress
-from meta_shrink.sections import call
+from meta_shrink.sections import call, named
 from meta_shrink.summaries import Summaries
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.training import EXTRA_METRICS, Run, make_chunked_run, make_run, share_of_replica
@@ -155,27 +156,26 @@ def train(
 
 
 def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -> None:
-    config = experiment.config
-    options = {k: v for k, v in config["warm_start"].items() if k not in ("cache", "augment")}
-    affine = config["warm_start"].get("augment")
+    config, section = experiment.config, experiment.config["warm_start"]
+    options = {key: section[key] for key in section if key not in ("cache", "augment")}
+    affine = section.get("augment")
 
     def compute() -> Params:
+        # Its own model, from its own seed: runs with other seeds share the result.
         return call(
             "warm_start",
             warm_start,
             options,
-            model=experiment.model,
+            model=named("model", MODELS, config["model"], seed=options["seed"]),
             source=experiment.source,
-            seed=config["seed"],
             augment=call("warm_start.augment", random_affine, affine) if affine else None,
             native=not experiment.jit,
             log=log,
             stop_requested=stop_requested,
         )
 
-    directory = config["warm_start"].get("cache")
-    facts = {name: config[name] for name in ("warm_start", "task", "model", "seed")}
-    phi = cached(directory, facts, compute) if directory else compute()
+    facts = {name: config[name] for name in ("warm_start", "task", "model")}
+    phi = cached(section["cache"], facts, compute) if section.get("cache") else compute()
     for variable, value in zip(state.components["phi"], phi, strict=True):
         variable.assign(value)
 

@@ -50,8 +50,7 @@ def warm_start(
     but its result.
 
     Args:
-      model: a functional model whose last layer maps features to outputs; its variables are used
-        and restored.
+      model: a new functional model whose last layer maps features to outputs; it is trained.
       source: with `labelled`.
       seed, steps, batch_size: of the examples drawn.
       learning_rate: of Adam at the first step, decaying linearly to 0.
@@ -64,23 +63,18 @@ def warm_start(
       DivergedError: the loss is not finite.
     """
     labelled = _checked(source.labelled, steps, batch_size, learning_rate)
-    initial = [variable.numpy() for variable in model.variables]
-    try:
-        _classify(
-            _classifier(model, labelled.num_classes, seed),
-            _examples(labelled, augment or source.augment, seed, steps, batch_size),
-            keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
-            [_Watch(steps, log, stop_requested)],
-            native,
-        )
-        last = {id(variable) for variable in model.layers[-1].trainable_variables}
-        return [
-            tf.zeros(variable.shape) if id(variable) in last else tf.constant(variable.numpy())
-            for variable in model.trainable_variables
-        ]
-    finally:
-        for variable, value in zip(model.variables, initial, strict=True):
-            variable.assign(value)
+    _classify(
+        _classifier(model, labelled.num_classes, seed),
+        _examples(labelled, augment or source.augment, seed, steps, batch_size),
+        keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
+        [_Watch(steps, log, stop_requested)],
+        native,
+    )
+    last = {id(variable) for variable in model.layers[-1].trainable_variables}
+    return [
+        tf.zeros(variable.shape) if id(variable) in last else tf.constant(variable.numpy())
+        for variable in model.trainable_variables
+    ]
 
 
 def _checked(labelled, steps: int, batch_size: int, learning_rate: float) -> Labelled:

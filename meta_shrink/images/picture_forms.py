@@ -24,7 +24,7 @@ def csv_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str, Im
       DataError: a list is missing or broken, names pictures that are not there, or one twice.
     """
     listings = {split: _csv_listing(tree, f"{split}.csv") for split in SPLITS}
-    _require_once(listings)
+    _require_once(listings, tree.path)
     known = set(tree.names)
 
     def located(name: str) -> str:
@@ -85,7 +85,7 @@ def _csv_listing(tree: FileTree, name: str) -> Listing:
     return listing
 
 
-def _require_once(listings: Mapping[str, Listing]) -> None:
+def _require_once(listings: Mapping[str, Listing], path: str) -> None:
     """Refuses a picture that is listed twice: in two splits, in two classes or in one."""
     seen: dict[str, str] = {}
     for split, listing in listings.items():
@@ -93,7 +93,7 @@ def _require_once(listings: Mapping[str, Listing]) -> None:
             for name in names:
                 where = f"class {label} of {split}.csv"
                 if name in seen:
-                    raise DataError(f"image {name} stands in {seen[name]} and in {where}.")
+                    raise DataError(f"image {name} of {path} is in {seen[name]} and in {where}.")
                 seen[name] = where
 
 
