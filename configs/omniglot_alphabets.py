@@ -8,6 +8,8 @@ small_a15_k1_sigma_reptile. Without quick_: Tables 4 and 5, for an accelerator. 
 methods are not in these tables; they adapt for 5 steps, as in the protocol's own comparison.
 """
 
+import copy
+
 from configs import images
 from configs.images import Column
 
@@ -87,29 +89,32 @@ QUICK = {
 }
 
 
+TASK = {
+    "name": "omniglot_alphabets",
+    "data_dir": "data/omniglot_tfds",
+    "num_alphabets": 30,
+    "num_instances": 15,
+    "augment": {
+        "scale": [0.8, 1.2],
+        "shift": 0.2,
+        "rotation": 180,
+        "fill": "background",
+        "interpolation": "bilinear",
+    },
+    "augment_validation": True,
+    "image_size": 28,
+    "interpolation": "lanczos",
+    "invert": True,
+    "split": "0",
+}
+
+
 def get_config(argument: str = "quick_large_sigma_reptile"):
     """The config of one regime and algorithm."""
     small = tuple(f"small_a{a}_k{k}" for a in ALPHABETS for k in INSTANCES)
     quick, setting, algorithm = images.parse(argument, ("large", *small))
     config = images.base(f"omniglot_alphabets:{argument}")
-    config.task = {
-        "name": "omniglot_alphabets",
-        "data_dir": "data/omniglot_tfds",
-        "num_alphabets": 30,
-        "num_instances": 15,
-        "augment": {
-            "scale": [0.8, 1.2],
-            "shift": 0.2,
-            "rotation": 180,
-            "fill": "background",
-            "interpolation": "bilinear",
-        },
-        "augment_validation": True,
-        "image_size": 28,
-        "interpolation": "lanczos",
-        "invert": True,
-        "split": "0",
-    }
+    config.task = copy.deepcopy(TASK)
     config.model = {
         "name": "convnet",
         "image_size": 28,
