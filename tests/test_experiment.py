@@ -54,6 +54,10 @@ BAD_CONFIGS = [
     ("maml", {"meta_optimizer.phi.momentums": 3}, "meta_optimizer 'adam' refused its options"),
     ("maml", {"meta_optimizer.phi.learning_rate": None}, "'meta_optimizer.phi'"),
     ("maml", {"eval.tasks": 3}, "unknown tasks;"),
+    ("maml", {"eval.kinds": ["all", "some"]}, "eval.kinds has ['some']"),
+    ("maml", {"eval.points": 1}, "eval.points is 1; expected at least 2"),
+    ("maml", {"eval.steps": -1}, "eval.steps is -1"),
+    ("maml", {"warm_start": None}, "The config lacks warm_start"),
     # Numbers out of range.
     ("imaml", {"algorithm.damping": -0.1}, "damping=-0.1"),
     ("imaml", {"algorithm.cg_steps": 0}, "cg_steps=0"),

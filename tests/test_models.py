@@ -32,6 +32,14 @@ def test_convnet_has_the_modules_of_the_paper(downsampling, size, channels, clas
     assert model(tf.zeros([2, size, size, channels])).shape == (2, classes)
 
 
+def test_raw_images_are_divided_by_their_largest_value():
+    raw = tf.random.stateless_uniform([2, 8, 8, 1], [1, 2], 0, 256, tf.int32)
+    options = {"seed": 0, "image_size": 8, "channels": 1, "classes": 3, "filters": 4, "blocks": 2}
+    by_default = convnet(**options)(tf.cast(raw, tf.uint8))
+    scaled = convnet(**options, pixel_max=1.0)(tf.cast(raw, tf.float32) / 255)
+    np.testing.assert_allclose(by_default, scaled, rtol=1e-5, atol=1e-6)
+
+
 def test_initial_weights_depend_on_the_seed_alone():
     first, again, other = (mlp(seed=seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -81,7 +89,12 @@ def _difference(nll, theta, vector, batch, step=1e-6):
 
 @pytest.mark.parametrize(
     "options",
-    [{"downsampling": "average"}, {"classes": 0}, {"image_size": 8, "downsampling": "pool"}],
+    [
+        {"downsampling": "average"},
+        {"precision": "float16"},
+        {"classes": 0},
+        {"image_size": 8, "downsampling": "pool"},
+    ],
 )
 def test_convnet_refuses(options):
     valid = {"image_size": 28, "channels": 1, "classes": 5}

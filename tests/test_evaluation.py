@@ -1,0 +1,95 @@
+"""Held-out evaluation: groups of tasks, validation tasks, schemes and their settings."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink import evaluation
+from meta_shrink.checks import EvalOptions
+from meta_shrink.evaluation_job import evaluate
+from meta_shrink.experiment import build
+from meta_shrink.schemes import adapt_scheme, evaluated_steps, schemes
+from meta_shrink.training_job import train
+from meta_shrink.workdir import open_workdir
+from tests.tiny_runs import NO_LOG, tiny_config
+
+STEPS = [0, 2, 4]
+
+
+def test_tasks_in_groups_give_what_all_at_once_give(monkeypatch):
+    experiment = build(tiny_config())
+    whole = experiment.held_out().curves(experiment.initial, count=7, steps=STEPS)
+    monkeypatch.setattr(evaluation, "TASKS_AT_ONCE", 3)
+    parts = experiment.held_out().curves(experiment.initial, count=7, steps=STEPS)
+    assert whole.metric.shape == (7, 3)
+    np.testing.assert_array_equal(parts.metric, whole.metric)
+    np.testing.assert_array_equal(parts.parameter_error, whole.parameter_error)
+
+
+def test_validation_tasks_are_the_source_s_own_or_other_held_out_tasks():
+    experiment = build(tiny_config())
+    test, val = (
+        experiment.held_out().curves(experiment.initial, count=3, steps=[2], validation=flag)
+        for flag in (False, True)
+    )
+    assert not np.array_equal(test.metric, val.metric)
+    same = experiment._replace(
+        source=experiment.source._replace(validation=experiment.source.heldout)
+    )
+    own = same.held_out().curves(experiment.initial, count=3, steps=[2], validation=True)
+    np.testing.assert_array_equal(own.metric, test.metric)
+
+
+def options(**changes) -> EvalOptions:
+    given = {"num_tasks": 4, "horizon": 3, "groups": {}, "selection": {}, "examples": 0}
+    return EvalOptions(**{**given, **changes})
+
+
+def test_recorded_steps_hold_the_trained_and_the_quoted_ones():
+    experiment = build(tiny_config())  # 4 steps of adaptation
+    assert evaluated_steps(experiment, options(points=2), 12)[0] == 0
+    assert {4, 12} <= set(evaluated_steps(experiment, options(points=2), 12))
+    assert {4, 7, 14} <= set(evaluated_steps(experiment, options(points=2, steps=7), 14))
+
+
+def test_a_single_group_has_its_own_tasks_and_horizon():
+    experiment = build(tiny_config())
+    wanted = options(group_tasks=2, group_horizon=1)
+    everything, *groups = schemes(experiment, wanted, [])
+    for scheme, count, last in ((everything, 4, 12), (groups[0], 2, 4)):
+        curves, tasks = adapt_scheme(
+            experiment, experiment.initial, scheme, options=wanted, stop_requested=lambda: False
+        )
+        assert tasks == count == len(curves.metric) and curves.steps[-1] == last
+
+
+@pytest.mark.parametrize("kinds", [["all"], ["selected"], ["all", "single"]])
+def test_only_the_kinds_asked_for_are_adapted(kinds, tmp_path):
+    config = tiny_config(changes={"train.steps": 2, "train.eval_every": 0})
+    with open_workdir(str(tmp_path), config, **NO_LOG) as workdir:
+        train(build(config), workdir, **NO_LOG)
+    evaluate(str(tmp_path), overrides={"kinds": kinds, "points": 3}, **NO_LOG)
+    rows = json.loads((tmp_path / "evaluation.json").read_text())["schemes"]
+    assert {row["kind"] for row in rows} == set(kinds) | ({"none"} if "all" in kinds else set())
+
+
+def test_frozen_modules_are_left_out_of_the_graph_without_xla():
+    experiment = build(tiny_config())
+    assert not experiment.jit
+    scheme = schemes(experiment, options(), [])[1]
+    curves, _ = adapt_scheme(
+        experiment,
+        experiment.initial,
+        scheme,
+        options=options(horizon=1, group_horizon=1),
+        stop_requested=lambda: False,
+    )
+    frozen = tf.constant([0.0, -np.inf], tf.float32) + experiment.initial.log_sigma2
+    meta = experiment.initial._replace(log_sigma2=frozen)
+    steps = curves.steps.tolist()
+    by_prior = experiment.held_out().curves(meta, count=4, steps=steps)
+    np.testing.assert_allclose(curves.metric, by_prior.metric, rtol=1e-6)
