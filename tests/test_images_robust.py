@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.npz_file import read_npz
 from meta_shrink.images.prepare import prepare_images
 from tests.image_data import (
+    ROOT,
     SIZE,
     csv_files,
     folder_files,
@@ -104,3 +107,21 @@ def test_the_source_is_not_overwritten(tmp_path):
     folder = write_files(tmp_path, folder_files(SPLITS))
     with pytest.raises(UsageError, match="is the folder of --from"):
         prepare_images(folder, folder + "/", **HOW)
+
+
+def test_pillow_that_is_missing_is_told_with_the_extra(tmp_path, monkeypatch):
+    folder = write_files(tmp_path, folder_files(SPLITS))
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(UsageError, match=r"needs PIL\.Image.*pip install 'meta_shrink\[images\]'"):
+        load_image_folder(folder, image_size=SIZE)
+
+
+def test_nothing_is_imported_before_files_are_read():
+    """Tasks that need no images must not need the extra, and a cached set no TensorFlow."""
+    code = (
+        "import sys, meta_shrink.images.prepare\n"
+        "print([m for m in ('tensorflow', 'tensorflow_datasets', 'PIL') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
