@@ -82,9 +82,16 @@ BETA = {"sigma_reptile": 1e-6, "sigma_imaml": 1e-7}
 SHORT = {"steps": 20, "batch": 4, "task_rate": 0.05, "decay": "linear", "clip_norm": 10.0}
 QUICK = {
     "reptile": REPTILE._replace(**{**SHORT, "rates": (0.5, 0.0), "task_rate": 3e-3}),
-    "imaml": IMAML._replace(rates=(3e-4, 0.0), **SHORT),
-    "sigma_reptile": SIGMA_REPTILE._replace(rates=(5e-4, 0.5), sigma2=100.0, **SHORT),
-    "sigma_imaml": SIGMA_IMAML._replace(rates=(3e-4, 0.5), sigma2=100.0, **SHORT),
+    "imaml": IMAML._replace(rates=(1e-3, 0.0), **SHORT),
+    # Reptile's own update of phi ("rate proportional to sigma^2"): Adam's is too slow for 20 steps.
+    "sigma_reptile": SIGMA_REPTILE._replace(
+        **{**SHORT, "rates": (0.5, 0.5), "task_rate": 3e-3},
+        meta_optimizer="sgd",
+        task_optimizer="proximal_adam",
+        phi_scale="sigma2",
+        sigma2=1000.0,
+    ),
+    "sigma_imaml": SIGMA_IMAML._replace(rates=(1e-3, 0.5), sigma2=100.0, **SHORT),
     **{name: column._replace(**SHORT) for name, column in THROUGH.items()},
 }
 
