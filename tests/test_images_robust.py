@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets
 
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.npz_file import read_npz
-from meta_shrink.images.prepare import prepare_images
+from meta_shrink.images.prepare import prepare_images, prepare_omniglot
 from tests.image_data import (
     ROOT,
     SIZE,
@@ -125,3 +127,15 @@ def test_nothing_is_imported_before_files_are_read():
     command = [sys.executable, "-c", code]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
+
+
+def test_a_failed_download_is_one_sentence_and_leaves_no_scratch(tmp_path, monkeypatch):
+    def no_network(self, **options):
+        Path(options["download_dir"]).mkdir()
+        raise ConnectionError("github.com: no route\nto host")
+
+    builder = tensorflow_datasets.core.DatasetBuilder
+    monkeypatch.setattr(builder, "download_and_prepare", no_network)
+    with pytest.raises(DataError, match=r"could not download Omniglot .*no route\).*--from=FOLDER"):
+        prepare_omniglot(str(tmp_path / "out"), log=lambda _: None)
+    assert os.listdir(tmp_path / "out") == ["omniglot.lock"]

@@ -119,8 +119,11 @@ def _build(data_dir: str, source: str | None, log: Log) -> None:
             builder.download_and_prepare(download_dir=downloads, download_config=config)
     except Exception as error:  # tfds and its downloader raise a dozen types, most of them bare.
         why = (str(error).splitlines() or [""])[0]
+        done = "build" if source else "download"
+        advice = "" if source else " Without network: --from=FOLDER with the archives."
         raise DataError(
-            f"tensorflow-datasets could not build Omniglot ({type(error).__name__}: {why[:300]})."
+            f"tensorflow-datasets could not {done} Omniglot ({type(error).__name__}: {why[:300]})."
+            f"{advice}"
         ) from error
     finally:
         shutil.rmtree(downloads, ignore_errors=True)
