@@ -5,6 +5,9 @@ python -m launch.train --workdir=DIR \
 
 Arguments: [quick_]{mini, grocery84}_{5w1s, 5w5s}_{maml, fomaml, meta_sgd, imaml, reptile,
 sigma_maml, sigma_imaml, sigma_reptile}. Without quick_: Table 9, for an accelerator.
+
+quick_, one core: a warm start of 2 minutes, shared by all methods, then 1 to 2 minutes and 3 of
+evaluation; accuracy to expect: docs/results/images.md.
 """
 
 from configs import images

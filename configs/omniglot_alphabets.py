@@ -6,6 +6,9 @@ Arguments: [quick_]{large, small}_{reptile, imaml, sigma_reptile, sigma_imaml, m
 meta_sgd, sigma_maml}; "small" takes the number of alphabets and of instances behind it:
 small_a15_k1_sigma_reptile. Without quick_: Tables 4 and 5, for an accelerator. The back-propagation
 methods are not in these tables; they adapt for 5 steps, as in the protocol's own comparison.
+
+quick_, one core: a warm start of 7 minutes ("small": 3), shared by all methods and seeds, then 3
+minutes (small: 1) and 3 of evaluation; accuracy to expect: docs/results/images.md.
 """
 
 import copy

@@ -4,6 +4,9 @@ python -m launch.train --config=configs/omniglot_few_shot.py:5w1s_sigma_maml --w
 
 Arguments: [quick_]{5w1s, 5w5s, 20w1s, 20w5s}_{maml, fomaml, meta_sgd, imaml, reptile, sigma_maml,
 sigma_imaml, sigma_reptile}. Without quick_: Table 8, for an accelerator.
+
+quick_, one core: a warm start of 10 minutes, shared by all methods, then 2 minutes (Reptile 1,
+sigma_imaml 3) and 3 of evaluation; accuracy to expect: docs/results/images.md.
 """
 
 from configs import images

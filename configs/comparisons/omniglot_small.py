@@ -22,7 +22,6 @@ def get_config():
                 for name in METHODS
             ],
             "seeds": [0, 1, 2],
-            "evaluate": {"horizon": 1},
-            "evaluate_others": {"horizon": 1, "kinds": ["all", "selected"]},
+            "evaluate": {"horizon": 1, "kinds": ["all", "selected"]},
         }
     )
