@@ -118,12 +118,12 @@ def hessian_vector_product(
     nll: NegLogLik, theta: Params, batch: Batch
 ) -> Callable[[Params], Params]:
     """v -> (grad^2 nll) v by reverse over reverse; forward over reverse fails under XLA for
-    dilated convolutions."""
+    dilated convolutions. The gradient is computed once, for all products."""
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(theta)
+        _, grad = _value_and_grad(nll, theta, batch)
 
     def product(v: Params) -> Params:
-        with tf.GradientTape() as outer:
-            outer.watch(theta)
-            _, grad = _value_and_grad(nll, theta, batch)
         return outer.gradient(grad, theta, output_gradients=v, unconnected_gradients="zero")
 
     return product
