@@ -9,6 +9,19 @@ METHODS = ("maml", "sigma_maml", "imaml", "sigma_imaml", "reptile", "sigma_repti
 METHODS += ("fomaml", "meta_sgd")
 
 
+# What there is before the first meta-step: one of rate zero.
+WARM_START_ALONE = {
+    "config": "configs/image_folder_few_shot.py:quick_grocery84_5w1s_imaml",
+    "label": "warm start alone",
+    "overrides": {
+        "device.cpu_threads": 1,
+        "meta_optimizer.phi.learning_rate": 1e-12,
+        "train.steps": 1,
+        "train.meta_batch_size": 1,
+    },
+}
+
+
 def get_config():
     """The set: one thread a run."""
     return ConfigDict(
@@ -21,7 +34,8 @@ def get_config():
                     "overrides": {"device.cpu_threads": 1},
                 }
                 for name in METHODS
-            ],
+            ]
+            + [WARM_START_ALONE],
             "seeds": [0],
         }
     )
