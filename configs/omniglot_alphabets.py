@@ -83,22 +83,21 @@ TABLE_6 = {
 BETA = {"sigma_reptile": 1e-6, "sigma_imaml": 1e-7}
 # For 2 cores: a warm start, then a few meta-steps; chosen by a few runs on validation alphabets.
 SHORT = {"steps": 20, "batch": 4, "task_rate": 0.05, "decay": "linear", "clip_norm": 10.0}
+ADAM = {"task_optimizer": "proximal_adam", "task_rate": 3e-3}
 QUICK = {
-    "reptile": REPTILE._replace(**{**SHORT, "rates": (0.5, 0.0), "task_rate": 3e-3}),
-    "imaml": IMAML._replace(rates=(1e-3, 0.0), **SHORT),
+    "reptile": REPTILE._replace(**{**SHORT, **ADAM, "rates": (0.5, 0.0)}),
+    "imaml": IMAML._replace(**{**SHORT, **ADAM, "rates": (1e-3, 0.0)}),
     # Reptile's own update of phi ("rate proportional to sigma^2"): Adam's is too slow for 20 steps.
     "sigma_reptile": SIGMA_REPTILE._replace(
-        **{**SHORT, "rates": (0.5, 0.5), "task_rate": 3e-3},
+        **{**SHORT, **ADAM, "rates": (0.5, 0.5), "sigma2": 1000.0},
         meta_optimizer="sgd",
-        task_optimizer="proximal_adam",
         phi_scale="sigma2",
-        sigma2=1000.0,
     ),
-    "sigma_imaml": SIGMA_IMAML._replace(rates=(1e-3, 0.5), sigma2=100.0, **SHORT),
+    "sigma_imaml": SIGMA_IMAML._replace(
+        **{**SHORT, **ADAM, "rates": (1e-3, 0.5), "sigma2": 1000.0}
+    ),
     **{name: column._replace(**SHORT) for name, column in THROUGH.items()},
 }
-
-
 TASK = {
     "name": "omniglot_alphabets",
     "data_dir": "data/omniglot_tfds",
