@@ -71,23 +71,17 @@ SHORT = Column((3e-4, 1e-2), 400, 8, task_rate=0.2, task_steps=3, decay="linear"
 IMPLICIT = SHORT._replace(
     rates=(1e-4, 2e-2), task_steps=8, cg_steps=2, damping=1.0, sigma2=1 / 0.025
 )
-ADAM = SHORT._replace(rates=(0.5, 2e-2), meta_optimizer="sgd", task_optimizer="proximal_adam")
+# Gradient descent here too: Adam's equal steps of all weights undo the warm start (83 %).
+TOWARDS = SHORT._replace(rates=(0.5, 2e-2), meta_optimizer="sgd", task_steps=8)
 QUICK = {
     "maml": SHORT,
     "fomaml": SHORT,
     "meta_sgd": SHORT._replace(rate_per="parameter"),
-    "reptile": ADAM._replace(task_rate=8e-4, task_steps=5),
+    "reptile": TOWARDS,
     "imaml": IMPLICIT,
     "sigma_maml": SHORT._replace(rates=(3e-4, 2e-2), sigma2=10.0),
     "sigma_imaml": IMPLICIT._replace(sigma2=10.0),
-    "sigma_reptile": ADAM._replace(
-        task_rate=6e-4,
-        task_steps=8,
-        cg_steps=1,
-        damping=1.0,
-        sigma2=10.0,
-        phi_scale="sigma2",
-    ),
+    "sigma_reptile": TOWARDS._replace(cg_steps=2, damping=1.0, sigma2=10.0, phi_scale="sigma2"),
 }
 
 
