@@ -106,17 +106,15 @@ def adaptation(
     def start(meta: MetaParams) -> AdaptState:
         return AdaptState(list(meta.phi), optimizer.init(pick(meta.phi)), tf.constant(0))
 
+    gradient = _gradient(nll, whole)
+
     def advance(meta, task, state, num_steps, *, max_steps=None):
         phi = pick(meta.phi)
         precision = pick(registry.spread(tf.exp(-meta.log_sigma2)))
         alpha = pick(learning_rates(meta, registry))
 
         def body(done, state):
-            batch = draw(task, state.step)
-            with tf.GradientTape() as tape:
-                tape.watch(state.theta)
-                loss = nll(whole(state.theta, meta.phi), batch)
-            grad = tape.gradient(loss, state.theta, unconnected_gradients="zero")
+            grad = gradient(state.theta, meta.phi, draw(task, state.step))
             theta, inner = optimizer.update(
                 grad, state.optimizer, state.theta, phi, precision, alpha
             )
@@ -131,6 +129,23 @@ def adaptation(
         return end._replace(theta=whole(end.theta, meta.phi))
 
     return Adaptation(start, advance)
+
+
+def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params]):
+    """(moving parameters, phi, batch) -> gradient of nll in the moving parameters.
+
+    A function of its own: inlined into the loop, whose graph has a cycle, TensorFlow's layout pass
+    meets MaxPoolGrad before MaxPool in some processes and leaves it to a kernel 20 times slower.
+    """
+
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def gradient(moving: Params, phi: Params, batch: Batch) -> Params:
+        with tf.GradientTape() as tape:
+            tape.watch(moving)
+            loss = nll(whole(moving, phi), batch)
+        return tape.gradient(loss, moving, unconnected_gradients="zero")
+
+    return gradient
 
 
 def _parts(registry: ModuleRegistry, modules: Sequence[str] | None):
