@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -148,16 +148,22 @@ def _whiskers(ax: Axes, x: Sequence[float], intervals: Sequence[Interval], **sty
 
 
 def _keep_in_view(ax: Axes, values: Sequence[float], intervals: Sequence[Interval]) -> None:
-    """Let the points fill the axes: Student's t of two seeds reaches 13 standard errors."""
-    reach = [i.mean + sign * i.ci95 for i in intervals for sign in (-1, 1)]
-    reach = [value for value in reach if math.isfinite(value)] or list(values)
+    """Show the whiskers, but those of two seeds in part: Student's t reaches 13 standard errors."""
     if not values or ax.get_yscale() == "log":
         return
-    low, high = min(values), max(values)
+    inside = [*values, *_ends(i for i in intervals if len(i.values) != 2)]
+    low, high = min(inside), max(inside)
     most = (high - low) or 0.1 * abs(high) or 1.0
+    reach = [*inside, *_ends(intervals)]
     low, high = max(min(reach), low - most), min(max(reach), high + most)
     margin = 0.06 * (high - low) or 1.0
     ax.set_ylim(low - margin, high + margin)
+
+
+def _ends(intervals: Iterable[Interval]) -> list[float]:
+    """Finite ends of the intervals."""
+    ends = [i.mean + sign * i.ci95 for i in intervals for sign in (-1, 1)]
+    return [value for value in ends if math.isfinite(value)]
 
 
 def lines_over_x(rows: Sequence[Row], label: str) -> Figure:
