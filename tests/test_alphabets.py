@@ -8,25 +8,10 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import random_batch
 from meta_shrink.errors import UsageError
-from meta_shrink.images.classes import from_counts
 from meta_shrink.rng import fold_in
 from meta_shrink.task_sources import augment_validation, train_on_all
 from meta_shrink.tasks import alphabets
-
-SIZE, CHARACTERS = 6, 21
-NAMES = [f"alphabet_{a:02d}" for a in range(46)]
-
-
-def numbered_omniglot(*_: object, **__: object):
-    """46 alphabets of 21 characters; pixels (0, 0..2) say alphabet, character and drawing."""
-    shape = [len(NAMES), CHARACTERS, 20]
-    images = np.full([*shape, SIZE, SIZE, 1], 200, np.uint8)
-    for axis, values in enumerate(np.indices(shape)):
-        images[..., 0, axis, 0] = values
-    names = [f"{name}/character{c:02d}" for name in NAMES for c in range(CHARACTERS)]
-    groups = [name for name in NAMES for _ in range(CHARACTERS)]
-    flat = images.reshape(-1, SIZE, SIZE, 1)
-    return from_counts(flat, names, [20] * len(names), groups)
+from tests.numbered_images import SIZE, numbered_omniglot
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,8 @@ from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.rng import root_key
 from meta_shrink.task_axis import TASK_AXES, over_tasks
-from meta_shrink.tasks import TASKS
+from meta_shrink.tasks import TASKS, alphabets, few_shot
+from tests.numbered_images import numbered_folder, numbered_omniglot
 from tests.problems import Problem, normal_means, regression
 
 STEPS, TOLERANCE = 3, 1e-4
@@ -34,6 +35,9 @@ SMALL_TASKS = {
     "gaussian": {"mean": "spiral", "phi": [1.0, 2.0], "sigma": [1.0, 2.0], "noise": [0.5, 0.5],
                  "num_train": 3, "num_val": 2},
     "sinusoid": {},
+    "omniglot_alphabets": {"data_dir": "", "augment": {}},
+    "omniglot_few_shot": {"data_dir": "", "ways": 3, "shots": 1, "queries": 2},
+    "image_folder_few_shot": {"data_dir": "", "ways": 3, "shots": 1, "queries": 2},
 }  # fmt: skip
 
 
@@ -133,8 +137,17 @@ def test_mini_batches_are_the_same_everywhere(axis, regime):
     assert_same(compiled(run, COMPILED[regime])(problem.tasks), expected)
 
 
+@pytest.fixture
+def numbered_data(monkeypatch):
+    """The image tasks read made images, not files."""
+    monkeypatch.setattr(alphabets, "read_omniglot", numbered_omniglot)
+    monkeypatch.setattr(few_shot, "read_omniglot", numbered_omniglot)
+    monkeypatch.setattr(few_shot, "load_image_folder", numbered_folder)
+
+
 @pytest.mark.parametrize("regime", COMPILED)
 @pytest.mark.parametrize("name", TASKS)
+@pytest.mark.usefixtures("numbered_data")
 def test_tasks_are_the_same_everywhere(name, regime):
     source = TASKS[name](seed=3, **SMALL_TASKS[name])
     key, index = root_key(3, "train_tasks"), tf.constant(5)
