@@ -94,7 +94,7 @@ def test_reptile_adapts_on_all_twenty_drawings():
 
 def test_the_warm_start_sees_the_training_instances_of_the_training_alphabets_only():
     tasks = source(num_alphabets=5, num_instances=2)
-    assert tasks.labelled.num_classes == 100
+    assert tasks.labelled is not None and tasks.labelled.num_classes == 100
     keys = [fold_in(tf.constant([0, 1]), n) for n in range(200)]
     trained = {tuple(row) for key in keys for row in who(tasks.sample(key).train[0]).tolist()}
     images, labels = tasks.labelled.draw(tf.constant([1, 1]), 2000)

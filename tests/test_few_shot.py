@@ -73,6 +73,7 @@ def test_each_split_has_its_own_classes():
         index = tf.constant(index)
         key = fold_in(some_keys(1)[0], index)
         assert {c // 50 for c, _ in identities(tasks.sample(key).val)} == {0}
+        assert tasks.validation is not None
         assert {c // 50 for c, _ in identities(tasks.validation(index).val)} == {1}
         assert {c // 50 for c, _ in identities(tasks.heldout(index).val)} == {2}
     assert tasks.heldout(tf.constant(0)).val[0].shape[0] == 12
@@ -95,7 +96,7 @@ def test_rotations_turn_whole_classes_by_quarters():
         ("", ""),
     )
     turned = {np.rot90(pixels, k).tobytes(): k for k in range(4)}
-    pools = dict.fromkeys(("train", "val", "test"), same)
+    pools = {"train": same, "val": same, "test": same}
     draw = episodes(pools, seed=0, ways=2, shots=2, queries=1, rotations=True).sample
     quarters = []
     for key in some_keys(40):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,9 +36,9 @@ def test_convnet_has_the_modules_of_the_paper(downsampling, size, channels, clas
 
 def test_raw_images_are_divided_by_their_largest_value():
     raw = tf.random.stateless_uniform([2, 8, 8, 1], [1, 2], 0, 256, tf.int32)
-    options = {"seed": 0, "image_size": 8, "channels": 1, "classes": 3, "filters": 4, "blocks": 2}
-    by_default = convnet(**options)(tf.cast(raw, tf.uint8))
-    scaled = convnet(**options, pixel_max=1.0)(tf.cast(raw, tf.float32) / 255)
+    make = partial(convnet, seed=0, image_size=8, channels=1, classes=3, filters=4, blocks=2)
+    by_default = make()(tf.cast(raw, tf.uint8))
+    scaled = make(pixel_max=1.0)(tf.cast(raw, tf.float32) / 255)
     np.testing.assert_allclose(by_default, scaled, rtol=1e-5, atol=1e-6)
 
 
