@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging as std_logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ def run(main: Callable[[list[str]], Any]) -> None:
 def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     """Runs `main`; its exit code."""
     logging.set_verbosity(logging.WARNING)
+    # Evaluation traces a function for each scheme on purpose; TensorFlow warns of each.
+    std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
     if isinstance(sys.stdout, io.TextIOWrapper):  # Lines in order with those of the progress.
         sys.stdout.reconfigure(line_buffering=True)
     try:
