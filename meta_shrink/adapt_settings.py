@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from meta_shrink.adaptation import (
     Adaptation,
-    Augment,
     NextBatch,
     adaptation,
     full_batch,
@@ -18,7 +17,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import choose, named
-from meta_shrink.types import NegLogLik
+from meta_shrink.types import Augment, NegLogLik
 
 
 class AdaptSettings(NamedTuple):

@@ -16,6 +16,7 @@ from meta_shrink.registry import ModuleRegistry
 from meta_shrink.rng import fold_in, uniform
 from meta_shrink.types import (
     Adapt,
+    Augment,
     Batch,
     MetaParams,
     NegLogLik,
@@ -25,7 +26,6 @@ from meta_shrink.types import (
 )
 
 NextBatch = Callable[[Task, tf.Tensor], Batch]
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class AdaptState(NamedTuple):

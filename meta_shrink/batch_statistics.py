@@ -7,7 +7,7 @@ computed once after adaptation, so that an image is classified whatever stands b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
@@ -16,11 +16,7 @@ import tensorflow as tf
 from meta_shrink.losses import ExampleLoss, Metric
 from meta_shrink.rng import fold_in
 from meta_shrink.task_sources import MOMENTS
-from meta_shrink.types import Params, Task
-
-# (adapted parameters, task) -> scalar on the task's validation data.
-TaskMetric = Callable[[Params, Task], tf.Tensor]
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+from meta_shrink.types import Augment, Params, Task, TaskMetric
 
 
 def transductive(metric: Metric) -> TaskMetric:

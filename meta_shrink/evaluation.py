@@ -12,9 +12,8 @@ from meta_shrink.adaptation import Adaptation
 from meta_shrink.core import sampler
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks
-from meta_shrink.types import MetaParams, Params, Task, TaskSource
+from meta_shrink.types import MetaParams, TaskMetric, TaskSource
 
-TaskMetric = Callable[[Params, Task], tf.Tensor]
 TASKS_AT_ONCE = 50  # bounds the memory of an evaluation, where tasks run one after another
 VALIDATION_TASKS = 1_000_000  # without a validation split: held-out tasks from this number on
 

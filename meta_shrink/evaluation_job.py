@@ -18,13 +18,13 @@ import tensorflow as tf
 from meta_shrink.checkpointing import Checkpoints
 from meta_shrink.checks import EvalOptions, check_eval
 from meta_shrink.errors import ArtefactError
-from meta_shrink.evaluation import Curves
+from meta_shrink.evaluation import Curves, HeldOut
 from meta_shrink.experiment import Experiment, build
 from meta_shrink.losses import apply_model
 from meta_shrink.run_files import to_json, write_atomically
 from meta_shrink.schemes import (
     adapt_scheme,
-    held_out_of,
+    held_outs,
     module_rows,
     no_adaptation,
     quoted_steps,
@@ -87,7 +87,8 @@ def evaluate(
     options = call("eval", EvalOptions, given)
     check_eval(options)
     selection = select(experiment, meta, options.selection)
-    rows, everything = _rows(experiment, meta, options, selection["modules"], log, stop_requested)
+    selected, held_out_of = selection["modules"], held_outs(experiment)
+    rows, everything = _rows(experiment, meta, options, selected, held_out_of, log, stop_requested)
     facts = experiment.metric_facts
     evaluation = {
         "experiment": experiment.config["name"],
@@ -97,11 +98,11 @@ def evaluate(
         "num_tasks": options.num_tasks,
         "train_adaptation_steps": experiment.adapt.steps,
         "quoted_steps": quoted_steps(experiment, options),
-        "modules": module_rows(experiment, meta, selection["modules"]),
+        "modules": module_rows(experiment, meta, selected),
         "selection": selection,
         "schemes": rows,
         **_parameter_error(experiment, everything),
-        **_examples(experiment, meta, options, selection["modules"]),
+        **_examples(experiment, meta, options, selected, held_out_of),
         "environment": environment(time.monotonic() - started),
     }
     content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
@@ -109,12 +110,17 @@ def evaluate(
     return evaluation
 
 
-def _rows(experiment, meta, options, selected, log, stop_requested):
+def _rows(experiment, meta, options, selected, held_out_of, log, stop_requested):
     """The rows of all schemes, and the curves of the one in which everything adapts."""
     rows, everything = [], None
     for scheme in schemes(experiment, options, selected):
         curves, count = adapt_scheme(
-            experiment, meta, scheme, options=options, stop_requested=stop_requested
+            experiment,
+            meta,
+            scheme,
+            options=options,
+            held_out_of=held_out_of,
+            stop_requested=stop_requested,
         )
         rows.append(summary(scheme, curves, count))
         if scheme.kind == "all":
@@ -164,6 +170,7 @@ def _examples(
     meta: MetaParams,
     options: EvalOptions,
     selected: Sequence[str],
+    held_out_of: Callable[..., HeldOut],
 ) -> dict[str, Any]:
     """Predictions on a few held-out tasks with one input and one output (Fig. 13 right)."""
     if not options.examples:
@@ -172,7 +179,7 @@ def _examples(
     for index in range(options.examples):
         predictions = {}
         for scheme in schemes(experiment, options, selected):
-            held_out = held_out_of(experiment, scheme)
+            held_out = held_out_of(scheme)
             restricted = restrict(meta, experiment, scheme)
             task, theta = held_out.adapted(restricted, index=index, steps=experiment.adapt.steps)
             order = np.argsort(task.val[0].numpy()[:, 0])

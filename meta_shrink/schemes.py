@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from meta_shrink.experiment import Experiment
 from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
 from meta_shrink.sections import call
 from meta_shrink.types import MetaParams
-
-KINDS = ("all", "selected", "single")
 
 
 class Scheme(NamedTuple):
@@ -81,18 +80,22 @@ def adapt_scheme(
     scheme: Scheme,
     *,
     options: EvalOptions,
+    held_out_of: Callable[..., HeldOut],
     stop_requested: Callable[[], bool],
 ) -> tuple[Curves, int]:
     """The curves of a scheme and the number of held-out tasks behind them.
 
     Single groups may have fewer tasks and a shorter horizon, and no inductive metric.
+
+    Args:
+      held_out_of: of held_outs.
     """
     single = scheme.kind == "single"
     count = (options.group_tasks if single else 0) or options.num_tasks
     last = quoted_steps(experiment, options) * (
         options.group_horizon if single else options.horizon
     )
-    held_out = held_out_of(experiment, scheme, inductive=options.inductive and not single)
+    held_out = held_out_of(scheme, options.inductive and not single)
     curves = held_out.curves(
         restrict(meta, experiment, scheme),
         count=count,
@@ -109,15 +112,21 @@ def restrict(meta: MetaParams, experiment: Experiment, scheme: Scheme) -> MetaPa
     return freeze_others(meta, experiment.registry, scheme.modules)
 
 
-def held_out_of(experiment: Experiment, scheme: Scheme, *, inductive: bool = False) -> HeldOut:
-    """Held-out tasks for a scheme.
+def held_outs(experiment: Experiment) -> Callable[..., HeldOut]:
+    """(scheme, inductive=False) -> held-out tasks for a scheme, each compiled once.
 
     Without XLA, frozen modules are left out of the graph: no gradient is computed for them. With
     XLA one compiled function serves every scheme, and sigma^2 = 0 freezes.
     """
-    if experiment.jit:
-        return experiment.held_out(inductive=inductive)
-    return experiment.held_out(scheme.modules, inductive=inductive)
+
+    @cache
+    def of_modules(modules: tuple[str, ...] | None, inductive: bool) -> HeldOut:
+        return experiment.held_out(modules, inductive=inductive)
+
+    def of(scheme: Scheme, inductive: bool = False) -> HeldOut:
+        return of_modules(None if experiment.jit else scheme.modules, inductive)
+
+    return of
 
 
 def quoted_steps(experiment: Experiment, options: EvalOptions) -> int:

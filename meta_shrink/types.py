@@ -83,6 +83,10 @@ class TaskOptimizer(NamedTuple):
     update: Callable[..., tuple[Params, Any]]
 
 
+# (key [2], inputs [N, ...]) -> inputs [N, ...], drawn at random.
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 NegLogLik = Callable[[Params, Batch], tf.Tensor]
+# (adapted parameters, task) -> scalar on the task's validation data.
+TaskMetric = Callable[[Params, Task], tf.Tensor]
 Adapt = Callable[[MetaParams, Task], Params]
 MetaGradient = Callable[[MetaParams, Task], tuple[MetaParams, Metrics]]

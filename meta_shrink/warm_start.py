@@ -23,9 +23,8 @@ from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.native_kernels import native_kernels
 from meta_shrink.rng import fold_in, root_key
 from meta_shrink.run_files import to_json, write_atomically
-from meta_shrink.types import Labelled, Params, TaskSource
+from meta_shrink.types import Augment, Labelled, Params, TaskSource
 
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 LINES = 5  # of progress
 
 

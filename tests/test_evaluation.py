@@ -12,7 +12,7 @@ from meta_shrink import evaluation
 from meta_shrink.checks import EvalOptions
 from meta_shrink.evaluation_job import evaluate
 from meta_shrink.experiment import build
-from meta_shrink.schemes import adapt_scheme, evaluated_steps, schemes
+from meta_shrink.schemes import adapt_scheme, evaluated_steps, held_outs, schemes
 from meta_shrink.training_job import train
 from meta_shrink.workdir import open_workdir
 from tests.tiny_runs import NO_LOG, tiny_config
@@ -62,7 +62,12 @@ def test_a_single_group_has_its_own_tasks_and_horizon():
     everything, *groups = schemes(experiment, wanted, [])
     for scheme, count, last in ((everything, 4, 12), (groups[0], 2, 4)):
         curves, tasks = adapt_scheme(
-            experiment, experiment.initial, scheme, options=wanted, stop_requested=lambda: False
+            experiment,
+            experiment.initial,
+            scheme,
+            options=wanted,
+            held_out_of=held_outs(experiment),
+            stop_requested=lambda: False,
         )
         assert tasks == count == len(curves.metric) and curves.steps[-1] == last
 
@@ -77,6 +82,13 @@ def test_only_the_kinds_asked_for_are_adapted(kinds, tmp_path):
     assert {row["kind"] for row in rows} == set(kinds) | ({"none"} if "all" in kinds else set())
 
 
+def test_each_scheme_is_compiled_once_and_all_together_under_xla():
+    for jit, different in (("off", 3), ("on", 1)):
+        experiment = build(tiny_config(changes={"train.jit": jit}))
+        found, held_out_of = schemes(experiment, options(), []), held_outs(experiment)
+        assert len({id(held_out_of(scheme)) for scheme in found * 2}) == different
+
+
 def test_frozen_modules_are_left_out_of_the_graph_without_xla():
     experiment = build(tiny_config())
     assert not experiment.jit
@@ -86,6 +98,7 @@ def test_frozen_modules_are_left_out_of_the_graph_without_xla():
         experiment.initial,
         scheme,
         options=options(horizon=1, group_horizon=1),
+        held_out_of=held_outs(experiment),
         stop_requested=lambda: False,
     )
     frozen = tf.constant([0.0, -np.inf], tf.float32) + experiment.initial.log_sigma2

@@ -13,7 +13,7 @@ from meta_shrink.images.classes import ImageClasses, hash_order, require_images,
 from meta_shrink.images.omniglot import alphabet_split
 from meta_shrink.rng import fold_in, root_key, uniform
 from meta_shrink.tasks.augment import random_affine
-from meta_shrink.tasks.few_shot import read_omniglot
+from meta_shrink.tasks.few_shot import labelled_batch, read_omniglot
 from meta_shrink.types import Labelled, Task, TaskSource
 
 CHARACTERS, INSTANCES, FOR_TRAINING = 20, 20, 15
@@ -109,7 +109,7 @@ def _task(tasks: np.ndarray, num_instances: int):
     def task(number: tf.Tensor, key: tf.Tensor) -> Task:
         own = images[number % count]
         train, val = own[:, :num_instances], own[:, FOR_TRAINING:]
-        return Task(_batch(train), _batch(val), key)
+        return Task(labelled_batch(train), labelled_batch(val), key)
 
     return task
 
@@ -124,9 +124,3 @@ def _labelled(tasks: np.ndarray) -> Labelled:
         return tf.gather(images, rows), rows // instances
 
     return Labelled(alphabets * characters, draw)
-
-
-def _batch(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    characters, each, *shape = images.shape
-    labels = tf.repeat(tf.range(characters), each)
-    return tf.reshape(images, [characters * each, *shape]), labels

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.rng import fold_in, uniform
+from meta_shrink.types import Augment
 
-# (key [2], images [N,S,S,C]) -> float32 images [N,S,S,C] in the same range of values.
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 INTERPOLATIONS = ("bilinear", "nearest")
 
 
@@ -24,6 +23,8 @@ def random_affine(
     interpolation: str = "bilinear",
 ) -> Augment:
     """Each image rotated, re-scaled about its centre and shifted, at random (App. E.1).
+
+    Images [N,S,S,C] become float32 in the same range of values.
 
     Args:
       scale: least and largest factor.

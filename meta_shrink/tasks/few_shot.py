@@ -161,7 +161,9 @@ def _episode(
         chosen = tf.gather(images, tf.gather(first, classes)[:, tf.newaxis] + picked)
         if rotations:
             chosen = _turn(chosen, uniform(fold_in(key, 2), [ways], 0, 4, tf.int32))
-        return Task(_batch(chosen[:, :shots]), _batch(chosen[:, shots:]), fold_in(key, 3))
+        return Task(
+            labelled_batch(chosen[:, :shots]), labelled_batch(chosen[:, shots:]), fold_in(key, 3)
+        )
 
     return episode
 
@@ -176,7 +178,7 @@ def _turn(images: tf.Tensor, quarters: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.gather(flat, source, batch_dims=1), images.shape)
 
 
-def _batch(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def labelled_batch(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """[ways, N, S, S, C] -> images [ways * N, S, S, C] and their labels, class after class."""
     ways, each, *shape = images.shape
     return tf.reshape(images, [ways * each, *shape]), tf.repeat(tf.range(ways), each)
