@@ -111,24 +111,51 @@ def adaptation(
     def advance(meta, task, state, num_steps, *, max_steps=None):
         phi = pick(meta.phi)
         precision = pick(registry.spread(tf.exp(-meta.log_sigma2)))
-        alpha = pick(learning_rates(meta, registry))
-
-        def body(done, state):
-            grad = gradient(state.theta, meta.phi, draw(task, state.step))
-            theta, inner = optimizer.update(
-                grad, state.optimizer, state.theta, phi, precision, alpha
-            )
-            return done + 1, AdaptState(theta, inner, state.step + 1)
-
-        _, end = tf.while_loop(
-            lambda done, _: done < num_steps,
-            body,
-            (tf.constant(0), state._replace(theta=pick(state.theta))),
-            maximum_iterations=num_steps if max_steps is None else max_steps,
+        end = proximal_steps(
+            lambda theta, batch: gradient(theta, meta.phi, batch),
+            optimizer,
+            lambda step: draw(task, step),
+            state._replace(theta=pick(state.theta)),
+            (phi, precision, pick(learning_rates(meta, registry))),
+            num_steps,
+            max_steps=max_steps,
         )
         return end._replace(theta=whole(end.theta, meta.phi))
 
     return Adaptation(start, advance)
+
+
+def proximal_steps(
+    gradient: Callable[[Params, Batch], Params],
+    optimizer: TaskOptimizer,
+    draw: Callable[[tf.Tensor], Batch],
+    state: AdaptState,
+    prior: tuple[Params, Sequence[Any], Sequence[Any]],
+    num_steps: int | tf.Tensor,
+    *,
+    max_steps: int | None = None,
+) -> AdaptState:
+    """The state after `num_steps` more proximal steps, one after another in a loop.
+
+    Args:
+      gradient: (theta, batch) -> gradient of the negative log-likelihood.
+      draw: number of the step [] -> batch.
+      state: where adaptation stands.
+      prior: phi, precisions and learning rates, a value per variable each.
+      num_steps: an int, or a tensor [] together with a static max_steps.
+    """
+
+    def body(done, state):
+        grad = gradient(state.theta, draw(state.step))
+        theta, inner = optimizer.update(grad, state.optimizer, state.theta, *prior)
+        return done + 1, AdaptState(theta, inner, state.step + 1)
+
+    return tf.while_loop(
+        lambda done, _: done < num_steps,
+        body,
+        (tf.constant(0), state),
+        maximum_iterations=num_steps if max_steps is None else max_steps,
+    )[1]
 
 
 def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params]):

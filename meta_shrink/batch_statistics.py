@@ -7,8 +7,9 @@ computed once after adaptation, so that an image is classified whatever stands b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -47,15 +48,18 @@ def inductive_metric(
     return metric
 
 
-def moments(model: keras.Model, theta: Params, inputs: tf.Tensor) -> list[tf.Tensor]:
+def moments(
+    model: keras.Model, theta: Params, inputs: Any, state: Sequence[Any] | None = None
+) -> list[tf.Tensor]:
     """The model's non-trainable state with each batch norm's moments over these inputs [N, ...].
 
     One forward pass in training mode; the moments are those of the inputs alone, not averaged
-    with former ones.
+    with former ones. state: of what is no moment; the model's own by default.
     """
-    frozen = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
+    if state is None:
+        state = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
     with _forgetting(model):
-        return model.stateless_call(theta, frozen, inputs, training=True)[1]
+        return model.stateless_call(theta, state, inputs, training=True)[1]
 
 
 @contextmanager

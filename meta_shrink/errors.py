@@ -42,3 +42,36 @@ class Preempted(MetaShrinkError):
     """SIGTERM or Ctrl-C arrived; the state is saved and the same command resumes."""
 
     exit_code = EXIT_PREEMPTED
+
+
+# Why an adapter is refused. Codes stay as they are from version to version; new ones may come.
+ADAPTER_CODES = (
+    "id",  # not the name of an adapter: 64 lowercase hexadecimal digits
+    "not_found",  # no such file
+    "file",  # a link, a directory, a pipe, a device, or not readable
+    "size",  # empty, cut off, too long, or changed while it was read
+    "pin",  # the SHA-256 is not the expected one
+    "header",  # the table of tensors is broken, or not spelt the one way that it may be
+    "manifest",  # the facts about the adapter are broken, incomplete or unknown
+    "format",  # of a later, or no, version of the format
+    "content",  # altered after it was written: content_sha256 is another
+    "backbone",  # made for another backbone, or for another revision of it
+    "modules",  # its modules are not the selected ones of the backbone
+    "missing",  # a tensor is missing
+    "extra",  # a tensor does not belong there
+    "dtype",  # a tensor has another type than the encoding says
+    "shape",  # a tensor has another shape than in the backbone
+    "value",  # NaN, infinite or huge numbers, or numbers that the encoding can not hold
+    "scale",  # a scale that is not a positive number
+    "default",  # a difference to phi can not be read without phi
+    "probe",  # the backbone answers the fixed input otherwise than where the adapter was made
+    "signature",  # not signed, by another key, or for another file
+)
+
+
+class AdapterError(ArtefactError):
+    """An adapter that must not be used; `code` is stable, for programs, one of ADAPTER_CODES."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -56,6 +56,7 @@ class Experiment(NamedTuple):
     nll: NegLogLik
     metric: Metric
     metric_facts: MetricFacts
+    example_loss: ExampleLoss
     example_metric: ExampleLoss
     source: TaskSource
     adapt: AdaptSettings
@@ -104,7 +105,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     model = named("model", MODELS, config["model"], seed=seed)
     registry = call("modules", _registry, config["modules"], model=model)
     jit = _jit(config["train"]["jit"], model)
-    facts, example_metric, nll, metric = call("loss", _loss, config["loss"], model=model, jit=jit)
+    facts, example_loss, nll, metric = call("loss", _loss, config["loss"], model=model, jit=jit)
     source = named("task", TASKS, config["task"], seed=seed)
     adapt = call(
         "adapt", adapt_settings, config["adapt"], nll=nll, registry=registry, augment=source.augment
@@ -122,7 +123,8 @@ def build(config: Mapping[str, Any]) -> Experiment:
         nll=nll,
         metric=metric,
         metric_facts=facts,
-        example_metric=example_metric,
+        example_loss=example_loss,
+        example_metric=facts.example(example_loss),
         source=augment_validation(train_on_all(source) if adapt.on_all else source),
         adapt=adapt,
         method=method,
@@ -143,7 +145,7 @@ def _loss(*, model: keras.Model, jit: bool, name: str, reduction: str, **options
     example_metric = facts.example(example_loss)
     nll = negative_log_likelihood(model, example_loss, reduction=reduction, native=not jit)
     metric = negative_log_likelihood(model, example_metric, native=not jit)
-    return facts, example_metric, nll, metric
+    return facts, example_loss, nll, metric
 
 
 def _meta_gradient_maker(options, nll, registry, adapt: AdaptSettings):

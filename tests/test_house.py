@@ -23,12 +23,13 @@ LEVELS = {
     1.5: "batch_statistics models models.* tasks tasks.*",
     2: "meta_gradients meta_gradients.*",
     2.5: "checks core",
-    3: "adapters distribution meta_state progress summaries",
-    3.25: "checkpoint_files training workdir",
-    3.5: "checkpointing evaluation loop reporting reporting.* serving warm_start",
+    3: "adapters adapters.* distribution meta_state progress summaries",
+    3.25: "checkpoint_files exporting exporting.* training workdir",
+    3.5: "checkpointing evaluation loop reporting reporting.* serving serving.* warm_start",
     4: "experiment",
-    4.25: "schemes training_job",
-    4.5: "evaluation_job sweep_job",
+    4.25: "command_line schemes training_job",
+    4.5: "__main__ evaluation_job sweep_job",
+    4.75: "adapt_job export_job",
 }
 PROGRAM_LEVEL = 5  # configs, launch, export, benchmarks
 

@@ -55,7 +55,7 @@ def omniglot_alphabets(
       DataError: no data set.
     """
     _check(num_alphabets, num_instances)
-    affine = random_affine(**{**augment, "fill": _fill(augment.get("fill", "background"), invert)})
+    affine = random_affine(**augment_options({"augment": augment, "invert": invert}))
     classes = read_omniglot(data_dir, image_size, interpolation, invert)
     split_of = alphabet_split(classes, num_train=num_alphabets, salt=split)
     arrays = {name: _tasks(classes, alphabets, split) for name, alphabets in split_of.items()}
@@ -69,6 +69,14 @@ def omniglot_alphabets(
         augment_validation=augment_validation,
         labelled=_labelled(arrays["train"][:, :, :num_instances]),
     )
+
+
+def augment_options(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of random_affine of a `task` section, its fill as a number; {}: none."""
+    options = dict(task.get("augment", {}))
+    if not options:
+        return {}
+    return {**options, "fill": _fill(options.get("fill", "background"), task.get("invert", True))}
 
 
 def _any(key: tf.Tensor, count: int) -> tf.Tensor:

@@ -47,7 +47,8 @@ def random_affine(
     most = min(rotation + 1, 180)  # exclusive; -180 and 180 are one angle
 
     def augment(key: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        count, size = images.shape[0], images.shape[1]
+        # A task whose number of images is known only when it is adapted has no static one.
+        count, size = images.shape[0] or tf.shape(images)[0], images.shape[1]
         factor = uniform(fold_in(key, 0), [count, 1, 1], low, high)
         offset = uniform(fold_in(key, 1), [2, count, 1, 1], -shift * size, shift * size)
         degrees = uniform(fold_in(key, 2), [count, 1, 1], -rotation, most, tf.int32)
@@ -98,8 +99,8 @@ def _nearest(images, rows, columns, fill) -> tf.Tensor:
 
 def _pixels(images: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Pixels at flat positions: [N,H,H,C], [N,S,S] -> [N,S,S,C]."""
-    count, side, _, channels = images.shape
-    flat = tf.reshape(images, [count, side * side, channels])
+    _, side, _, channels = images.shape
+    flat = tf.reshape(images, [-1, side * side, channels])
     return tf.gather(flat, positions, batch_dims=1)
 
 

@@ -1,0 +1,19 @@
+"""The flags by which every export selects the task-specific modules."""
+
+from typing import Any
+
+from absl import flags
+
+RULE = flags.DEFINE_enum(
+    "rule",
+    None,
+    ["threshold", "relative", "top_k", "max_bytes"],
+    "How modules are selected by sigma^2; by default as the run's config says.",
+)
+VALUE = flags.DEFINE_float("value", 0.0, "Of --rule: a variance, a share, a number, or bytes.")
+MODULES = flags.DEFINE_list("modules", [], "The task-specific modules by name, without a rule.")
+
+
+def selected() -> dict[str, Any]:
+    """The keyword arguments of export_job.source_from_workdir."""
+    return {"rule": RULE.value, "value": VALUE.value, "modules": MODULES.value}

@@ -1,0 +1,150 @@
+"""The README of an exported backbone: what it is, how to call it, how large its adapters are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
+
+_TEMPLATE = """# {name}
+
+A backbone of meta_shrink ({algorithm}): one network for all tasks, of which a task owns
+{share:.1%}. A task is a small adapter file; everything else is shared.
+
+## Call it
+
+Needs TensorFlow only. `serving_default` is the network without an adapter; TF Serving serves this
+folder as it is.
+
+```python
+import tensorflow as tf
+from safetensors.numpy import load_file
+
+# Verify the file first: meta-shrink verify ID.safetensors --backbone .
+
+backbone = tf.saved_model.load("{version}")
+adapter = {{k.replace("/", "__"): tf.constant(v) for k, v in load_file("ID.safetensors").items()}}
+outputs = backbone.signatures["serve"]({example}, **adapter)
+```
+
+(`load_file` gives the tensors of an adapter in f32; adapters in f16, bf16 or int8 are read by
+`meta_shrink.adapters`.)
+
+| signature | inputs | outputs |
+| --- | --- | --- |
+| `serving_default` | {inputs} | {outputs}, by the shared network itself |
+| `serve` | {inputs}, the tensors of one adapter | {outputs} |
+| `serve_mixed` | {inputs}, `adapter_index` [B], the tensors of A adapters stacked | {mixed} |
+| `default_adapter` | - | the adapter of the shared network itself |
+| `gradient` | {inputs}, `targets`, the adapter's variables | gradient of the loss in them |
+| `moments` | {inputs}, the adapter's variables | the adapter's moments (batch norm only) |
+
+## Modules
+
+Task-specific by the rule `{rule}` {value}.
+
+| module | parameters | σ² | task-specific |
+| --- | --- | --- | --- |
+{modules}
+
+## Size of an adapter
+
+{tensors} tensors: {variables:,} parameters of task-specific modules and {moments:,} moments.
+
+| encoding | bytes of payload | share of the network in f32 |
+| --- | --- | --- |
+{sizes}
+
+## Held-out tasks
+
+{metrics}
+
+## Limits
+
+{limits}
+Predictions are checked on loading by a fixed input, within {atol:.2g}. An adapter fits this
+backbone alone: fingerprint `{fingerprint}`.
+An adapter made of a person's data (a voice, handwriting) is personal data: ask for consent, record
+it (`--consent`), and delete the file when it is withdrawn.
+"""
+
+
+def card(info: BackboneInfo, *, version: str = "1") -> str:
+    """The README as Markdown."""
+    variables = [spec for spec in info.tensors if spec.kind == "variable"]
+    count = sum(math.prod(spec.shape) for spec in variables)
+    moments = sum(math.prod(spec.shape) for spec in info.tensors) - count
+    scales = sum(spec.shape[-1] if spec.shape else 1 for spec in variables)
+    network = 4 * sum(module.size for module in info.modules)
+    payload = {
+        "f32": 4 * (count + moments),
+        "f16, bf16": 2 * count + 4 * moments,
+        "int8_delta": count + 4 * (scales + moments),
+    }
+    return _TEMPLATE.format(
+        name=info.name,
+        algorithm=info.algorithm,
+        share=count / max(sum(module.size for module in info.modules), 1),
+        version=version,
+        example=", ".join(f"{spec.name}={_example(spec)}" for spec in info.inputs),
+        inputs=_arrays(info.inputs),
+        outputs=_arrays(info.outputs),
+        mixed="the same, each row by its adapter"
+        if info.mixed
+        else f"(missing: {info.mixed_reason}; such batches are served adapter by adapter)",
+        rule=info.selection["rule"],
+        value=info.selection["value"],
+        modules="\n".join(
+            f"| {m.name} | {m.size:,} | {'none' if m.sigma2 is None else f'{m.sigma2:.3g}'} | "
+            f"{'yes' if m.selected else ''} |"
+            for m in info.modules
+        ),
+        tensors=len(info.tensors),
+        variables=count,
+        moments=moments,
+        sizes="\n".join(
+            f"| {name} | {size:,} | {size / network:.2%} |" for name, size in payload.items()
+        ),
+        metrics=_metrics(info.metrics),
+        limits=_limits(info),
+        atol=info.probe.atol,
+        fingerprint=info.weights_sha256[:16],
+    )
+
+
+def _example(spec: ArraySpec) -> str:
+    shape = ", ".join(str(size or 64) for size in (1, *spec.shape))
+    return f"tf.zeros([{shape}], tf.{spec.dtype})"
+
+
+def _arrays(specs: tuple[ArraySpec, ...]) -> str:
+    return ", ".join(
+        f"`{spec.name}` [{', '.join(['B', *(str(size or '?') for size in spec.shape)])}]"
+        for spec in specs
+    )
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "Not measured at export."
+    lines = [
+        f"{metrics['name']} of {metrics['num_tasks']} held-out tasks, adapted and served by this "
+        "backbone (mean ± 95 % of the mean):",
+        "",
+        "| adaptation steps | " + metrics["name"] + " |",
+        "| --- | --- |",
+    ]
+    rows = zip(metrics["steps"], metrics["mean"], metrics["ci95"], strict=True)
+    lines += [f"| {step} | {mean:.4f} ± {ci95:.4f} |" for step, mean, ci95 in rows]
+    return "\n".join(lines)
+
+
+def _limits(info: BackboneInfo) -> str:
+    adaptation = info.adaptation
+    steps, batch = adaptation["steps"], adaptation["batch_size"] or "all examples"
+    return (
+        f"New tasks adapt by {adaptation['optimizer']['name']} for {steps} steps of {batch} "
+        "(`python -m launch.adapt`)."
+    )

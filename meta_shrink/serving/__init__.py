@@ -1,0 +1,1 @@
+"""Serving one backbone with many adapters."""
