@@ -36,13 +36,16 @@ setup(
     ],
     packages=find_packages(include=["meta_shrink", "meta_shrink.*"]),
     package_data={"meta_shrink": ["**/*.html"]},
+    entry_points={"console_scripts": ["meta-shrink = meta_shrink.command_line:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         "absl-py>=2.1",
         "keras>=3.15,<4",
         "ml-collections>=1.1",
+        "ml-dtypes>=0.4",
         "numpy>=1.26",
         "rich>=13",
+        "safetensors>=0.4.3",
         "tensorboard>=2.17",
     ],
     extras_require={
@@ -51,6 +54,10 @@ setup(
         "images": ["importlib_resources", "pillow>=10", "tensorflow-datasets>=4.9.10"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
         "search": ["optuna>=4"],
+        "serve": ["aiohttp>=3.9", "prometheus-client>=0.20"],
+        "litert": ["ai-edge-litert>=1.4"],
+        # model-signing 1.1 imports OpenSSL without requiring it.
+        "sign": ["model-signing>=1.1", "pyopenssl>=24"],
         "bench": ["jax>=0.5", "torch>=2.4"],
         "dev": [
             "hypothesis>=6",

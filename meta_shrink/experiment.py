@@ -107,10 +107,16 @@ def build(config: Mapping[str, Any]) -> Experiment:
     jit = _jit(config["train"]["jit"], model)
     facts, example_loss, nll, metric = call("loss", _loss, config["loss"], model=model, jit=jit)
     source = named("task", TASKS, config["task"], seed=seed)
-    adapt = call(
-        "adapt", adapt_settings, config["adapt"], nll=nll, registry=registry, augment=source.augment
-    )
     method = choose("algorithm.name", META_GRADIENTS, config["algorithm"].get("name"))
+    adapt = call(
+        "adapt",
+        adapt_settings,
+        config["adapt"],
+        nll=nll,
+        registry=registry,
+        augment=source.augment,
+        differentiable=not method.in_chunks,
+    )
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])
     check_learned(method, config)

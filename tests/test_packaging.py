@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "data", "dist", "runs")
 EXTRAS = {"cpu", "gpu", "tpu", "images", "report", "search", "bench", "dev"}
+EXTRAS |= {"serve", "litert", "sign"}
 HIDE_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
 
 

@@ -32,14 +32,20 @@ def row_wise(forward: Callable[[Tensors, Tensors], Tensors]) -> Callable[..., Te
     """
 
     def mixed(inputs: Tensors, index: tf.Tensor, stacked: Tensors) -> Tensors:
-        rows = {name: tf.gather(tensor, index) for name, tensor in stacked.items()}
+        count = tf.size(index)
+        # Two rows at least: a vectorised tf.squeeze, which Keras has in every bias, also drops the
+        # axis of the batch where that is 1.
+        row = tf.minimum(tf.range(tf.maximum(count, 2)), count - 1)
+        rows = {name: tf.gather(tensor, tf.gather(index, row)) for name, tensor in stacked.items()}
+        inputs = {name: tf.gather(x, row) for name, x in inputs.items()}
 
         def one(row: tuple[Tensors, Tensors]) -> dict[str, tf.Tensor]:
             own, adapter = row
             outputs = forward({name: x[tf.newaxis] for name, x in own.items()}, adapter)
             return {name: y[0] for name, y in outputs.items()}
 
-        return tf.vectorized_map(one, (dict(inputs), rows), fallback_to_while_loop=False)
+        outputs = tf.vectorized_map(one, (inputs, rows), fallback_to_while_loop=False)
+        return {name: y[:count] for name, y in outputs.items()}
 
     return mixed
 
@@ -115,7 +121,9 @@ def _product(inputs, kernel, strides, dilations, padding: str) -> tf.Tensor:
         for j in range(size[1])
     ]
     flat = tf.reshape(kernel, [size[0] * size[1] * kernel.shape[2], kernel.shape[3]])
-    return tf.einsum("nhwp,pf->nhwf", tf.concat(windows, axis=-1), flat)
+    patches = tf.concat(windows, axis=-1)
+    outputs = tf.matmul(tf.reshape(patches, [-1, flat.shape[0]]), flat)
+    return tf.reshape(outputs, [-1, *counts, flat.shape[1]])
 
 
 def _window(inputs: tf.Tensor, start, counts, strides) -> tf.Tensor:

@@ -1,0 +1,98 @@
+"""Signatures beside adapters, <file>.sig: OpenSSF Model Signing bundles, made with a private key.
+
+Needs the extra `sign`; nothing here uses the network. Both files are read once, and what is read
+is what is signed or verified, whatever happens to the files meanwhile.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from typing import Any
+
+from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.reading import MAX_FILE_BYTES, parse_stored
+from meta_shrink.adapters.regular_file import read_regular_file
+from meta_shrink.errors import AdapterError, UsageError
+from meta_shrink.run_files import write_atomically, write_durably
+
+SUFFIX = ".sig"
+MAX_SIGNATURE_BYTES = 2**20
+
+
+def sign_adapter(path: str, private_key: str) -> str:
+    """Signs an adapter and returns the path of the signature, which replaces an earlier one.
+
+    private_key: path of an unencrypted PEM file, on the curve P-256, P-384 or P-521.
+
+    Raises:
+      UsageError: no such key, or the extra is not installed.
+      AdapterError: the file is not an adapter.
+    """
+    content = read_regular_file(path, MAX_FILE_BYTES)
+    parse_stored(content, where=path)
+    config = _model_signing("signing").Config()
+    _use_key(config.use_elliptic_key_signer, "private_key", private_key)
+    with tempfile.TemporaryDirectory() as directory:
+        copy = os.path.join(directory, "adapter")
+        write_durably(copy, content)
+        config.sign(copy, copy + SUFFIX)
+        write_atomically(path + SUFFIX, read_regular_file(copy + SUFFIX, MAX_SIGNATURE_BYTES))
+    return path + SUFFIX
+
+
+def verify_signature(path: str, public_key: str) -> str:
+    """The SHA-256 that a signature vouches for: load the adapter with it as its pin.
+
+    public_key: path of a PEM file.
+
+    Raises:
+      UsageError: no such key, or the extra is not installed.
+      AdapterError: "signature": missing, broken, by another key or for another file; or why the
+        adapter cannot be read.
+    """
+    content = read_regular_file(path, MAX_FILE_BYTES)
+    bundle = _read_signature(path + SUFFIX)
+    config = _model_signing("verifying").Config()
+    _use_key(config.use_elliptic_key_verifier, "public_key", public_key)
+    with tempfile.TemporaryDirectory() as directory:
+        copy = os.path.join(directory, "adapter")
+        write_durably(copy, content)
+        write_durably(copy + SUFFIX, bundle)
+        try:
+            config.verify(copy, copy + SUFFIX)
+        except Exception as error:  # Whatever a hostile bundle makes the library raise.
+            raise AdapterError(
+                "signature",
+                f"{path}{SUFFIX} does not vouch for {path} with the key {public_key} "
+                f"({type(error).__name__}): use the adapter as its maker signed it.",
+            ) from error
+    return sha256(content)
+
+
+def _read_signature(path: str) -> bytes:
+    try:
+        return read_regular_file(path, MAX_SIGNATURE_BYTES)
+    except AdapterError as error:
+        raise AdapterError("signature", f"There is no usable signature: {error}") from error
+
+
+def _model_signing(part: str) -> Any:
+    """A module of the package, imported at its first use: half a second, and an extra."""
+    try:
+        return importlib.import_module(f"model_signing.{part}")
+    except ImportError as error:
+        raise UsageError(
+            f"Signatures need model_signing, which cannot be imported ({error}): "
+            "pip install 'meta_shrink[sign]'."
+        ) from error
+
+
+def _use_key(use: Any, name: str, path: str) -> None:
+    try:
+        use(**{name: path})
+    except (OSError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{name}={path} is not an unencrypted PEM file of an elliptic-curve key ({error})."
+        ) from error

@@ -1,0 +1,141 @@
+"""A network as one LiteRT file: builtin operations only, adapters as inputs, adaptation on request.
+
+    serve            inputs [B, ...], one adapter                   -> outputs [B, ...]
+    default_adapter  nothing                                        -> the adapter of phi itself
+    adapt            inputs [N, ...], targets [N, ...], an adapter's variables, num_steps
+                                                                    -> an adapter
+
+B is free, the interpreter's signature runner resizes; N is fixed when the file is made. Adapter
+tensors are called as in the adapter, with "__" for "/". Everything is in float32, layers of lower
+precision included.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import argument_name
+from meta_shrink.errors import UsageError
+from meta_shrink.exporting.litert_adapt import adapt_signature, concrete
+from meta_shrink.exporting.saved_model import default_tensors
+from meta_shrink.exporting.source import (
+    ExportSource,
+    adapter_tensors,
+    call_model,
+    flat_layers,
+    input_specs,
+    split_adapter,
+)
+from meta_shrink.native_kernels import native_kernels
+from meta_shrink.sections import choose
+
+# Name -> types of the stored weights besides float32, None: the converter's 8 bits.
+QUANTISATIONS = {"none": [], "float16": [tf.float16], "int8": None}
+Function = Callable[..., Mapping[str, tf.Tensor]]
+
+
+def litert_model(source: ExportSource, *, quantise: str = "none", examples: int = 0) -> bytes:
+    """The content of a .tflite file.
+
+    Args:
+      quantise: "none"; "float16" stores weights in half precision; "int8" those of large layers
+        in 8 bits (dynamic range: inputs and outputs stay float32).
+      examples: N of the signature adapt; 0 leaves it out.
+
+    Raises:
+      UsageError: unknown quantisation, or the model needs an operation that LiteRT has not; the
+        message names it.
+    """
+    choose("quantise", QUANTISATIONS, quantise)
+    if examples < 0:
+        raise UsageError(f"examples is {examples}; expected the number of a task's examples.")
+    with _float32(source.model), tempfile.TemporaryDirectory() as folder:
+        signatures = _traced(_constant(source), examples)
+        tf.saved_model.save(tf.Module(), folder, signatures=signatures)
+        return _converted(folder, list(signatures), quantise)
+
+
+@contextmanager
+def _float32(model: keras.Model) -> Iterator[None]:
+    """Layers of lower precision compute in float32: LiteRT has no bfloat16."""
+    changed = [x for x in flat_layers(model) if x.compute_dtype in ("bfloat16", "float16")]
+    policies = [layer.dtype_policy for layer in changed]
+    try:
+        for layer in changed:
+            layer.dtype_policy = "float32"
+        yield
+    finally:
+        for layer, policy in zip(changed, policies, strict=True):
+            layer.dtype_policy = policy
+
+
+def _constant(source: ExportSource) -> ExportSource:
+    """The source with arrays for tensors: constants of whichever function they are used in.
+
+    A tensor from outside would enter the loop of adapt as an input, which is never quantised.
+    """
+    meta = tf.nest.map_structure(np.asarray, source.meta)
+    return source._replace(meta=meta, state=[np.asarray(value) for value in source.state])
+
+
+def _traced(source: ExportSource, examples: int) -> dict[str, Any]:
+    """The signatures."""
+    specs = {
+        spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype)
+        for spec in input_specs(source.model)
+    }
+    tensors = adapter_tensors(source)
+    adapter = {argument_name(spec.name): tf.TensorSpec(spec.shape) for spec in tensors}
+    signatures = {
+        "serve": concrete(_serve(source), specs | adapter),
+        "default_adapter": concrete(_default(source), {}),
+    }
+    if examples:
+        signatures["adapt"] = adapt_signature(source, examples)
+    return signatures
+
+
+def _serve(source: ExportSource) -> Function:
+    """(inputs, adapter) -> outputs, in inference mode."""
+    names = [spec.name for spec in input_specs(source.model)]
+    tensors = adapter_tensors(source)
+
+    def serve(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+        adapter = {spec.name: given[argument_name(spec.name)] for spec in tensors}
+        theta, state = split_adapter(source, adapter)
+        inputs = {name: given[name] for name in names}
+        with native_kernels():
+            return call_model(source.model, theta, state, inputs, training=False)
+
+    return serve
+
+
+def _default(source: ExportSource) -> Function:
+    values = default_tensors(source, adapter_tensors(source))
+    return lambda: {argument_name(name): tf.constant(value) for name, value in values.items()}
+
+
+def _converted(folder: str, signatures: list[str], quantise: str) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=signatures)
+    if quantise != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = QUANTISATIONS[quantise] or []
+    try:
+        return converter.convert()
+    except Exception as error:
+        # The converter has no public class for its errors.
+        missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
+        if not missing:
+            raise
+        only = ", perhaps for adaptation only: try without it" if "adapt" in signatures else ""
+        raise UsageError(
+            f"The model needs operations that LiteRT has not: {', '.join(missing)}{only}."
+        ) from error

@@ -1,0 +1,59 @@
+"""Names of adapters: ids, and the aliases (task name -> id) in index.json beside the files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from meta_shrink.adapters.manifest import is_sha256
+from meta_shrink.adapters.regular_file import read_regular_file
+from meta_shrink.errors import AdapterError, ArtefactError
+
+INDEX_FILE = "index.json"
+MAX_INDEX_BYTES = 64 * 2**20
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def check_name(name: Any) -> None:
+    """An id or an alias: nothing that could be a path, nothing long.
+
+    Raises:
+      AdapterError: "id"; its message does not repeat the name, which may be anything.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise AdapterError(
+            "id",
+            "An adapter is named by its id (64 lower-case hexadecimal digits) or by an alias (1 to "
+            "64 of A-Z a-z 0-9 . _ -); this is neither.",
+        )
+
+
+def read_index(directory: str) -> dict[str, str]:
+    """{alias: id} of a directory's index.json, {} if there is none.
+
+    Raises:
+      ArtefactError: it is damaged, too large or no regular file.
+    """
+    path = os.path.join(directory, INDEX_FILE)
+    try:
+        index = json.loads(read_regular_file(path, MAX_INDEX_BYTES))
+    except AdapterError as error:
+        if error.code == "not_found":
+            return {}
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ArtefactError(f"{path} is not JSON ({error}): write it again.") from error
+    if not isinstance(index, dict) or not all(map(_is_entry, index.items())):
+        raise ArtefactError(
+            f"{path} has to map aliases (1 to 64 of A-Z a-z 0-9 . _ -, no id) to ids of adapters "
+            "(64 lower-case hexadecimal digits): write it again."
+        )
+    return index
+
+
+def _is_entry(entry: tuple[str, Any]) -> bool:
+    alias, value = entry
+    # An alias in the form of an id would hide the adapter of that id.
+    return _NAME.fullmatch(alias) is not None and not is_sha256(alias) and is_sha256(value)

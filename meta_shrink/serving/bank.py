@@ -1,0 +1,235 @@
+"""Adapters of one directory, resident by least recent use and pinned while a batch uses them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from meta_shrink.adapters.adapter import Adapter, adapter_path, load_adapter
+from meta_shrink.adapters.manifest import is_sha256
+from meta_shrink.errors import AdapterError, UsageError
+from meta_shrink.serving.alias import check_name, read_index
+from meta_shrink.serving.served import Overloaded, ServedBackbone
+
+MAX_PROBED = 100_000
+
+
+class BankStats(NamedTuple):
+    """Counts since the start, and what is resident now; load_seconds is a sum over the loads."""
+
+    hits: int = 0
+    misses: int = 0
+    loads: int = 0
+    failures: int = 0
+    evictions: int = 0
+    load_seconds: float = 0.0
+    resident: int = 0
+    pinned: int = 0
+    resident_bytes: int = 0
+
+
+class _Entry:
+    """A resident adapter and how many users it has at present."""
+
+    def __init__(self, adapter: Adapter, pins: int) -> None:
+        self.adapter = adapter
+        self.pins = pins
+        self.num_bytes = sum(tensor.nbytes for tensor in adapter.tensors.values())
+
+
+class _Load:
+    """A load under way: its entry to come, and how many wait for it."""
+
+    def __init__(self) -> None:
+        self.entry: Future[_Entry] = Future()
+        self.waiting = 1
+
+
+class AdapterBank:
+    """Loads adapters by id or alias from `directory` alone, and keeps `max_resident` of them.
+
+    All adapters of a backbone have the same size in memory, hence a count is a budget of bytes
+    (`adapter_bytes` each). Beside the resident ones only those being loaded are in memory: at most
+    one per thread that calls `acquire`. An adapter takes the place of the least recently acquired
+    one that nobody has pinned, and only once it is loaded and checked: names that do not exist
+    evict nothing. Where all are pinned, it waits `wait_seconds` for a place, then Overloaded.
+    Failed loads are not remembered. Every load has all checks, but the probe, which runs the
+    network, is made once for each id: the id is the SHA-256 of the bytes, and equal bytes answer
+    equally. All methods may be called by many threads at once.
+    """
+
+    def __init__(
+        self,
+        backbone: ServedBackbone,
+        directory: str,
+        *,
+        max_resident: int = 256,
+        wait_seconds: float = 10.0,
+    ) -> None:
+        if max_resident < 1:
+            raise UsageError(f"max_resident is {max_resident}; expected at least 1 adapter.")
+        if not os.path.isdir(directory):
+            raise UsageError(f"{directory} is no directory: name the one that holds the adapters.")
+        self.max_resident = max_resident
+        self.adapter_bytes = sum(t.nbytes for t in backbone.default.tensors.values())
+        self._backbone = backbone
+        self._directory = os.path.abspath(directory)
+        self._wait_seconds = wait_seconds
+        self._index = read_index(directory)
+        self._changed = threading.Condition()  # guards all below
+        self._resident: OrderedDict[str, _Entry] = OrderedDict()  # least recently acquired first
+        self._loading: dict[str, _Load] = {}
+        self._probed: set[str] = set()
+        self._stats = BankStats()
+
+    def reload(self) -> int:
+        """Read index.json again; number of aliases. Where it raises, the former ones stay.
+
+        Requests that have begun keep the adapter that they began with.
+
+        Raises:
+          ArtefactError: index.json is damaged.
+        """
+        self._index = index = read_index(self._directory)
+        return len(index)
+
+    def resolve(self, name: str) -> str:
+        """The id that a name, an id or an alias, means at this moment.
+
+        Raises:
+          AdapterError: "id", no possible name; "not_found", no alias of index.json.
+        """
+        check_name(name)
+        if is_sha256(name):
+            return name
+        try:
+            return self._index[name]
+        except KeyError:
+            raise AdapterError("not_found", f"No adapter has the alias {name}.") from None
+
+    @contextmanager
+    def pinned(self, name: str) -> Iterator[Adapter]:
+        """The adapter of this name, not evicted within the `with` block; raises as `acquire`."""
+        adapter = self.acquire(name)
+        try:
+            yield adapter
+        finally:
+            self.release(adapter)
+
+    def acquire(self, name: str) -> Adapter:
+        """The adapter of this name, pinned until `release`; loads it if it is not resident.
+
+        Threads that ask for the same one while it is loaded wait for that one load.
+
+        Raises:
+          AdapterError: as `resolve`, or the file must not be used, with the code of its loader.
+          Overloaded: all resident adapters stayed pinned for `wait_seconds`.
+        """
+        key = self.resolve(name)
+        with self._changed:
+            if (adapter := self._pin(key)) is not None:
+                return adapter
+            self._count(misses=1)
+            load = self._loading.get(key)
+            if first := load is None:
+                load = self._loading[key] = _Load()
+            else:
+                load.waiting += 1
+        if first:
+            self._run(key, load)
+        return load.entry.result().adapter
+
+    def acquire_resident(self, name: str) -> Adapter | None:
+        """As `acquire`, but None, at once, where that would have to load."""
+        key = self.resolve(name)
+        with self._changed:
+            return self._pin(key)
+
+    def release(self, adapter: Adapter) -> None:
+        """Give back what one `acquire` gave."""
+        with self._changed:
+            entry = self._resident[adapter.id]
+            entry.pins -= 1
+            if not entry.pins:
+                self._changed.notify_all()
+
+    def stats(self) -> BankStats:
+        """Counts and sizes of this moment."""
+        with self._changed:
+            entries = self._resident.values()
+            return self._stats._replace(
+                resident=len(entries),
+                pinned=sum(entry.pins > 0 for entry in entries),
+                resident_bytes=sum(entry.num_bytes for entry in entries),
+            )
+
+    def _pin(self, key: str) -> Adapter | None:
+        entry = self._resident.get(key)
+        if entry is None:
+            return None
+        entry.pins += 1
+        self._resident.move_to_end(key)
+        self._count(hits=1)
+        return entry.adapter
+
+    def _count(self, **more: float) -> None:
+        changed = {name: getattr(self._stats, name) + value for name, value in more.items()}
+        self._stats = self._stats._replace(**changed)
+
+    def _run(self, key: str, load: _Load) -> None:
+        """Load, make resident with a pin for each thread that waits, and tell them."""
+        try:
+            adapter = self._read(key)
+            with self._changed:
+                self._make_room()
+                del self._loading[key]
+                entry = self._resident[key] = _Entry(adapter, load.waiting)
+        except BaseException as error:
+            with self._changed:
+                del self._loading[key]
+                self._count(failures=1)
+            load.entry.set_exception(error)
+        else:
+            load.entry.set_result(entry)
+
+    def _read(self, key: str) -> Adapter:
+        """Load and check; each key at most once at a time."""
+        backbone = self._backbone
+        start = time.perf_counter()
+        path, phi = adapter_path(self._directory, key), backbone.default.tensors
+        adapter = load_adapter(path, backbone.info, sha256=key, default=phi)
+        probed = key in self._probed
+        if not probed:
+            backbone.check(adapter)
+        with self._changed:
+            if not probed:
+                self._remember(key)
+            self._count(loads=1, load_seconds=time.perf_counter() - start)
+        return adapter
+
+    def _remember(self, key: str) -> None:
+        if len(self._probed) >= MAX_PROBED:  # Rare, and it costs a probe each.
+            self._probed.clear()
+        self._probed.add(key)
+
+    def _make_room(self) -> None:
+        """Evict until one more fits."""
+        if not self._changed.wait_for(self._has_room, self._wait_seconds):
+            raise Overloaded(
+                f"All {self.max_resident} resident adapters are in use: try again, or raise "
+                "max_resident."
+            )
+        while len(self._resident) >= self.max_resident:
+            idle = next(key for key, entry in self._resident.items() if not entry.pins)
+            del self._resident[idle]
+            self._count(evictions=1)
+
+    def _has_room(self) -> bool:
+        entries = self._resident.values()
+        return len(entries) < self.max_resident or any(not entry.pins for entry in entries)

@@ -1,0 +1,71 @@
+"""What a server says about its model, in the shape of TensorFlow Serving's model API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.serving.rest import SIGNATURE
+from meta_shrink.serving.served import ServedBackbone
+
+_DTYPES = {
+    "float16": "DT_HALF",
+    "float32": "DT_FLOAT",
+    "float64": "DT_DOUBLE",
+    "bool": "DT_BOOL",
+}
+
+
+def version(backbone: ServedBackbone) -> str:
+    """The version in the backbone's path, "1" if it has none."""
+    name = os.path.basename(os.path.normpath(backbone.path))
+    return name if name.isascii() and name.isdigit() else "1"
+
+
+def status(backbone: ServedBackbone, *, ready: bool) -> dict[str, Any]:
+    """The answer to GET /v1/models/NAME."""
+    state = "AVAILABLE" if ready else "UNLOADING"
+    error = {"error_code": "OK", "error_message": ""}
+    entry = {"version": version(backbone), "state": state, "status": error}
+    return {"model_version_status": [entry]}
+
+
+def metadata(backbone: ServedBackbone, name: str) -> dict[str, Any]:
+    """The answer to GET /v1/models/NAME/metadata: signature, fingerprint, modules, no adapters."""
+    info = backbone.info
+    signature = {
+        "inputs": _tensors(info.inputs),
+        "outputs": _tensors(info.outputs),
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": version(backbone)},
+        "metadata": {
+            "signature_def": {"signature_def": {SIGNATURE: signature}},
+            "meta_shrink": {
+                "algorithm": info.algorithm,
+                "backbone": info.fingerprint,
+                "modules": list(info.selected),
+                "mixed": info.mixed,
+            },
+        },
+    }
+
+
+def _tensors(specs: Sequence[ArraySpec]) -> dict[str, Any]:
+    return {spec.name: _tensor(spec) for spec in specs}
+
+
+def _tensor(spec: ArraySpec) -> dict[str, Any]:
+    sizes = [-1, *(-1 if size is None else size for size in spec.shape)]
+    dims = [{"size": str(size), "name": ""} for size in sizes]
+    dtype = np.dtype(spec.dtype).name
+    return {
+        "dtype": _DTYPES.get(dtype, f"DT_{dtype.upper()}"),
+        "tensor_shape": {"dim": dims, "unknown_rank": False},
+        "name": spec.name,
+    }

@@ -1,0 +1,52 @@
+"""What serving needs of a backbone, and the errors of a server that has too much to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from meta_shrink.adapters.adapter import Adapter
+from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.errors import MetaShrinkError
+
+
+class ServedBackbone(Protocol):
+    """A network that takes adapters as arguments: `meta_shrink.serving.backbone.Backbone`, say.
+
+    All of it may be called by many threads at once.
+    """
+
+    @property
+    def path(self) -> str:
+        """The folder it was loaded from; its last part may be a version."""
+        ...
+
+    @property
+    def info(self) -> BackboneInfo:
+        """What the backbone says about itself."""
+        ...
+
+    @property
+    def default(self) -> Adapter:
+        """The adapter of phi itself."""
+        ...
+
+    def check(self, adapter: Adapter) -> None:
+        """The probe: AdapterError if the adapter works otherwise here than where it was made."""
+        ...
+
+    def predict_mixed(
+        self, inputs: Mapping[str, np.ndarray], adapters: Sequence[Adapter], index: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Outputs {name: [B, ...]} of inputs {name: [B, ...]}; row b by adapters[index[b]]."""
+        ...
+
+
+class Overloaded(MetaShrinkError):
+    """More requests than fit: try again later."""
+
+
+class Stopping(MetaShrinkError):
+    """The server takes no more requests."""

@@ -1,0 +1,206 @@
+"""A reference server over HTTP: TensorFlow Serving's predict API (`rest`), health and metrics.
+
+It loads nothing that a request names by a path, and has no endpoint that changes anything. Put
+what authenticates and encrypts in front of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+from absl import logging
+from aiohttp import web
+
+from meta_shrink.adapters.probe import probe_inputs
+from meta_shrink.errors import AdapterError, MetaShrinkError, UsageError
+from meta_shrink.serving import metadata, rest
+from meta_shrink.serving.bank import AdapterBank
+from meta_shrink.serving.batching import Batcher
+from meta_shrink.serving.metrics import ServerMetrics, Snapshot
+from meta_shrink.serving.served import ServedBackbone
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
+_CODES = {404: "path", 405: "method", 413: "too_large"}
+_RETRY_LATER = (429, 503)
+
+
+class Server:
+    """The handlers of one model; `application()` is what aiohttp runs.
+
+    name: of the model in URLs; by default that of the backbone, with "_" for what URLs do not take.
+    max_body_bytes: of a request. batching: options of `Batcher`.
+    """
+
+    def __init__(
+        self,
+        backbone: ServedBackbone,
+        bank: AdapterBank,
+        *,
+        name: str = "",
+        max_body_bytes: int = 16 * 2**20,
+        max_batch: int = 32,
+        max_queue: int = 1024,
+        **batching: Any,
+    ) -> None:
+        self.name = name or _NOT_IN_NAME.sub("_", backbone.info.name)[:64]
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"The model's name is {self.name!r}; expected 1 to 64 of A-Za-z0-9._-")
+        if "adapter" in {spec.name for spec in backbone.info.inputs}:
+            raise UsageError(
+                'The network has an input called "adapter", which is what requests call the '
+                "adapter: name the input otherwise and export again."
+            )
+        self._backbone, self._bank = backbone, bank
+        self._max_body_bytes, self._max_batch, self._max_queue = (
+            max_body_bytes,
+            max_batch,
+            max_queue,
+        )
+        self.metrics = ServerMetrics(self._snapshot)
+        self._ready = False
+        self._batcher = Batcher(
+            backbone,
+            bank,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            on_batch=self.metrics.batch,
+            **batching,
+        )
+
+    def application(self) -> web.Application:
+        """The routes; ready once started, and done with all requests when cleaned up."""
+        app = web.Application(
+            client_max_size=self._max_body_bytes, middlewares=[self._count, self._errors]
+        )
+        model = f"/v1/models/{self.name}"
+        app.router.add_get(model, self._get_status)
+        app.router.add_get(f"{model}/metadata", self._get_metadata)
+        app.router.add_post(f"{model}:predict", self._predict)
+        app.router.add_get("/healthz", self._get_health)
+        app.router.add_get("/readyz", self._get_readiness)
+        app.router.add_get("/metrics", self._get_metrics)
+        app.on_shutdown.append(self._stop)
+        app.cleanup_ctx.append(self._running)
+        return app
+
+    def reload(self) -> None:
+        """Read the aliases again; where they are damaged, the former ones stay."""
+        try:
+            logging.info("%d aliases", self._bank.reload())
+        except MetaShrinkError as error:
+            logging.error("%s", error)
+
+    def warm_up(self) -> None:
+        """Run the network on small and full batches, so that no request pays for its start."""
+        adapters = [self._backbone.default] * 2
+        for rows in {1, 2, self._max_batch}:
+            inputs = {
+                name: np.repeat(value, rows, axis=0)
+                for name, value in probe_inputs(self._backbone.info).items()
+            }
+            index = np.arange(rows, dtype=np.int32) % min(rows, 2)
+            self._backbone.predict_mixed(inputs, adapters[: min(rows, 2)], index)
+
+    async def _running(self, _: web.Application) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.warm_up)
+        self._ready = True
+        yield
+        await asyncio.to_thread(self._batcher.close)
+
+    async def _stop(self, _: web.Application) -> None:
+        """Called when the server stops to listen, while requests are still answered."""
+        self._ready = False
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self._bank.stats(), self._batcher.waiting, self._ready)
+
+    async def _predict(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        # In threads: megabytes of JSON must not hold up other requests.
+        parsed = await asyncio.to_thread(
+            rest.parse_predict, body, self._backbone.info, max_rows=self._max_queue
+        )
+        outcomes = await asyncio.gather(
+            *(self._row(row) for row in parsed.rows), return_exceptions=True
+        )
+        status, content, codes = await asyncio.to_thread(rest.answer, parsed, outcomes)
+        self._count_rows(len(outcomes), codes)
+        return _response(status, content)
+
+    async def _row(self, row: rest.RowRequest) -> dict[str, np.ndarray]:
+        try:
+            return await asyncio.wrap_future(self._batcher.submit(row.inputs, row.adapter))
+        except AdapterError as error:
+            if error.code not in ("id", "not_found"):  # Those are the client's.
+                logging.error("adapter refused, %s: %s", error.code, error)
+            raise
+        except MetaShrinkError:
+            raise
+        except Exception:
+            logging.exception("the network failed on a row")
+            raise
+
+    def _count_rows(self, rows: int, codes: list[str]) -> None:
+        self.metrics.rows.labels("ok").inc(rows - len(codes))
+        for code in codes:
+            self.metrics.rows.labels(code).inc()
+
+    async def _get_status(self, _: web.Request) -> web.Response:
+        return _json(200, metadata.status(self._backbone, ready=self._ready))
+
+    async def _get_metadata(self, _: web.Request) -> web.Response:
+        return _json(200, metadata.metadata(self._backbone, self.name))
+
+    async def _get_health(self, _: web.Request) -> web.Response:
+        return _json(200, {"status": "ok"})
+
+    async def _get_readiness(self, _: web.Request) -> web.Response:
+        status, word = (200, "ready") if self._ready else (503, "stopping")
+        return _json(status, {"status": word})
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        content_type = "text/plain; version=0.0.4; charset=utf-8"
+        return web.Response(body=self.metrics.text(), headers={"Content-Type": content_type})
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        start = time.perf_counter()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = "other" if resource is None else resource.canonical  # Bounded: our own routes.
+        self.metrics.requests.labels(route, str(response.status)).inc()
+        self.metrics.request_seconds.labels(route).observe(time.perf_counter() - start)
+        return response
+
+    @web.middleware
+    async def _errors(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Every error as JSON."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            code = _CODES.get(error.status, "request")
+            sentence = f"{request.method} of this path: {error.reason}."
+            return _json(error.status, rest.Problem(error.status, code, sentence).body())
+        except Exception as error:
+            problem = rest.problem(error)
+            if problem.status == 500:
+                logging.exception("a request failed")
+            return _json(problem.status, problem.body())
+
+
+def _json(status: int, value: Any) -> web.Response:
+    return _response(status, json.dumps(value).encode())
+
+
+def _response(status: int, content: bytes) -> web.Response:
+    headers = {"Retry-After": "1"} if status in _RETRY_LATER else None
+    return web.Response(
+        status=status, body=content, content_type="application/json", headers=headers
+    )

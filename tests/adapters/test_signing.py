@@ -1,0 +1,141 @@
+"""Signatures: made and verified offline; each way to be wrong is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from meta_shrink.adapters import signing
+from meta_shrink.adapters.adapter import load_adapter, write_adapter
+from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.command_line import main
+from meta_shrink.errors import AdapterError, UsageError
+from tests.adapters import samples
+
+INFO = samples.backbone()
+GOOD = samples.encoded(INFO)
+OTHER = samples.encoded(INFO, task=samples.TaskFacts("other", 1, 1, 1))
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    def fail(name: str) -> None:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(signing.importlib, "import_module", fail)
+    with pytest.raises(UsageError, match=r"pip install 'meta_shrink\[sign\]'"):
+        signing.sign_adapter(write_adapter(GOOD, str(tmp_path)), "key.pem")
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A directory with maker.pem, maker.pub, other.pem, other.pub."""
+    pytest.importorskip("model_signing.signing", exc_type=ImportError)
+    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
+    from cryptography.hazmat.primitives import serialization as pem
+
+    (tmp_path / "keys").mkdir()
+    for name in ("maker", "other"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        private = key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
+        public = key.public_key().public_bytes(
+            pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo
+        )
+        (tmp_path / f"keys/{name}.pem").write_bytes(private)
+        (tmp_path / f"keys/{name}.pub").write_bytes(public)
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def signed(tmp_path: Path, keys: Path) -> str:
+    path = write_adapter(GOOD, str(tmp_path / "adapters"))
+    assert signing.sign_adapter(path, str(keys / "maker.pem")) == path + ".sig"
+    return path
+
+
+def refused(path: str, keys: Path, name: str = "maker.pub") -> str:
+    with pytest.raises(AdapterError) as caught:
+        signing.verify_signature(path, str(keys / name))
+    assert caught.value.code == "signature"
+    return str(caught.value)
+
+
+def test_a_signature_gives_the_pin(signed, keys):
+    pin = signing.verify_signature(signed, str(keys / "maker.pub"))
+    assert pin == sha256(GOOD)
+    assert load_adapter(signed, INFO, sha256=pin).id == pin
+
+
+def test_a_signature_does_not_depend_on_names(signed, keys, tmp_path):
+    moved = str(tmp_path / "moved.safetensors")
+    os.rename(signed, moved)
+    os.rename(signed + ".sig", moved + ".sig")
+    assert signing.verify_signature(moved, str(keys / "maker.pub")) == sha256(GOOD)
+
+
+def test_missing_signature(signed, keys):
+    os.remove(signed + ".sig")
+    assert "does not exist" in refused(signed, keys)
+
+
+def test_other_key(signed, keys):
+    refused(signed, keys, "other.pub")
+
+
+def test_signature_of_another_adapter(signed, keys):
+    Path(signed).write_bytes(OTHER)
+    refused(signed, keys)
+
+
+def test_a_signature_that_is_no_file_does_not_hang(signed, keys):
+    os.remove(signed + ".sig")
+    os.mkfifo(signed + ".sig")
+    refused(signed, keys)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"null", b"[" * 10_000, b"\xff", b" " * 2**21])
+def test_broken_signature(content, signed, keys):
+    Path(signed + ".sig").write_bytes(content)
+    refused(signed, keys)
+
+
+def test_altered_signatures(signed, keys):
+    path = Path(signed + ".sig")
+    content = path.read_bytes()
+    bundle = json.loads(content)
+    envelope = bundle["dsseEnvelope"]
+    for field, value in [("payload", "e30="), ("signatures", []), ("payloadType", "x")]:
+        path.write_text(json.dumps({**bundle, "dsseEnvelope": {**envelope, field: value}}))
+        refused(signed, keys)
+    for cut in range(0, len(content), 97):
+        path.write_bytes(content[:cut])
+        refused(signed, keys)
+
+
+def test_only_adapters_are_signed(tmp_path, keys):
+    (tmp_path / "x").write_bytes(GOOD[:-1])
+    with pytest.raises(AdapterError):
+        signing.sign_adapter(str(tmp_path / "x"), str(keys / "maker.pem"))
+    assert not (tmp_path / "x.sig").exists()
+
+
+@pytest.mark.parametrize("name", ["none.pem", "maker.pub"])
+def test_keys_that_are_none(name, tmp_path, keys):
+    path = write_adapter(GOOD, str(tmp_path))
+    with pytest.raises(UsageError, match="private_key="):
+        signing.sign_adapter(path, str(keys / name))
+    with pytest.raises(UsageError, match="public_key="):
+        (tmp_path / f"{Path(path).name}.sig").write_bytes(b"{}")
+        signing.verify_signature(path, str(keys / "maker.pem"))
+
+
+def test_command_line(signed, keys, capsys):
+    arguments = ["verify", signed, f"--public_key={keys / 'maker.pub'}"]
+    assert main(arguments) == 0
+    os.remove(signed + ".sig")
+    assert main(arguments) == 4
+    assert "signature: " in capsys.readouterr().out
+    assert main(["sign", signed, f"--private_key={keys / 'maker.pem'}"]) == 0
+    assert main(arguments) == 0
