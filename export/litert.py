@@ -12,7 +12,7 @@ from absl import flags
 from export.selection import selected
 from launch import cli
 from meta_shrink.errors import UsageError
-from meta_shrink.export_job import source_from_workdir
+from meta_shrink.export_source import source_from_workdir
 from meta_shrink.exporting.litert import QUANTISATIONS
 from meta_shrink.exporting.litert_files import MODEL_FILE, save_litert
 

@@ -75,3 +75,11 @@ class AdapterError(ArtefactError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Overloaded(MetaShrinkError):
+    """More requests than fit: try again later."""
+
+
+class Stopping(MetaShrinkError):
+    """The server takes no more requests."""

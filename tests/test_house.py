@@ -29,9 +29,10 @@ LEVELS = {
     4: "experiment",
     4.25: "command_line schemes training_job",
     4.5: "__main__ evaluation_job sweep_job",
+    4.6: "export_source",
     4.75: "adapt_job export_job",
 }
-PROGRAM_LEVEL = 5  # configs, launch, export, benchmarks
+PROGRAM_LEVELS = {"configs": 5, "launch": 5, "export": 5.25, "benchmarks": 5.5}
 
 LIBRARY = ("meta_shrink",)
 CODE = (*LIBRARY, "configs", "launch", "export", "benchmarks")
@@ -102,7 +103,7 @@ def level_of(module: str) -> float | None:
     """Level of a module, None if the table does not name it."""
     package, _, name = module.partition(".")
     if package != "meta_shrink":
-        return PROGRAM_LEVEL if package in CODE else None
+        return PROGRAM_LEVELS.get(package)
     rows = ((level, pattern) for level, row in LEVELS.items() for pattern in row.split())
     matching = (level for level, pattern in rows if fnmatch.fnmatchcase(name, pattern))
     return next(matching, None) if name else 0

@@ -123,7 +123,8 @@ def decode(
         value = stored[spec.name]
         if value.dtype == np.int8:
             value = _dequantise(spec, stored, _phi(spec, default, where), where)
-        tensors[spec.name] = _float32(value)
+        # Of a smaller encoding, views of the few float32 tensors would keep the whole file alive.
+        tensors[spec.name] = _float32(value) if encoding == "f32" else np.array(value, np.float32)
         check_values(spec.name, tensors[spec.name], where)
         tensors[spec.name].flags.writeable = False
     return tensors

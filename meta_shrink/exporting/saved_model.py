@@ -22,12 +22,11 @@ import tensorflow as tf
 from meta_shrink.adapters.backbone_info import ArraySpec, TensorSpec, argument_name
 from meta_shrink.batch_statistics import moments
 from meta_shrink.errors import UsageError
-from meta_shrink.exporting.row_wise import convolutions_as_products, row_wise
+from meta_shrink.exporting.row_wise import row_wise
 from meta_shrink.exporting.source import (
     ExportSource,
     adapter_tensors,
     call_model,
-    flat_layers,
     input_specs,
     moment_variables,
     relative_path,
@@ -126,15 +125,6 @@ def _forward(source: ExportSource) -> Callable[[Tensors, Tensors], dict[str, tf.
 
 def _try_mixed(source, forward, inputs, tensors):
     """(concrete function, "") of serve_mixed, or (None, why the model has none)."""
-    own = [
-        layer
-        for layer in flat_layers(source.model)
-        if any(
-            relative_path(source.model, variable).startswith(f"{module}/")
-            for module in source.selection.modules
-            for variable in layer.trainable_variables
-        )
-    ]
     mixed = row_wise(forward)
 
     def call(**given: tf.Tensor) -> Tensors:
@@ -144,8 +134,7 @@ def _try_mixed(source, forward, inputs, tensors):
     stacked = {argument_name(spec.name): tf.TensorSpec([None, *spec.shape]) for spec in tensors}
     specs = _specs(inputs) | {INDEX: tf.TensorSpec([None], tf.int32)} | stacked
     try:
-        with convolutions_as_products(own):
-            return _traced(call, specs), ""
+        return _traced(call, specs), ""
     except ValueError as error:
         first = str(error).strip().splitlines()[-1]
         return None, f"the network can not run with an adapter per row ({first[:200]})"

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from meta_shrink.adapters.adapter import Adapter, adapter_path, load_adapter
 from meta_shrink.adapters.manifest import is_sha256
-from meta_shrink.errors import AdapterError, UsageError
+from meta_shrink.errors import AdapterError, Overloaded, UsageError
 from meta_shrink.serving.alias import check_name, read_index
-from meta_shrink.serving.served import Overloaded, ServedBackbone
+from meta_shrink.serving.served import ServedBackbone
 
 MAX_PROBED = 100_000
 

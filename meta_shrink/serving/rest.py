@@ -19,9 +19,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
-from meta_shrink.errors import AdapterError, UsageError
+from meta_shrink.errors import AdapterError, Overloaded, Stopping, UsageError
 from meta_shrink.serving.rows import as_row
-from meta_shrink.serving.served import Overloaded, Stopping
 
 SIGNATURE = "serving_default"
 _KEYS = {"instances", "inputs", "adapter", "signature_name"}

@@ -1,4 +1,4 @@
-"""What serving needs of a backbone, and the errors of a server that has too much to do."""
+"""What serving needs of a backbone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from meta_shrink.adapters.adapter import Adapter
 from meta_shrink.adapters.backbone_info import BackboneInfo
-from meta_shrink.errors import MetaShrinkError
 
 
 class ServedBackbone(Protocol):
@@ -42,11 +41,3 @@ class ServedBackbone(Protocol):
     ) -> dict[str, np.ndarray]:
         """Outputs {name: [B, ...]} of inputs {name: [B, ...]}; row b by adapters[index[b]]."""
         ...
-
-
-class Overloaded(MetaShrinkError):
-    """More requests than fit: try again later."""
-
-
-class Stopping(MetaShrinkError):
-    """The server takes no more requests."""

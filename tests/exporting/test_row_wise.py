@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.exporting.row_wise import convolutions_as_products, row_wise
+from meta_shrink.exporting.row_wise import row_wise
 from tests.exporting.sources import small_convnet
 
 ROWS = 5
 
 
-def mixed_and_one_by_one(model: keras.Model, own: list[str], inputs: np.ndarray):
+def mixed_and_one_by_one(model: keras.Model, own: list[str], inputs: np.ndarray, count: int = ROWS):
     """Outputs of the batch, and of its rows, with random tensors of the layers in `own`."""
     rng, layers = np.random.default_rng(1), [model.get_layer(name) for name in own]
     variables = [*model.trainable_variables, *model.non_trainable_variables]
@@ -32,14 +32,13 @@ def mixed_and_one_by_one(model: keras.Model, own: list[str], inputs: np.ndarray)
         theta, state = values[:split], values[split:]
         return {"outputs": model.stateless_call(theta, state, given["x"], training=False)[0]}
 
-    index = np.array([2, 0, 1, 1, 0], np.int32)
-    with convolutions_as_products(layers):
-        mixed = tf.function(row_wise(forward), autograph=False)(
-            {"x": tf.constant(inputs)}, tf.constant(index), adapters
-        )
+    index, inputs = np.array([2, 0, 1, 1, 0], np.int32)[:count], inputs[:count]
+    mixed = tf.function(row_wise(forward), autograph=False)(
+        {"x": tf.constant(inputs)}, tf.constant(index), adapters
+    )
     rows = [
         forward({"x": inputs[r : r + 1]}, {k: v[index[r]] for k, v in adapters.items()})["outputs"]
-        for r in range(ROWS)
+        for r in range(count)
     ]
     return mixed["outputs"].numpy(), np.concatenate(rows)
 
@@ -82,17 +81,26 @@ def test_uneven_convolutions(padding, dilation):
     np.testing.assert_allclose(mixed, rows, atol=1e-5)
 
 
-def test_what_can_not_run_mixed_is_refused_when_traced():
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(4, 3, groups=2, name="own"),
+        keras.layers.DepthwiseConv2D(3, padding="same", name="own"),
+        keras.layers.SeparableConv2D(3, 3, name="own"),
+        keras.layers.Conv2DTranspose(3, 3, name="own"),
+    ],
+)
+def test_layers_without_a_rule(layer):
     x = keras.Input((6, 6, 2))
-    model = keras.Model(x, keras.layers.Conv2D(4, 3, groups=2, name="own")(x))
-    with pytest.raises(ValueError, match="plain"):
-        mixed_and_one_by_one(model, ["own"], np.zeros([ROWS, 6, 6, 2], np.float32))
+    model = keras.Model(x, layer(x))
+    inputs = np.random.default_rng(0).normal(size=[ROWS, 6, 6, 2]).astype(np.float32)
+    mixed, rows = mixed_and_one_by_one(model, ["own"], inputs)
+    np.testing.assert_allclose(mixed, rows, atol=1e-5)
 
 
-def test_the_layers_are_as_before():
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_batch_of_one(count):
     model = small_convnet()
-    layer = model.get_layer("conv_0")
-    before = layer.call.__func__
-    with convolutions_as_products([layer]):
-        pass
-    assert layer.call.__func__ is before and "call" not in vars(layer)
+    inputs = np.ones([ROWS, 8, 8, 1], np.float32)
+    mixed, rows = mixed_and_one_by_one(model, ["conv_1"], inputs, count)
+    np.testing.assert_allclose(mixed, rows, atol=1e-5)

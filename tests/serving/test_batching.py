@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.errors import AdapterError, UsageError
+from meta_shrink.errors import AdapterError, Overloaded, Stopping, UsageError
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.batching import Batcher
-from meta_shrink.serving.served import Overloaded, Stopping
 from tests.serving.fakes import FakeBackbone, put_adapter, put_broken
 
 ROW = {"x": [1.0, 2.0]}
