@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.params import dense
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.rng import fold_in, uniform
 from meta_shrink.types import (
@@ -174,7 +175,7 @@ def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params], differe
         with tf.GradientTape() as tape:
             tape.watch(moving)
             loss = nll(whole(moving, phi), batch)
-        return tape.gradient(loss, moving, unconnected_gradients="zero")
+        return dense(tape.gradient(loss, moving, unconnected_gradients="zero"))
 
     if differentiable:
         return gradient

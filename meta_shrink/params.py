@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -37,6 +38,11 @@ def dot(a: Params, b: Params) -> tf.Tensor:
 def global_norm(a: Params) -> tf.Tensor:
     """Euclidean norm [] over all variables."""
     return tf.sqrt(dot(a, a))
+
+
+def dense(gradients: Any) -> Any:
+    """Gradients as tensors: that of an embedding comes as its rows and their numbers."""
+    return tf.nest.map_structure(tf.convert_to_tensor, gradients)
 
 
 def zeros_like(a: Params) -> Params:

@@ -34,6 +34,7 @@ from meta_shrink.exporting.source import (
 )
 from meta_shrink.losses import REDUCTIONS
 from meta_shrink.native_kernels import native_kernels
+from meta_shrink.params import dense
 
 INDEX, TARGETS = "adapter_index", "targets"
 Tensors = Mapping[str, tf.Tensor]
@@ -172,7 +173,7 @@ def _gradient(source: ExportSource, inputs, variables):
                 outputs = call_model(source.model, theta, state, examples, training=True)
             output = outputs[next(iter(outputs))] if len(outputs) == 1 else outputs
             loss = reduce(source.example_loss(given[TARGETS], output))
-        grads = tape.gradient(loss, moving, unconnected_gradients="zero")
+        grads = dense(tape.gradient(loss, moving, unconnected_gradients="zero"))
         return {argument_name(name): grad for name, grad in grads.items()}
 
     return gradient

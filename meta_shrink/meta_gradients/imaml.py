@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.linear_solve import CGInfo, conjugate_gradient, neumann_series
-from meta_shrink.params import multiply, subtract
+from meta_shrink.params import dense, multiply, subtract
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import (
     Adapt,
@@ -124,7 +124,8 @@ def hessian_vector_product(
         _, grad = _value_and_grad(nll, theta, batch)
 
     def product(v: Params) -> Params:
-        return outer.gradient(grad, theta, output_gradients=v, unconnected_gradients="zero")
+        products = outer.gradient(grad, theta, output_gradients=v, unconnected_gradients="zero")
+        return dense(products)
 
     return product
 
@@ -133,7 +134,7 @@ def _value_and_grad(nll: NegLogLik, theta: Params, batch: Batch) -> tuple[tf.Ten
     with tf.GradientTape() as tape:
         tape.watch(theta)
         value = nll(theta, batch)
-    return value, tape.gradient(value, theta, unconnected_gradients="zero")
+    return value, dense(tape.gradient(value, theta, unconnected_gradients="zero"))
 
 
 def _solve(info: CGInfo) -> Metrics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from meta_shrink.params import dense
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, Task
 
@@ -25,7 +26,7 @@ def maml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient
             tape.watch(meta)
             theta = adapt(meta, task)
             nll_val = nll(theta, task.val)
-        delta = tape.gradient(nll_val, meta, unconnected_gradients="zero")
+        delta = dense(tape.gradient(nll_val, meta, unconnected_gradients="zero"))
         return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train)}
 
     return meta_gradient
@@ -44,7 +45,7 @@ def fomaml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradie
         with tf.GradientTape() as tape:
             tape.watch(theta)
             nll_val = nll(theta, task.val)
-        grad = tape.gradient(nll_val, theta, unconnected_gradients="zero")
+        grad = dense(tape.gradient(nll_val, theta, unconnected_gradients="zero"))
         delta = MetaParams(
             grad,
             tf.zeros_like(meta.log_sigma2),

@@ -187,6 +187,19 @@ def check_examples(info: BackboneInfo, examples: Examples, where: str = "The tas
                 f"{where}: {name} holds {array.dtype} numbers, not all of them finite or of a kind "
                 f"that becomes {dtype}."
             )
+    _check_labels(info, examples.targets, where)
+
+
+def _check_labels(info: BackboneInfo, targets: np.ndarray, where: str) -> None:
+    """Labels of classes that the backbone has."""
+    if info.adaptation["loss"].get("name") != "cross_entropy":
+        return
+    ways = info.outputs[0].shape[-1] or 0
+    if not 0 <= targets.min() <= targets.max() < ways:
+        raise DataError(
+            f"{where}: targets are from {targets.min()} to {targets.max()}; the backbone has "
+            f"{ways} classes, 0 to {ways - 1}."
+        )
 
 
 def _sha256(*parts: Examples | None) -> str:

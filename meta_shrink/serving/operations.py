@@ -15,9 +15,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 from meta_shrink.errors import ArtefactError
 
 _SAVED_MODEL = """
-AssignVariableOp Const DisableCopyOnRead Identity IdentityN MergeV2Checkpoints NoOp Placeholder
-PlaceholderWithDefault ReadVariableOp RestoreV2 SaveV2 ShardedFilename StaticRegexFullMatch
-StringJoin VarHandleOp VarIsInitializedOp
+Assert AssignVariableOp Const DisableCopyOnRead Identity IdentityN MergeV2Checkpoints NoOp
+Placeholder PlaceholderWithDefault ReadVariableOp RestoreV2 SaveV2 ShardedFilename
+StaticRegexFullMatch StringJoin VarHandleOp VarIsInitializedOp VariableShape
 """
 _CONTROL = """
 Case If Merge PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile

@@ -28,8 +28,8 @@ RECIPE: dict[str, Any] = {
 
 def small_convnet(**options: Any) -> keras.Model:
     """Two blocks of 4 filters on 8x8 images, 3 classes."""
-    given = {"seed": 0, "image_size": 8, "channels": 1, "classes": 3, "filters": 4, "blocks": 2}
-    return convnet(**(given | {"downsampling": "pool"} | options))
+    given: dict[str, Any] = {"image_size": 8, "channels": 1, "classes": 3, "filters": 4}
+    return convnet(**({"seed": 0, "blocks": 2, "downsampling": "pool"} | given | options))
 
 
 def source_of(
