@@ -87,7 +87,8 @@ def implicit_gradient(
         nll_val, grad_val = _value_and_grad(nll, theta, task.val)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
         diagonal = [p + damping for p in precision]
-        hvp = hessian_vector_product(nll, theta, pick(task))
+        # Of the Hessian's own batch, where it costs nothing.
+        nll_train, hvp = _loss_and_hessian(nll, theta, pick(task))
         u, info = SOLVERS[solver](
             lambda v: [h + d * x for h, d, x in zip(hvp(v), diagonal, v, strict=True)],
             grad_val,
@@ -101,7 +102,7 @@ def implicit_gradient(
             log_sigma2=registry.sum([d * x for d, x in zip(delta_phi, moved, strict=True)]),
             log_alpha=tf.nest.map_structure(tf.zeros_like, meta.log_alpha),
         )
-        return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train), **_solve(info)}
+        return delta, {"nll_val": nll_val, "nll_train": nll_train, **_solve(info)}
 
     return at
 
@@ -119,15 +120,20 @@ def hessian_vector_product(
 ) -> Callable[[Params], Params]:
     """v -> (grad^2 nll) v by reverse over reverse; forward over reverse fails under XLA for
     dilated convolutions. The gradient is computed once, for all products."""
+    return _loss_and_hessian(nll, theta, batch)[1]
+
+
+def _loss_and_hessian(nll: NegLogLik, theta: Params, batch: Batch):
+    """(nll [], v -> (grad^2 nll) v)."""
     with tf.GradientTape(persistent=True) as outer:
         outer.watch(theta)
-        _, grad = _value_and_grad(nll, theta, batch)
+        value, grad = _value_and_grad(nll, theta, batch)
 
     def product(v: Params) -> Params:
         products = outer.gradient(grad, theta, output_gradients=v, unconnected_gradients="zero")
         return dense(products)
 
-    return product
+    return value, product
 
 
 def _value_and_grad(nll: NegLogLik, theta: Params, batch: Batch) -> tuple[tf.Tensor, Params]:

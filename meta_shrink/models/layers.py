@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from meta_shrink.models.fused_batch_norm import fused_batch_norm
 from meta_shrink.native_kernels import native_kernels_allowed
 
 
@@ -38,13 +39,11 @@ class BatchNorm(keras.layers.BatchNormalization):
         """[N, H, W, C] -> the same; records the batch's moments as Keras does."""
         if not (training and native_kernels_allowed() and inputs.dtype == tf.float32):
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        outputs, mean, variance = fused_batch_norm(
             inputs, self.gamma, self.beta, epsilon=self.epsilon
         )
-        # The kernel returns the unbiased variance (n - 1); Keras keeps the biased one.
-        count = tf.cast(tf.size(inputs) / tf.size(mean), tf.float32)
         self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance * (count - 1) / count)
+        self._move(self.moving_variance, variance)
         return outputs
 
     def _move(self, average, value):
