@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import platform
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.reporting import plotting
 
 MARKERS = ("o", "s", "^", "D")
+# Points whose sizes differ by a smaller factor share a label.
+NEAR = 1.15
 COLUMNS = ("modules", "share_of_parameters", "encoding", "bytes", "mean", "ci95")
 COLUMNS += ("difference_to_all", "difference_ci95", "within_ci95_of_all", "seconds_per_step")
 COLUMNS += ("times_faster_than_all", "last_modules", "selected", "names")
@@ -158,7 +161,7 @@ def figure(study: Study) -> Figure:
 
 
 def _line(ax: Axes, line: list[Row], label: str, number: int) -> None:
-    """Numbers of modules stand above the intervals, those of each encoding at their own height."""
+    """Numbers of modules stand above the intervals, at a height for each encoding."""
     x, y, half = ([getattr(row, field) for row in line] for field in ("num_bytes", "mean", "ci95"))
     colour = plotting.CYCLE[number]
     style = {"color": colour, "marker": MARKERS[number], "markersize": 5, "linewidth": 1.6}
@@ -168,9 +171,10 @@ def _line(ax: Axes, line: list[Row], label: str, number: int) -> None:
             ring = {"s": 130, "facecolors": "none", "linewidths": 1.8, "zorder": 5}
             ring |= {"edgecolors": plotting.TASK_SPECIFIC, "label": "selected by the config"}
             ax.scatter(row.num_bytes, row.mean, **ring)
+    for near in neighbours(line):
         ax.annotate(
-            str(len(row.size.modules)),
-            (row.num_bytes, row.mean + row.ci95),
+            ",".join(str(len(row.size.modules)) for row in near),
+            (math.sqrt(near[0].num_bytes * near[-1].num_bytes), _top(near)),
             xytext=(0, 3 + 11 * number),
             textcoords="offset points",
             ha="center",
@@ -178,6 +182,21 @@ def _line(ax: Axes, line: list[Row], label: str, number: int) -> None:
             fontweight="bold",
             color=colour,
         )
+
+
+def neighbours(line: list[Row]) -> list[list[Row]]:
+    """Points in groups that are too near each other for a label each."""
+    groups: list[list[Row]] = []
+    for row in line:
+        if groups and row.num_bytes < NEAR * groups[-1][-1].num_bytes:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def _top(near: list[Row]) -> float:
+    return max(row.mean + row.ci95 for row in near)
 
 
 def _bytes(value: float) -> str:
