@@ -122,7 +122,7 @@ def write_tasks(workdir: str, out: str, *, count: int, log: Log = print) -> list
     os.makedirs(out, exist_ok=True)
     paths = []
     for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):
-        arrays = {"targets": train.targets, **train.inputs}
+        arrays: dict[str, Any] = {"targets": train.targets, **train.inputs}
         arrays |= {f"{HELDOUT}targets": heldout.targets}
         arrays |= {f"{HELDOUT}{name}": value for name, value in heldout.inputs.items()}
         paths.append(os.path.join(out, f"task_{index:04}.npz"))

@@ -134,7 +134,6 @@ def call_model(
 ) -> dict[str, tf.Tensor]:
     """One pure call: inputs by name -> outputs by name ("outputs" where there is only one)."""
     given = dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()))
-    outputs, _ = model.stateless_call(theta, state, given, training=training)
-    flat = tf.nest.flatten(outputs)
+    flat = tf.nest.flatten(model.stateless_call(theta, state, given, training=training)[0])
     names = ["outputs"] if len(flat) == 1 else list(model.output_names)
     return dict(zip(names, flat, strict=True))

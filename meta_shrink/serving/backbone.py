@@ -169,7 +169,7 @@ class Backbone:
         parts = [
             self.serve(
                 {name: value[rows] for name, value in inputs.items()},
-                adapters[index[rows[0]]].tensors,
+                adapters[int(index[rows[0]])].tensors,
             )
             for rows in groups
         ]

@@ -52,7 +52,7 @@ def read_task(path: str, info: BackboneInfo, *, num_heldout: int = 0) -> TaskFil
     if os.path.isdir(path):
         train, heldout, classes = _read_folder(path, info, num_heldout)
     else:
-        train, heldout, classes = *_read_npz(path, info), ()
+        (train, heldout), classes = _read_npz(path, info), ()
     for examples in (train, heldout):
         if examples is not None:
             check_examples(info, examples, path)
@@ -133,17 +133,14 @@ def _read_folder(path: str, info: BackboneInfo, num_heldout: int):
             )
         for number, file in enumerate(files):
             parts[number >= len(files) - num_heldout].append((_read_picture(file, images), label))
-    name, dtype = info.inputs[0].name, info.adaptation["targets"]["dtype"]
-    train, heldout = (
-        Examples(
-            {name: np.stack([picture for picture, _ in part])},
-            np.array([label for _, label in part], dtype),
-        )
-        if part
-        else None
-        for part in parts.values()
-    )
-    return train, heldout, tuple(os.path.basename(folder) for folder in folders)
+    train, heldout = (_stacked(part, info) for part in parts.values())
+    return train, heldout if parts[True] else None, tuple(map(os.path.basename, folders))
+
+
+def _stacked(part: list[tuple[np.ndarray, int]], info: BackboneInfo) -> Examples:
+    pictures = np.array([picture for picture, _ in part])
+    labels = np.array([label for _, label in part], info.adaptation["targets"]["dtype"])
+    return Examples({info.inputs[0].name: pictures}, labels)
 
 
 def _read_picture(path: str, images: Mapping[str, Any]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_a_stop_is_heard(backbone):
 
 
 def write_npz(path, train=TRAIN, heldout=HELDOUT):
-    arrays = {"inputs": train.inputs["images"], "targets": train.targets}
+    arrays: dict[str, Any] = {"inputs": train.inputs["images"], "targets": train.targets}
     if heldout is not None:
         arrays |= {"heldout_inputs": heldout.inputs["images"], "heldout_targets": heldout.targets}
     np.savez(path, **arrays)
