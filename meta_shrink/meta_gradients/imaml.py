@@ -87,7 +87,6 @@ def implicit_gradient(
         nll_val, grad_val = _value_and_grad(nll, theta, task.val)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
         diagonal = [p + damping for p in precision]
-        # Of the Hessian's own batch, where it costs nothing.
         nll_train, hvp = _loss_and_hessian(nll, theta, pick(task))
         u, info = SOLVERS[solver](
             lambda v: [h + d * x for h, d, x in zip(hvp(v), diagonal, v, strict=True)],
@@ -124,7 +123,7 @@ def hessian_vector_product(
 
 
 def _loss_and_hessian(nll: NegLogLik, theta: Params, batch: Batch):
-    """(nll [], v -> (grad^2 nll) v)."""
+    """(nll [] that the gradient has computed anyway, v -> (grad^2 nll) v)."""
     with tf.GradientTape(persistent=True) as outer:
         outer.watch(theta)
         value, grad = _value_and_grad(nll, theta, batch)
