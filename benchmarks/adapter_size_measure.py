@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adapters.adapter import Adapter, TaskFacts, write_adapter
+from meta_shrink.errors import UsageError
 from meta_shrink.export_job import heldout_tasks
 from meta_shrink.export_source import Exported, source_from_workdir
 from meta_shrink.exporting.backbone_files import save_backbone
@@ -23,6 +24,7 @@ from meta_shrink.sections import named
 from meta_shrink.serving.adapt import TaskAdaptation
 from meta_shrink.serving.backbone import Backbone
 from meta_shrink.serving.examples import Examples
+from meta_shrink.workdir import read_config
 
 
 class Size(NamedTuple):
@@ -83,6 +85,8 @@ def study(
       UsageError, ArtefactError: of source_from_workdir; sigma^2 was not learned.
       Preempted: a stop was requested.
     """
+    if "log_sigma2" not in read_config(workdir)["meta_optimizer"]:
+        raise UsageError(f"{workdir} did not learn sigma^2, so nothing ranks its modules by it.")
     exported = source_from_workdir(workdir, rule="top_k", value=1)
     chosen = source_from_workdir(workdir, log=lambda _: None).source.selection
     with tempfile.TemporaryDirectory() as folder:
