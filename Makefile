@@ -43,7 +43,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help demo test test-all test-io lint format lock clean
+.PHONY: help demo demo-adapters test test-all test-io lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -52,6 +52,13 @@ demo: $(ENV) ## meta-train, evaluate and report the sinusoid demo in runs/demo (
 	.venv/bin/python -m launch.train --config=configs/sinusoid.py:demo --workdir=runs/demo
 	.venv/bin/python -m launch.evaluate --workdir=runs/demo
 	.venv/bin/python -m launch.report --workdir=runs/demo
+
+demo-adapters: demo ## export the demo's backbone, adapt it to new tasks, check their files
+	.venv/bin/python -m export.backbone --workdir=runs/demo --out=runs/demo_backbone
+	.venv/bin/python -m export.tasks --workdir=runs/demo --out=runs/demo_tasks --count=5
+	.venv/bin/python -m launch.adapt --backbone=runs/demo_backbone --data=runs/demo_tasks \
+	    --out=runs/demo_adapters
+	.venv/bin/meta-shrink verify runs/demo_adapters/*.safetensors --backbone runs/demo_backbone
 
 test: $(ENV) ## run the tests that are not marked slow (newest lane)
 	.venv/bin/python $(PYTEST) -m "not slow"
