@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,18 +31,28 @@ Layout = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def stored_layout(backbone: BackboneInfo, encoding: str) -> Layout:
-    """{name: (dtype, shape)} of what is stored, in the order of backbone.tensors."""
+    """{name: (dtype, shape)} of what is stored, in the order of backbone.tensors; not to be
+    changed."""
+    return _layout(backbone.tensors, encoding)
+
+
+@lru_cache  # A server loads thousands of adapters of one backbone.
+def _layout(tensors: tuple[TensorSpec, ...], encoding: str) -> Layout:
     layout: Layout = {}
-    for spec in backbone.tensors:
+    for spec in tensors:
         layout[spec.name] = (_stored_dtype(spec, encoding), spec.shape)
         if _stored_dtype(spec, encoding) == "I8":
             layout[spec.name + SCALE] = ("F32", _scale_shape(spec))
     return layout
 
 
-def payload_bytes(layout: Layout) -> int:
-    """Bytes of all tensors."""
-    return sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in layout.values())
+@lru_cache
+def max_payload_bytes(tensors: tuple[TensorSpec, ...]) -> int:
+    """Bytes of the largest encoding of these tensors."""
+    return max(
+        sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in layout.values())
+        for layout in (_layout(tensors, encoding) for encoding in _STORED)
+    )
 
 
 def check_layout(entries: Sequence[Entry], layout: Layout, where: str) -> None:
@@ -123,8 +134,10 @@ def decode(
         value = stored[spec.name]
         if value.dtype == np.int8:
             value = _dequantise(spec, stored, _phi(spec, default, where), where)
-        # Of a smaller encoding, views of the few float32 tensors would keep the whole file alive.
-        tensors[spec.name] = _float32(value) if encoding == "f32" else np.array(value, np.float32)
+        tensors[spec.name] = _float32(value)
+        if encoding != "f32" and value.dtype == np.float32 and spec.kind == "moment":
+            # A view of these few tensors would keep the whole file alive.
+            tensors[spec.name] = value.copy()
         check_values(spec.name, tensors[spec.name], where)
         tensors[spec.name].flags.writeable = False
     return tensors

@@ -23,7 +23,6 @@ from meta_shrink.adapters.backbone_info import (
 from meta_shrink.adapters.canonical_json import sha256 as sha256_of
 from meta_shrink.adapters.encodings import Arrays
 from meta_shrink.adapters.manifest import (
-    ENCODINGS,
     Manifest,
     backbone_modules,
     is_sha256,
@@ -95,11 +94,8 @@ def load_adapter(
 
 def max_bytes(backbone: BackboneInfo) -> int:
     """No adapter of this backbone has more bytes."""
-    payloads = [
-        encodings.payload_bytes(encodings.stored_layout(backbone, encoding))
-        for encoding in ENCODINGS
-    ]
-    return header.PREFIX_BYTES + header.MAX_HEADER_BYTES + max(payloads)
+    payload = encodings.max_payload_bytes(backbone.tensors)
+    return header.PREFIX_BYTES + header.MAX_HEADER_BYTES + payload
 
 
 def parse_adapter(

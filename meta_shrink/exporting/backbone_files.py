@@ -38,7 +38,7 @@ from meta_shrink.exporting.source import (
 )
 from meta_shrink.run_files import sync_directory, write_atomically, write_durably
 
-PROBE_LENGTH = 64
+PROBE_LENGTH = 16
 # Share of the largest probe output by which other machines may differ.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 1e-2}
 Measure = Callable[[str, BackboneInfo], Mapping[str, Any]]

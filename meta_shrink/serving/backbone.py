@@ -6,6 +6,7 @@ another one's adapter, and no function is traced again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import (
     BackboneInfo,
+    TensorSpec,
     argument_name,
     read_backbone_info,
     version_directory,
@@ -41,6 +43,7 @@ class Backbone:
         self.path, self.info, self.default = path, info, default
         self._loaded = loaded  # Its variables live as long as it does.
         self.signatures: Mapping[str, Any] = loaded.signatures
+        self._memory = threading.local()
 
     @classmethod
     def load(cls, directory: str, *, allow_operations: Collection[str] = ()) -> Backbone:
@@ -156,11 +159,22 @@ class Backbone:
         if not self.info.mixed:
             return self._grouped(inputs, adapters, index)
         stacked = {
-            argument_name(spec.name): np.stack([a.tensors[spec.name] for a in adapters])
-            for spec in self.info.tensors
+            argument_name(spec.name): self._stacked(spec, adapters) for spec in self.info.tensors
         }
         others = {"adapter_index": np.asarray(index, np.int32), **stacked}
         return self._call("serve_mixed", inputs, others)
+
+    def _stacked(self, spec: TensorSpec, adapters: Sequence[Adapter]) -> np.ndarray:
+        """One tensor of all adapters, [A, ...], in memory that the thread's next call uses again.
+
+        TensorFlow copies what it gets; new memory for each call would cost more than the copy.
+        """
+        buffers: dict[str, np.ndarray] = vars(self._memory)
+        buffer = buffers.get(spec.name)
+        if buffer is None or len(buffer) < len(adapters):
+            buffer = buffers[spec.name] = np.empty((len(adapters), *spec.shape), np.float32)
+        values = [adapter.tensors[spec.name] for adapter in adapters]
+        return np.stack(values, out=buffer[: len(adapters)])
 
     def _grouped(self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray):
         order = np.argsort(index, kind="stable")
