@@ -72,6 +72,12 @@ def test_train_evaluate_and_report_on_photographs(photographs, tmp_path):
     assert (tmp_path / "report" / "index.html").stat().st_size > 10_000
 
 
+def test_back_propagation_through_batch_norms_in_loops(photographs, tmp_path):
+    """TensorFlow's fused kernels say a wrong shape of outputs that such a loop may keep."""
+    shown = run("train", *flags(PHOTOGRAPHS + "sigma_maml", tmp_path, 2, photographs)).stderr
+    assert "2/2" in shown
+
+
 def test_a_killed_image_run_ends_bit_equal(photographs, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run("train", *flags(PHOTOGRAPHS + "sigma_reptile", whole, 9, photographs))
