@@ -23,8 +23,7 @@ from meta_shrink.types import Augment, NegLogLik
 class AdaptSettings(NamedTuple):
     """How tasks are adapted; batch_size 0 and on_all as in the `adapt` section.
 
-    make: (modules=None) -> Adaptation of all modules, or of the named ones. differentiable: whether
-    the meta-gradient differentiates through adaptation.
+    make: (modules=None) -> Adaptation of all modules, or of the named ones.
     """
 
     make: Callable[..., Adaptation]
@@ -34,12 +33,11 @@ class AdaptSettings(NamedTuple):
     next_batch: NextBatch
     batch_size: int
     on_all: bool
-    differentiable: bool
 
     @property
     def adaptation(self) -> Adaptation:
-        """Adaptation of all modules, as meta-training needs it."""
-        return self.make(differentiable=self.differentiable)
+        """Adaptation of all modules."""
+        return self.make()
 
 
 def adapt_settings(
@@ -47,7 +45,6 @@ def adapt_settings(
     nll: NegLogLik,
     registry: ModuleRegistry,
     augment: Augment | None,
-    differentiable: bool,
     optimizer: str,
     learning_rate: float,
     steps: int,
@@ -81,5 +78,4 @@ def adapt_settings(
         next_batch,
         batch_size,
         on_all=data == "all",
-        differentiable=differentiable,
     )

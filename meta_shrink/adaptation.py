@@ -90,7 +90,6 @@ def adaptation(
     *,
     next_batch: NextBatch | None = None,
     modules: Sequence[str] | None = None,
-    differentiable: bool = False,
 ) -> Adaptation:
     """Proximal steps on nll + ||theta - phi||^2 / (2 sigma^2), module by module.
 
@@ -101,8 +100,6 @@ def adaptation(
       next_batch: (task, step []) -> batch; the whole training batch by default.
       modules: names of those that adapt, all by default (UsageError: an unknown one). The others
         stay at phi, and nothing is computed for them but their part of the forward pass.
-      differentiable: whether somebody will differentiate through the steps, on the CPU by native
-        kernels (native_kernels).
     """
     draw = next_batch or full_batch()
     pick, whole = _parts(registry, modules)
@@ -110,7 +107,7 @@ def adaptation(
     def start(meta: MetaParams) -> AdaptState:
         return AdaptState(list(meta.phi), optimizer.init(pick(meta.phi)), tf.constant(0))
 
-    gradient = _gradient(nll, whole, differentiable)
+    gradient = _gradient(nll, whole)
 
     def advance(meta, task, state, num_steps, *, max_steps=None):
         phi = pick(meta.phi)
@@ -162,24 +159,21 @@ def proximal_steps(
     )[1]
 
 
-def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params], differentiable: bool):
+def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params]):
     """(moving parameters, phi, batch) -> gradient of nll in the moving parameters.
 
     A function of its own: inlined into the loop, whose graph has a cycle, TensorFlow's layout pass
     meets MaxPoolGrad before MaxPool in some processes and leaves it to a kernel 20 times slower.
-    Not where the loop is differentiated: that would keep all outputs of the function, among them
-    those of the batch-norm kernel that have another shape than TensorFlow says.
     """
 
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def gradient(moving: Params, phi: Params, batch: Batch) -> Params:
         with tf.GradientTape() as tape:
             tape.watch(moving)
             loss = nll(whole(moving, phi), batch)
         return dense(tape.gradient(loss, moving, unconnected_gradients="zero"))
 
-    if differentiable:
-        return gradient
-    return tf.function(gradient, autograph=False, experimental_attributes={"_noinline": True})
+    return gradient
 
 
 def _parts(registry: ModuleRegistry, modules: Sequence[str] | None):

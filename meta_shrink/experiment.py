@@ -115,7 +115,6 @@ def build(config: Mapping[str, Any]) -> Experiment:
         nll=nll,
         registry=registry,
         augment=source.augment,
-        differentiable=not method.in_chunks,
     )
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])

@@ -98,7 +98,7 @@ def test_bfloat16_convolutions_are_near_float32():
 
 
 def test_maml_through_a_loop_of_native_kernels():
-    """The fused batch norm has outputs whose static shape is wrong; a loop must not keep them."""
+    """The fused gradient has outputs whose static shape is wrong; a loop must not keep them."""
     model = network("pool")
     registry, task = ModuleRegistry.by_layer(model), Task(BATCH, BATCH, tf.constant([0, 0]))
     modules = registry.num_modules
@@ -106,7 +106,7 @@ def test_maml_through_a_loop_of_native_kernels():
     results = []
     for native in (False, True):
         nll = negative_log_likelihood(model, cross_entropy(), native=native)
-        steps = adaptation(nll, proximal_gd(), registry, differentiable=True)
+        steps = adaptation(nll, proximal_gd(), registry)
         gradient = maml(nll, make_adapt(steps, steps=3), registry)
         # One task after another in a loop, as in training: that is where the lists are.
         of_tasks = over_tasks(lambda task, g=gradient: g(meta, task), "sequential")

@@ -2,7 +2,9 @@
 
 TensorFlow differentiates the fused gradient by writing it out as some forty small operations.
 Written as one formula, its derivative is the fused gradient once more and a weighted sum of three
-images; a Hessian-vector product has one for each batch normalisation.
+images; a Hessian-vector product has one for each batch normalisation. Back-propagation through a
+loop of adaptation steps (MAML) also fails with TensorFlow's own: the loop would keep outputs of the
+fused gradient whose static shape is wrong.
 """
 
 from __future__ import annotations
