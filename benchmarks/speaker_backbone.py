@@ -43,8 +43,10 @@ def wavenet() -> keras.Model:
             dilation_rate=2 ** (number % 10),
             name=f"dilated_{number:02}",
         )(x)
-        gate, signal = keras.ops.split(both, 2, axis=-1)
-        gated = keras.ops.sigmoid(gate) * keras.ops.tanh(signal)
+        gate, signal = both[..., :CHANNELS], both[..., CHANNELS:]
+        gated = keras.layers.Multiply()(
+            [keras.layers.Activation("sigmoid")(gate), keras.layers.Activation("tanh")(signal)]
+        )
         x = x + keras.layers.Conv1D(CHANNELS, 1, name=f"residual_{number:02}")(gated)
     return keras.Model(wave, keras.layers.Conv1D(LEVELS, 1, name="logits")(x), name="speaker")
 
