@@ -108,7 +108,8 @@ def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log)
             )
             done[name] = _write(backbone, out, task, adapted, options) | {"settings": settings}
             _write_index(out, done)
-            progress.update((number + 1) * steps)
+            if adapted.steps < steps:  # Stopped early; otherwise the last step has told.
+                progress.update((number + 1) * steps)
             if done[name]["unusual"]:
                 log(
                     f"{name}: {', '.join(done[name]['unusual'])} lie farther from the backbone, or "
