@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,18 +17,19 @@ import numpy as np
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.checks import implausible
 from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.reading import SUFFIX
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.errors import ArtefactError, DataError, UsageError
 from meta_shrink.evaluation import recorded_steps
 from meta_shrink.progress import Progress
 from meta_shrink.run_files import write_atomically
 from meta_shrink.serving.adapt import Adapted, TaskAdaptation
+from meta_shrink.serving.alias import INDEX_FILE, is_alias
 from meta_shrink.serving.backbone import Backbone
 from meta_shrink.serving.examples import TaskFiles, read_task, task_paths
 from meta_shrink.workdir import hold_lock
 
-INDEX_FILE, TASKS_FILE = "index.json", "tasks.json"
-_NAME = re.compile("[A-Za-z0-9._-]{1,64}")
+TASKS_FILE = "tasks.json"
 
 
 class AdaptOptions(NamedTuple):
@@ -71,9 +71,10 @@ def adapt_tasks(
     """
     paths = task_paths(data)
     for name in paths:
-        if not _NAME.fullmatch(name):
+        if not is_alias(name):
             raise DataError(
-                f"The task {name!r} in {data} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -."
+                f"The task {name!r} in {data} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -, "
+                "and no id of an adapter."
             )
     try:
         os.makedirs(out, exist_ok=True)
@@ -126,7 +127,7 @@ def _settings(backbone: Backbone, task: TaskFiles, options: AdaptOptions) -> str
 def _is_done(out: str, entry: Mapping[str, Any] | None, settings: str) -> bool:
     if entry is None or entry["settings"] != settings:
         return False
-    return os.path.isfile(os.path.join(out, f"{entry['adapter']}.safetensors"))
+    return os.path.isfile(os.path.join(out, entry["adapter"] + SUFFIX))
 
 
 def _write(backbone: Backbone, out: str, task: TaskFiles, adapted: Adapted, options: AdaptOptions):

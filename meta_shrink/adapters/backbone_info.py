@@ -151,6 +151,12 @@ def _with_shape(kind: type, fields: Mapping[str, Any]) -> Any:
     return kind(**{**fields, "shape": tuple(fields["shape"])})
 
 
+def versions(backbone: str) -> list[int]:
+    """Numbers of the versions in a backbone folder, the highest last."""
+    names = os.listdir(backbone) if os.path.isdir(backbone) else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
 def version_directory(backbone: str) -> str:
     """The folder of a backbone's SavedModel: the highest version, or `backbone` if it is one.
 
@@ -159,9 +165,7 @@ def version_directory(backbone: str) -> str:
     """
     if os.path.isfile(os.path.join(backbone, EXTRA, INFO_FILE)):
         return backbone
-    names = os.listdir(backbone) if os.path.isdir(backbone) else []
-    versions = [int(name) for name in names if name.isascii() and name.isdigit()]
-    for version in sorted(versions, reverse=True):
+    for version in reversed(versions(backbone)):
         path = os.path.join(backbone, str(version))
         if os.path.isfile(os.path.join(path, EXTRA, INFO_FILE)):
             return path

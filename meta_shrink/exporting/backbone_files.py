@@ -21,6 +21,7 @@ from meta_shrink.adapters.backbone_info import (
     ModuleFacts,
     Probe,
     registry_sha256,
+    versions,
 )
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.manifest import TaskFacts
@@ -56,7 +57,7 @@ def save_backbone(
     Raises:
       UsageError: the model can not be exported, or the folder can not be written.
     """
-    version = next_version(directory)
+    version = 1 + max(versions(directory), default=0)
     unfinished = os.path.join(directory, f".unfinished-{version}")
     try:
         os.makedirs(directory, exist_ok=True)
@@ -65,10 +66,11 @@ def save_backbone(
         if measure is not None:
             info = replace(info, **measure(unfinished, info))
             _write_info(info, unfinished)
-        write_durably(os.path.join(unfinished, EXTRA, "README.md"), card(info).encode())
+        readme = card(info, version=version).encode()
+        write_durably(os.path.join(unfinished, EXTRA, "README.md"), readme)
         os.rename(unfinished, os.path.join(directory, str(version)))
         sync_directory(directory)
-        write_atomically(os.path.join(directory, "README.md"), card(info).encode())
+        write_atomically(os.path.join(directory, "README.md"), readme)
     except OSError as error:
         raise UsageError(
             f"The backbone folder {directory} can not be written ({error.strerror}): choose "
@@ -77,12 +79,6 @@ def save_backbone(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return info
-
-
-def next_version(directory: str) -> int:
-    """One more than the highest version in a backbone folder."""
-    names = os.listdir(directory) if os.path.isdir(directory) else []
-    return 1 + max((int(n) for n in names if n.isascii() and n.isdigit()), default=0)
 
 
 def _write(source: ExportSource, what: Servable, folder: str) -> BackboneInfo:

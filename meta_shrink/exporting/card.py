@@ -71,7 +71,7 @@ it (`--consent`), and delete the file when it is withdrawn.
 """
 
 
-def card(info: BackboneInfo, *, version: str = "1") -> str:
+def card(info: BackboneInfo, *, version: int) -> str:
     """The README as Markdown."""
     variables = [spec for spec in info.tensors if spec.kind == "variable"]
     count = sum(math.prod(spec.shape) for spec in variables)

@@ -77,7 +77,7 @@ def servable(source: ExportSource) -> Servable:
     }
     if any(spec.kind == "moment" for spec in tensors):
         signatures["moments"] = _traced(_moments(source, inputs, variables), batch | moving)
-    mixed, reason = _try_mixed(source, forward, inputs, tensors)
+    mixed, reason = _try_mixed(forward, inputs, tensors)
     if mixed is not None:
         signatures["serve_mixed"] = mixed
     outputs = tuple(
@@ -124,13 +124,14 @@ def _forward(source: ExportSource) -> Callable[[Tensors, Tensors], dict[str, tf.
     return forward
 
 
-def _try_mixed(source, forward, inputs, tensors):
+def _try_mixed(forward, inputs, tensors):
     """(concrete function, "") of serve_mixed, or (None, why the model has none)."""
     mixed = row_wise(forward)
 
     def call(**given: tf.Tensor) -> Tensors:
         index = given.pop(INDEX)
-        return mixed(*_reordered(_split(given, inputs, tensors), index))
+        examples, adapters = _split(given, inputs, tensors)
+        return mixed(examples, index, adapters)
 
     stacked = {argument_name(spec.name): tf.TensorSpec([None, *spec.shape]) for spec in tensors}
     specs = _specs(inputs) | {INDEX: tf.TensorSpec([None], tf.int32)} | stacked
@@ -139,11 +140,6 @@ def _try_mixed(source, forward, inputs, tensors):
     except ValueError as error:
         first = str(error).strip().splitlines()[-1]
         return None, f"the network can not run with an adapter per row ({first[:200]})"
-
-
-def _reordered(parts, index):
-    inputs, adapter = parts
-    return inputs, index, adapter
 
 
 def _default(source: ExportSource, tensors: tuple[TensorSpec, ...]) -> dict[str, tf.Tensor]:

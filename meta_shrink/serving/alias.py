@@ -16,6 +16,11 @@ MAX_INDEX_BYTES = 64 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+def is_alias(name: str) -> bool:
+    """Whether a task may be called so: an alias in the form of an id would hide that adapter."""
+    return _NAME.fullmatch(name) is not None and not is_sha256(name)
+
+
 def check_name(name: Any) -> None:
     """An id or an alias: nothing that could be a path, nothing long.
 
@@ -55,5 +60,4 @@ def read_index(directory: str) -> dict[str, str]:
 
 def _is_entry(entry: tuple[str, Any]) -> bool:
     alias, value = entry
-    # An alias in the form of an id would hide the adapter of that id.
-    return _NAME.fullmatch(alias) is not None and not is_sha256(alias) and is_sha256(value)
+    return is_alias(alias) and is_sha256(value)

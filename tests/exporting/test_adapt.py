@@ -202,5 +202,10 @@ def test_bad_folders(backbone, tmp_path):
     with pytest.raises(DataError, match="at least one"):
         read_task(str(tmp_path / "mine"), of_pictures, num_heldout=1)
     write_npz(tmp_path / "bad name!.npz")
-    with pytest.raises(DataError, match="another name"):
-        adapt_tasks(backbone, str(tmp_path / "bad name!.npz"), str(tmp_path / "o"), AdaptOptions())
+    # The second would hide the adapter of that id from a server.
+    write_npz(tmp_path / f"{'0' * 64}.npz")
+    for name in ("bad name!", "0" * 64):
+        with pytest.raises(DataError, match="another name"):
+            adapt_tasks(
+                backbone, str(tmp_path / f"{name}.npz"), str(tmp_path / "o"), AdaptOptions()
+            )
