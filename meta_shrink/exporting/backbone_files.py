@@ -29,7 +29,8 @@ from meta_shrink.adapters.probe import probe_inputs, probe_outputs
 from meta_shrink.adapters.writing import encode_adapter
 from meta_shrink.errors import UsageError
 from meta_shrink.exporting.card import card
-from meta_shrink.exporting.saved_model import Servable, default_tensors, servable
+from meta_shrink.exporting.network import default_tensors
+from meta_shrink.exporting.saved_model import Servable, servable
 from meta_shrink.exporting.source import (
     ExportSource,
     adapter_tensors,

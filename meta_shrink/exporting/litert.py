@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,24 +22,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.errors import UsageError
-from meta_shrink.exporting.litert_adapt import adapt_signature, concrete
-from meta_shrink.exporting.saved_model import default_tensors
-from meta_shrink.exporting.source import (
-    ExportSource,
-    adapter_tensors,
-    call_model,
-    flat_layers,
-    input_specs,
-    split_adapter,
+from meta_shrink.exporting.litert_adapt import adapt_signature
+from meta_shrink.exporting.network import (
+    adapter_specs,
+    as_arguments,
+    batch_specs,
+    concrete,
+    default_tensors,
+    outputs_of,
+    split_arguments,
 )
+from meta_shrink.exporting.source import ExportSource, adapter_tensors, flat_layers, input_specs
 from meta_shrink.native_kernels import native_kernels
 from meta_shrink.sections import choose
 
 # Name -> types of the stored weights besides float32, None: the converter's 8 bits.
 QUANTISATIONS = {"none": [], "float16": [tf.float16], "int8": None}
-Function = Callable[..., Mapping[str, tf.Tensor]]
 
 
 def litert_model(source: ExportSource, *, quantise: str = "none", examples: int = 0) -> bytes:
@@ -88,39 +87,20 @@ def _constant(source: ExportSource) -> ExportSource:
 
 def _traced(source: ExportSource, examples: int) -> dict[str, Any]:
     """The signatures."""
-    specs = {
-        spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype)
-        for spec in input_specs(source.model)
-    }
-    tensors = adapter_tensors(source)
-    adapter = {argument_name(spec.name): tf.TensorSpec(spec.shape) for spec in tensors}
+    inputs, tensors = input_specs(source.model), adapter_tensors(source)
+    default = as_arguments(default_tensors(source, tensors))
+
+    def serve(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+        with native_kernels():
+            return outputs_of(source, *split_arguments(given, inputs, tensors))
+
     signatures = {
-        "serve": concrete(_serve(source), specs | adapter),
-        "default_adapter": concrete(_default(source), {}),
+        "serve": concrete(serve, batch_specs(inputs) | adapter_specs(tensors)),
+        "default_adapter": concrete(lambda: tf.nest.map_structure(tf.constant, default), {}),
     }
     if examples:
         signatures["adapt"] = adapt_signature(source, examples)
     return signatures
-
-
-def _serve(source: ExportSource) -> Function:
-    """(inputs, adapter) -> outputs, in inference mode."""
-    names = [spec.name for spec in input_specs(source.model)]
-    tensors = adapter_tensors(source)
-
-    def serve(**given: tf.Tensor) -> dict[str, tf.Tensor]:
-        adapter = {spec.name: given[argument_name(spec.name)] for spec in tensors}
-        theta, state = split_adapter(source, adapter)
-        inputs = {name: given[name] for name in names}
-        with native_kernels():
-            return call_model(source.model, theta, state, inputs, training=False)
-
-    return serve
-
-
-def _default(source: ExportSource) -> Function:
-    values = default_tensors(source, adapter_tensors(source))
-    return lambda: {argument_name(name): tf.constant(value) for name, value in values.items()}
 
 
 def _converted(folder: str, signatures: list[str], quantise: str) -> bytes:

@@ -14,21 +14,18 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import AdaptState, learning_rates, proximal_steps
 from meta_shrink.adapters.backbone_info import argument_name
-from meta_shrink.batch_statistics import moments
 from meta_shrink.errors import UsageError
 from meta_shrink.exporting.litert_gradients import builtin_gradients
 from meta_shrink.exporting.loop_invariant import in_two_parts
-from meta_shrink.exporting.saved_model import TARGETS
-from meta_shrink.exporting.source import (
-    ExportSource,
-    adapter_tensors,
-    call_model,
-    input_specs,
-    moment_variables,
-    relative_path,
-    split_adapter,
+from meta_shrink.exporting.network import (
+    adapter_specs,
+    as_arguments,
+    concrete,
+    loss_of,
+    moments_of,
 )
-from meta_shrink.losses import REDUCTIONS
+from meta_shrink.exporting.saved_model import TARGETS
+from meta_shrink.exporting.source import ExportSource, adapter_tensors, input_specs
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.sections import named
 
@@ -71,19 +68,10 @@ def adapt_signature(source: ExportSource, examples: int) -> Any:
             given[NUM_STEPS],
         ).theta
         examples = {name: given[name] for name in inputs}
-        return dict(zip(names, theta, strict=True)) | _moments(
-            source, examples, dict(zip(paths, theta, strict=True))
-        )
+        adapted = dict(zip(paths, theta, strict=True))
+        return as_arguments(adapted | moments_of(source, examples, adapted))
 
     return concrete(adapt, specs | {NUM_STEPS: tf.TensorSpec([], tf.int32)})
-
-
-def concrete(function: Callable[..., Any], specs: Mapping[str, tf.TensorSpec]) -> Any:
-    """The function traced for keyword arguments of these shapes and types."""
-    arguments = {
-        name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()
-    }
-    return tf.function(function, autograph=False).get_concrete_function(**arguments)
 
 
 def _specs(source: ExportSource, examples: int) -> Specs:
@@ -98,12 +86,8 @@ def _specs(source: ExportSource, examples: int) -> Specs:
             f"{', '.join(loose)} has an axis of any length; adaptation in LiteRT needs fixed "
             "shapes: build the model for one length, or export without adapt."
         )
-    own = {
-        argument_name(spec.name): tf.TensorSpec(spec.shape)
-        for spec in adapter_tensors(source)
-        if spec.kind == "variable"
-    }
-    return specs | own
+    own = [spec for spec in adapter_tensors(source) if spec.kind == "variable"]
+    return specs | adapter_specs(own)
 
 
 def _prior(source: ExportSource, paths: list[str]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -118,27 +102,12 @@ def _prior(source: ExportSource, paths: list[str]) -> tuple[list[Any], list[Any]
 
 def _gradient(source: ExportSource, paths: list[str]) -> Callable[..., list[tf.Tensor]]:
     """(inputs, targets, variables) -> gradient of the loss in the variables, a list."""
-    reduce = REDUCTIONS[source.adaptation["reduction"]]
 
     def gradient(**given: tf.Tensor) -> list[tf.Tensor]:
         targets = given.pop(TARGETS)
         moving = {path: given.pop(argument_name(path)) for path in paths}
         with builtin_gradients():
-            theta, state = split_adapter(source, moving)
-            outputs = call_model(source.model, theta, state, given, training=True)
-            output = outputs if len(outputs) > 1 else next(iter(outputs.values()))
-            loss = reduce(source.example_loss(targets, output))
+            loss = loss_of(source, given, targets, moving)
         return tf.gradients(loss, [*moving.values()], unconnected_gradients="zero")
 
     return gradient
-
-
-def _moments(source: ExportSource, inputs: Tensors, moving: Tensors) -> dict[str, tf.Tensor]:
-    """The batch-norm moments of the network with these variables over the inputs."""
-    model = source.model
-    theta, frozen = split_adapter(source, moving)
-    given = dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()))
-    state = moments(model, theta, given, frozen)
-    paths = [relative_path(model, variable) for variable in model.non_trainable_variables]
-    values = dict(zip(paths, state, strict=True))
-    return {argument_name(path): values[path] for path, _ in moment_variables(model)}

@@ -129,11 +129,16 @@ def input_specs(model: keras.Model) -> tuple[ArraySpec, ...]:
     )
 
 
+def model_inputs(inputs: Mapping[str, tf.Tensor]) -> Any:
+    """Inputs by name as a Keras model takes them: one alone without its name."""
+    return dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()))
+
+
 def call_model(
     model: keras.Model, theta, state, inputs: Mapping[str, tf.Tensor], *, training: bool
 ) -> dict[str, tf.Tensor]:
     """One pure call: inputs by name -> outputs by name ("outputs" where there is only one)."""
-    given = dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()))
-    flat = tf.nest.flatten(model.stateless_call(theta, state, given, training=training)[0])
+    outputs = model.stateless_call(theta, state, model_inputs(inputs), training=training)[0]
+    flat = tf.nest.flatten(outputs)
     names = ["outputs"] if len(flat) == 1 else list(model.output_names)
     return dict(zip(names, flat, strict=True))
