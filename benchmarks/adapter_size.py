@@ -21,7 +21,7 @@ from absl import flags
 from benchmarks.adapter_size_measure import Study, study
 from benchmarks.adapter_size_output import csv_text, figure, markdown
 from launch import cli
-from meta_shrink.adapters.adapter import ENCODINGS
+from meta_shrink.adapters.manifest import ENCODINGS
 from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.errors import UsageError
 from meta_shrink.run_files import write_atomically

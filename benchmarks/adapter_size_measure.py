@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.adapter import Adapter, TaskFacts, write_adapter
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.reading import Adapter
+from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.errors import UsageError
 from meta_shrink.export_job import heldout_tasks
 from meta_shrink.export_source import Exported, source_from_workdir

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.adapter import TaskFacts, write_adapter
+from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.probe import probe_inputs
+from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.errors import UsageError
 from meta_shrink.serving.backbone import Backbone
 

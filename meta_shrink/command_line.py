@@ -17,12 +17,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from meta_shrink import __version__
-from meta_shrink.adapters.adapter import Adapter, implausible, load_default, parse_adapter
 from meta_shrink.adapters.backbone_info import BackboneInfo, read_backbone_info
+from meta_shrink.adapters.checks import implausible
 from meta_shrink.adapters.describe import add_plausibility, as_text, describe
 from meta_shrink.adapters.encodings import check_stored
 from meta_shrink.adapters.manifest import is_sha256
-from meta_shrink.adapters.reading import MAX_FILE_BYTES, SUFFIX, max_bytes, parse_stored
+from meta_shrink.adapters.reading import (
+    MAX_FILE_BYTES,
+    SUFFIX,
+    Adapter,
+    load_default,
+    max_bytes,
+    parse_adapter,
+    parse_stored,
+)
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.signing import sign_adapter, verify_signature
 from meta_shrink.errors import EXIT_ARTEFACT, EXIT_OK, AdapterError, MetaShrinkError, UsageError

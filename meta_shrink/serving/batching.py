@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.adapter import Adapter
+from meta_shrink.adapters.reading import Adapter
 from meta_shrink.errors import MetaShrinkError, Overloaded, Stopping, UsageError
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.rows import as_row, row_shape

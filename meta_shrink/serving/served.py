@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from meta_shrink.adapters.adapter import Adapter
 from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.adapters.reading import Adapter
 
 
 class ServedBackbone(Protocol):

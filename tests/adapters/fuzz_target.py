@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meta_shrink.adapters.adapter import parse_adapter
-from meta_shrink.adapters.reading import parse_stored
+from meta_shrink.adapters.reading import parse_adapter, parse_stored
 from meta_shrink.errors import ADAPTER_CODES, AdapterError
 from tests.adapters import samples
 

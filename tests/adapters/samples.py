@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from meta_shrink.adapters.adapter import TaskFacts, encode_adapter
 from meta_shrink.adapters.backbone_info import (
     DEFAULT_FILE,
     EXTRA,
@@ -22,6 +21,8 @@ from meta_shrink.adapters.backbone_info import (
     TensorSpec,
 )
 from meta_shrink.adapters.canonical_json import canonical, sha256
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.writing import encode_adapter
 
 TASK = TaskFacts("speaker-7", examples=40, steps=100, seed=3)
 PROBE = (0.25, -1.5, 3.0)

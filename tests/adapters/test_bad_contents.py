@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meta_shrink.adapters.adapter import parse_adapter
+from meta_shrink.adapters.reading import parse_adapter
 from meta_shrink.errors import ADAPTER_CODES, AdapterError
 from tests.adapters import samples
 

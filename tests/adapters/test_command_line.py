@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink.adapters.adapter import write_adapter
 from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.command_line import main
 from tests.adapters import samples
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta_shrink.adapters.adapter import parse_adapter
+from meta_shrink.adapters.reading import parse_adapter
 from meta_shrink.errors import AdapterError
 from tests.adapters import fuzz_target
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meta_shrink.adapters.adapter import parse_adapter
+from meta_shrink.adapters.reading import parse_adapter
 from tests.adapters import samples
 from tests.adapters.test_bad_contents import GOOD, INFO, INT8, TABLE, refused
 

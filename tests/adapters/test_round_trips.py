@@ -8,22 +8,17 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from meta_shrink.adapters.adapter import (
-    ENCODINGS,
+from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.checks import check_probe, implausible, prior_distance
+from meta_shrink.adapters.manifest import ENCODINGS, TaskFacts
+from meta_shrink.adapters.reading import (
     Adapter,
-    TaskFacts,
-    check_probe,
-    encode_adapter,
-    implausible,
     load_adapter,
     load_default,
     max_bytes,
     parse_adapter,
-    prior_distance,
-    quantised,
-    write_adapter,
 )
-from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.writing import encode_adapter, quantised, write_adapter
 from meta_shrink.errors import AdapterError, UsageError
 from tests.adapters import samples
 

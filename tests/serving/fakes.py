@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from meta_shrink.adapters.adapter import TaskFacts, encode_adapter, parse_adapter, write_adapter
 from meta_shrink.adapters.backbone_info import (
     ArraySpec,
     BackboneInfo,
@@ -17,6 +16,9 @@ from meta_shrink.adapters.backbone_info import (
     Probe,
     TensorSpec,
 )
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.reading import parse_adapter
+from meta_shrink.adapters.writing import encode_adapter, write_adapter
 from meta_shrink.errors import AdapterError
 from meta_shrink.serving.alias import INDEX_FILE
 
