@@ -4,8 +4,9 @@
 
 The network of `benchmarks.adaptation`; a task has 20 x 15 training images, of which each step sees
 20, and 100 for validation. `time`: processor seconds on one thread of adaptation (100 steps), of
-sigma-iMAML (5 CG steps on the last mini-batch) and sigma-Reptile, and of their parts; rows take
-turns, a ratio is the median of the rounds' own. `memory`: peak of fresh processes that run
+sigma-iMAML (5 CG steps on the last mini-batch; validation on 20 images, as App. E.1 has it and
+train.validation_batch=20, or on all) and sigma-Reptile, and of their parts; rows take turns, a
+ratio is the median of the rounds' own. `memory`: peak of fresh processes that run
 sigma-iMAML twice, against the number of steps. `error`: relative distance of bfloat16 from float32,
 with what a change of 1e-6 in phi does for comparison.
 """
@@ -22,7 +23,7 @@ import tensorflow as tf
 
 from benchmarks import ours_adaptation
 from benchmarks.peers import adaptation_workload as workload
-from meta_shrink.adaptation import adaptation, make_adapt, random_batch
+from meta_shrink.adaptation import adaptation, make_adapt, random_batch, random_examples
 from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.meta_gradients import imaml, sigma_reptile
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
@@ -69,10 +70,14 @@ def functions(precision, num_steps):
         return draw(task, tf.constant(num_steps - 1))
 
     options = {"cg_steps": CG_STEPS, "damping": DAMPING, "hessian_data": last}
+    implicit = imaml(library.nll, adapt, library.registry, **options)
+    towards = sigma_reptile(library.nll, adapt, library.registry, **options)
     of_task = {
         "adaptation": adapt,
-        "sigma-iMAML": imaml(library.nll, adapt, library.registry, **options),
-        "sigma-Reptile": sigma_reptile(library.nll, adapt, library.registry, **options),
+        "sigma-iMAML": lambda meta, task: implicit(meta, _on_mini_batch(task)),
+        "sigma-Reptile": lambda meta, task: towards(meta, _on_mini_batch(task)),
+        "sigma-iMAML, all validation images": implicit,
+        "sigma-Reptile, all validation images": towards,
     }
     of_theta = {
         "one Hessian-vector product, 20 images": lambda task, theta: hessian_vector_product(
@@ -86,6 +91,10 @@ def functions(precision, num_steps):
     wrapped = {name: lambda meta, task, theta, f=f: f(meta, task) for name, f in of_task.items()}
     wrapped |= {name: lambda meta, task, theta, f=f: f(task, theta) for name, f in of_theta.items()}
     return {name: tf.function(f, autograph=False) for name, f in wrapped.items()}, library.registry
+
+
+def _on_mini_batch(task):
+    return task._replace(val=random_examples(task.val, workload.BATCH_SIZE, task.key))
 
 
 def _gradient(nll, theta, batch):

@@ -65,6 +65,8 @@ def _train() -> dict:
         "checkpoint_every": 1000,
         "keep_checkpoints": 3,
         "max_bad_steps": 10,
+        # Validation examples of a meta-training task, drawn anew each time; 0: all it has.
+        "validation_batch": 0,
     }
 
 

@@ -51,12 +51,17 @@ def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
         key = fold_in(task.key, step)
-        count = tf.shape(tf.nest.flatten(task.train)[0])[0]
-        chosen = tf.math.top_k(uniform(key, [count]), k=size).indices
-        batch = tf.nest.map_structure(lambda x: tf.gather(x, chosen), task.train)
-        return _augmented(augment, key, tf.nest.map_structure(_static(size), batch))
+        return _augmented(augment, key, random_examples(task.train, size, key))
 
     return next_batch
+
+
+def random_examples(batch: Batch, size: int, key: tf.Tensor) -> Batch:
+    """`size` of the batch's examples, drawn without replacement by the key [2]."""
+    count = tf.shape(tf.nest.flatten(batch)[0])[0]
+    chosen = tf.math.top_k(uniform(key, [count]), k=size).indices
+    drawn = tf.nest.map_structure(lambda x: tf.gather(x, chosen), batch)
+    return tf.nest.map_structure(_static(size), drawn)
 
 
 def _static(size: int) -> Callable[[tf.Tensor], tf.Tensor]:

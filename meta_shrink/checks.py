@@ -31,7 +31,7 @@ READ_BY_PROGRAMS = ("name", "device", "eval", "search")
 
 
 class Schedule(NamedTuple):
-    """The `train` section: how long, how often, how."""
+    """The `train` section (configs/common.py says what each means)."""
 
     steps: int
     meta_batch_size: int
@@ -44,6 +44,7 @@ class Schedule(NamedTuple):
     checkpoint_every: int
     keep_checkpoints: int
     max_bad_steps: int
+    validation_batch: int = 0
 
 
 EVAL_KINDS = ("all", "selected", "single")
@@ -80,12 +81,16 @@ def check_eval(options: EvalOptions) -> None:
 def check_sections(config: Mapping[str, Any]) -> None:
     """A config has all sections that are read, and no other; likewise `train` and `eval`."""
     _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
-    _check_keys("Config section 'train'", config["train"], Schedule._fields)
+    _check_fields("Config section 'train'", config["train"], Schedule)
     if "eval" in config:
-        fields, optional = EvalOptions._fields, tuple(EvalOptions._field_defaults)
-        needed = tuple(name for name in fields if name not in optional)
-        _check_keys("Config section 'eval'", config["eval"], needed, optional)
+        _check_fields("Config section 'eval'", config["eval"], EvalOptions)
         check_eval(EvalOptions(**config["eval"]))
+
+
+def _check_fields(what: str, given: Mapping[str, Any], kind: Any) -> None:
+    optional = tuple(kind._field_defaults)
+    needed = tuple(name for name in kind._fields if name not in optional)
+    _check_keys(what, given, needed, optional)
 
 
 def _check_keys(

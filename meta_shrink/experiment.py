@@ -32,7 +32,7 @@ from meta_shrink.models import MODELS
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
-from meta_shrink.task_sources import augment_validation, train_on_all
+from meta_shrink.task_sources import augment_validation, train_on_all, validate_on_batch
 from meta_shrink.tasks import TASKS
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, TaskSource
 
@@ -106,7 +106,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     registry = call("modules", _registry, config["modules"], model=model)
     jit = _jit(config["train"]["jit"], model)
     facts, example_loss, nll, metric = call("loss", _loss, config["loss"], model=model, jit=jit)
-    source = named("task", TASKS, config["task"], seed=seed)
+    drawn = named("task", TASKS, config["task"], seed=seed)
     method = choose("algorithm.name", META_GRADIENTS, config["algorithm"].get("name"))
     adapt = call(
         "adapt",
@@ -114,8 +114,9 @@ def build(config: Mapping[str, Any]) -> Experiment:
         config["adapt"],
         nll=nll,
         registry=registry,
-        augment=source.augment,
+        augment=drawn.augment,
     )
+    source = _source(drawn, adapt.on_all, config["train"].get("validation_batch", 0))
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])
     check_learned(method, config)
@@ -130,13 +131,18 @@ def build(config: Mapping[str, Any]) -> Experiment:
         metric_facts=facts,
         example_loss=example_loss,
         example_metric=facts.example(example_loss),
-        source=augment_validation(train_on_all(source) if adapt.on_all else source),
+        source=source,
         adapt=adapt,
         method=method,
         make_meta_gradient=_meta_gradient_maker(config["algorithm"], nll, registry, adapt),
         initial=initial,
         jit=jit,
     )
+
+
+def _source(drawn: TaskSource, on_all: bool, validation_batch: int) -> TaskSource:
+    both = train_on_all(drawn) if on_all else drawn
+    return augment_validation(validate_on_batch(both, validation_batch))
 
 
 def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None = None):

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from meta_shrink.adaptation import random_examples
+from meta_shrink.errors import UsageError
 from meta_shrink.rng import fold_in
 from meta_shrink.types import Task, TaskSource
 
 # In place of an adaptation step, in the key of what is drawn for other purposes.
-VALIDATION, MOMENTS = -1, -2
+VALIDATION, MOMENTS, VALIDATION_BATCH = -1, -2, -3
 
 
 def train_on_all(source: TaskSource) -> TaskSource:
@@ -20,6 +22,32 @@ def train_on_all(source: TaskSource) -> TaskSource:
         task = source.sample(key)
         both = tf.nest.map_structure(lambda a, b: tf.concat([a, b], 0), task.train, task.val)
         return task._replace(train=both)
+
+    return source._replace(sample=sample)
+
+
+def validate_on_batch(source: TaskSource, size: int) -> TaskSource:
+    """Meta-training tasks whose validation data are a mini-batch of their own (App. E.1).
+
+    Args:
+      size: examples of it, drawn for each task anew; 0 leaves all of them.
+
+    Raises:
+      UsageError: when a task is drawn that has fewer.
+    """
+    if not size:
+        return source
+
+    def sample(key: tf.Tensor) -> Task:
+        task = source.sample(key)
+        examples = tf.nest.flatten(task.val)[0].shape[0]
+        if size > examples:
+            raise UsageError(
+                f"train.validation_batch is {size}, but a task has {examples} validation examples; "
+                "lower it, or 0 for all of them."
+            )
+        drawn = random_examples(task.val, size, fold_in(task.key, VALIDATION_BATCH))
+        return task._replace(val=drawn)
 
     return source._replace(sample=sample)
 

@@ -16,7 +16,7 @@ from meta_shrink.adaptation import (
 from meta_shrink.errors import UsageError
 from meta_shrink.prior import freeze_others
 from meta_shrink.proximal import OPTIMIZERS, proximal_gd
-from meta_shrink.task_sources import augment_validation, train_on_all
+from meta_shrink.task_sources import augment_validation, train_on_all, validate_on_batch
 from meta_shrink.tasks import gaussian
 from tests.problems import flat, regression
 
@@ -107,6 +107,26 @@ def test_training_on_all_appends_the_validation_examples():
     one, both = source.sample(key), train_on_all(source).sample(key)
     np.testing.assert_array_equal(both.train[0], np.concatenate([one.train[0], one.val[0]]))
     np.testing.assert_array_equal(both.val[0], one.val[0])
+
+
+def test_validation_mini_batches_are_of_the_tasks_own_examples_and_differ_by_key():
+    source = gaussian(
+        seed=0, mean="identity", phi=[0.0], sigma=[1.0], noise=[1.0], num_train=3, num_val=9
+    )
+    assert validate_on_batch(source, 0) is source
+    few, keys = validate_on_batch(source, 4), [tf.constant([1, k]) for k in range(2)]
+    rows = []
+    for key in keys:
+        one, part = source.sample(key), few.sample(key)
+        np.testing.assert_array_equal(part.train[0], one.train[0])
+        where = [np.flatnonzero((one.val[0] == row).numpy().all(1)) for row in part.val[0]]
+        assert part.val[0].shape == (4, 1)
+        rows.append(np.concatenate(where))
+        assert len(set(rows[-1])) == 4
+    assert set(rows[0]) != set(rows[1])
+    np.testing.assert_array_equal(few.heldout(tf.constant(0)).val[0].shape, [9, 1])
+    with pytest.raises(UsageError, match="validation_batch is 10, but a task has 9 validation"):
+        validate_on_batch(source, 10).sample(keys[0])
 
 
 def test_no_step_is_refused():

@@ -12,6 +12,7 @@ from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.meta_gradients.maml import maml
 from meta_shrink.models import convnet
 from meta_shrink.models.layers import BatchNorm, MaxPool2x2
+from meta_shrink.models.max_pool import max_pool_2x2
 from meta_shrink.native_kernels import native_kernels, native_kernels_allowed
 from meta_shrink.proximal import proximal_gd
 from meta_shrink.registry import ModuleRegistry
@@ -76,6 +77,27 @@ def test_pooling_by_kernel_equals_pooling_by_reshape():
     with native_kernels():
         native = MaxPool2x2()(images)
     np.testing.assert_array_equal(native, MaxPool2x2()(images))
+
+
+@pytest.mark.parametrize("size", [6, 7])
+def test_derivatives_of_pooling_equal_those_of_tensorflow(size):
+    """Values, gradient and its derivative to the bit, with many equal maxima."""
+    images = tf.random.stateless_uniform([3, size, size + 1, 4], [1, 2], 0, 3, tf.int32)
+    results = []
+    for pool in (max_pool_2x2, lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID")):
+        x = tf.cast(images, tf.float32)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = pool(x * x)
+                loss = tf.reduce_sum(tf.sin(outputs))
+            gradient = tape.gradient(loss, x)
+            product = tf.reduce_sum(gradient * tf.cos(x))
+        results.append([outputs, gradient, outer.gradient(product, x)])
+    for ours, theirs in zip(*results, strict=True):
+        assert np.any(ours)
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_permission_ends_with_the_block():

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.models.fused_batch_norm import fused_batch_norm
+from meta_shrink.models.max_pool import max_pool_2x2
 from meta_shrink.native_kernels import native_kernels_allowed
 
 
@@ -19,7 +20,7 @@ class MaxPool2x2(keras.layers.Layer):
     def call(self, inputs):
         """[N, H, W, C] -> [N, H // 2, W // 2, C]."""
         if native_kernels_allowed():
-            return tf.nn.max_pool2d(inputs, 2, 2, "VALID")
+            return max_pool_2x2(inputs)
         _, height, width, channels = inputs.shape
         rows, columns = height // 2, width // 2
         even = inputs[:, : 2 * rows, : 2 * columns, :]
