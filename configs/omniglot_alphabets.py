@@ -2,13 +2,15 @@
 
 python -m launch.train --config=configs/omniglot_alphabets.py:large_sigma_reptile --workdir=DIR
 
-Arguments: [quick_]{large, small}_{reptile, imaml, sigma_reptile, sigma_imaml, maml, fomaml,
-meta_sgd, sigma_maml}; "small" takes the number of alphabets and of instances behind it:
-small_a15_k1_sigma_reptile. Without quick_: Tables 4 and 5, for an accelerator. The back-propagation
-methods are not in these tables; they adapt for 5 steps, as in the protocol's own comparison.
+Arguments: [quick_|scratch_]{large, small}_{reptile, imaml, sigma_reptile, sigma_imaml, maml,
+fomaml, meta_sgd, sigma_maml}; "small" takes the number of alphabets and of instances behind it:
+small_a15_k1_sigma_reptile. Without quick_ or scratch_: Tables 4 and 5, for an accelerator. The
+back-propagation methods are not in these tables; they adapt for 5 steps, as in the protocol's own
+comparison.
 
 quick_, one core: a warm start of 7 minutes ("small": 3), shared by all methods and seeds, then 1 to
-3 minutes and 1 of evaluation; accuracy to expect: docs/results/images.md.
+7 minutes and 1 of evaluation. scratch_ ("small" alone), one core: from random parameters with half
+the filters, 4 minutes. Accuracy to expect: docs/results/images.md.
 """
 
 import copy
@@ -98,13 +100,25 @@ QUICK = {
     ),
     **{name: column._replace(**SHORT) for name, column in THROUGH.items()},
 }
-# With one image a character everything adapts best (docs/results/images.md), and a prior in between
-# makes proximal Adam jitter: sigma^2 starts near none and moves slowly. Phi moves a fifth as far
-# as with more data, else it follows what one image overfits (Table 5 too has a smaller rate).
+# With one image a character: chosen by a few runs on validation alphabets (docs/results/images.md).
+# Reptile's phi follows what one image overfits: a small rate, and a prior that hardly holds.
+GD = {"task_optimizer": "proximal_gd", "task_rate": 0.05}
 QUICK_SMALL = QUICK | {
     "reptile": QUICK["reptile"]._replace(rates=(0.1, 0.0)),
     "sigma_reptile": QUICK["sigma_reptile"]._replace(rates=(0.1, 0.1), sigma2=1e4),
-    "sigma_imaml": QUICK["sigma_imaml"]._replace(rates=(1e-3, 0.1), sigma2=1e4),
+    "imaml": QUICK["imaml"]._replace(**GD, steps=60, cg_steps=2, sigma2=1e3),
+    "sigma_imaml": QUICK["sigma_imaml"]._replace(
+        **GD, steps=60, rates=(1e-3, 0.1), damping=0.1, sigma2=1.0
+    ),
+}
+# The same from random parameters, with half the filters: the meta-optimizers of Table 5.
+SCRATCH = {"steps": 60, "batch": 5, "task_rate": 0.1, "decay": "linear", "clip_norm": 10.0}
+SCRATCH_SMALL = {
+    "reptile": REPTILE._replace(**{**SCRATCH, "rates": (1.0, 0.0), "task_rate": 4e-3}),
+    "imaml": IMAML._replace(**SCRATCH, rates=(3e-3, 0.0), cg_steps=2, damping=1.0, sigma2=1e3),
+    "sigma_reptile": SIGMA_REPTILE._replace(**SCRATCH, rates=(3e-3, 0.1), damping=0.1, sigma2=10.0),
+    "sigma_imaml": SIGMA_IMAML._replace(**SCRATCH, rates=(3e-3, 0.1), damping=1.0, sigma2=10.0),
+    **{name: column._replace(**SCRATCH) for name, column in THROUGH.items()},
 }
 TASK = {
     "name": "omniglot_alphabets",
@@ -129,7 +143,10 @@ TASK = {
 def get_config(argument: str = "quick_large_sigma_reptile"):
     """The config of one regime and algorithm."""
     small = tuple(f"small_a{a}_k{k}" for a in ALPHABETS for k in INSTANCES)
-    quick, setting, algorithm = images.parse(argument, ("large", *small))
+    scratch = argument.startswith("scratch_")
+    quick, setting, algorithm = images.parse(
+        argument.removeprefix("scratch_"), small if scratch else ("large", *small)
+    )
     config = images.base(f"omniglot_alphabets:{argument}")
     config.task = copy.deepcopy(TASK)
     config.model = {
@@ -137,9 +154,9 @@ def get_config(argument: str = "quick_large_sigma_reptile"):
         "image_size": 28,
         "channels": 1,
         "classes": 20,
-        "filters": 64,
+        "filters": 32 if scratch else 64,
         "downsampling": "pool",
-        "precision": "bfloat16" if quick else "float32",
+        "precision": "bfloat16" if quick or scratch else "float32",
     }
     if quick:
         config.warm_start = {
@@ -154,14 +171,19 @@ def get_config(argument: str = "quick_large_sigma_reptile"):
         images.use(config, algorithm, (QUICK if quick else TABLE_4)[algorithm])
     else:
         instances = _small(config, setting)
-        column = (QUICK_SMALL if quick else TABLE_5)[algorithm]
-        if algorithm in TABLE_6 and not quick:
+        columns = QUICK_SMALL if quick else SCRATCH_SMALL if scratch else TABLE_5
+        column = columns[algorithm]
+        if algorithm in TABLE_6 and columns is TABLE_5:
             column = column._replace(task_rate=TABLE_6[algorithm][instances])
         config.prior.beta = BETA.get(algorithm, config.prior.beta)
         images.use(config, algorithm, column)
+        # Section 5.3: only the implicit gradients see "extra validation data" here.
+        config.adapt.data = "train"
     config.adapt.batch_size = 20
+    # App. E.1: "when computing the validation loss, a batch of images is sampled".
+    config.train.validation_batch = 0 if quick else 20
     config.eval.update({"num_tasks": 10, "horizon": 10, "validation_tasks": 6})
-    if quick:
+    if quick or scratch:
         config.eval.update({"points": 8})
         config.train.update({"log_every": 2, "checkpoint_every": 5})
     return config

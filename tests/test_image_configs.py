@@ -17,7 +17,8 @@ SETTINGS = {
     image_folder_few_shot: ("mini_5w1s", "grocery84_5w5s"),
     omniglot_alphabets: ("large", "small_a5_k1", "small_a20_k15"),
 }
-SETS = ("omniglot_few_shot", "omniglot_large", "omniglot_small", "grocery84", "sinusoid")
+SETS = ("omniglot_few_shot", "omniglot_large", "omniglot_small", "omniglot_small_scratch")
+SETS += ("grocery84", "sinusoid")
 
 
 @pytest.mark.parametrize("module", SETTINGS, ids=lambda module: module.__name__)
@@ -25,10 +26,25 @@ def test_every_argument_gives_a_whole_config(module):
     for setting in SETTINGS[module]:
         for algorithm in images.ALGORITHMS:
             for quick in ("", "quick_"):
-                config = module.get_config(f"{quick}{setting}_{algorithm}").to_dict()
-                check_sections(config)
-                check_learned(META_GRADIENTS[config["algorithm"]["name"]], config)
+                config = checked(module.get_config(f"{quick}{setting}_{algorithm}"))
                 assert (config["warm_start"]["steps"] > 0) == bool(quick)
+
+
+def checked(config) -> dict:
+    """The config as a dictionary, with all sections and what its algorithm needs."""
+    config = config.to_dict()
+    check_sections(config)
+    check_learned(META_GRADIENTS[config["algorithm"]["name"]], config)
+    return config
+
+
+@pytest.mark.parametrize("algorithm", images.ALGORITHMS)
+def test_few_images_from_random_parameters(algorithm):
+    config = checked(omniglot_alphabets.get_config(f"scratch_small_a5_k3_{algorithm}"))
+    assert config["warm_start"]["steps"] == 0
+    assert config["adapt"]["data"] == "train"
+    with pytest.raises(UsageError, match="expected one of"):
+        omniglot_alphabets.get_config(f"scratch_large_{algorithm}")
 
 
 def test_an_unknown_argument_is_refused():

@@ -24,16 +24,17 @@ def image_set(
     methods: Sequence[str],
     *,
     seeds: Sequence[int] = (0,),
+    start: str = "warm start alone",
     **evaluate: Mapping[str, Any],
 ) -> ConfigDict:
-    """A set of the configs `prefix`METHOD, and of the warm start alone.
+    """A set of the configs `prefix`METHOD, and of what they start from.
 
-    evaluate: the set's keys `evaluate` and `evaluate_others`.
+    start: label of the latter. evaluate: the set's keys `evaluate` and `evaluate_others`.
     """
     runs = [
         {"config": f"{prefix}{method}", "label": method, "overrides": ONE_THREAD}
         for method in methods
     ]
-    alone = {"label": "warm start alone", "overrides": {**ONE_THREAD, **NO_META_STEP}}
+    alone = {"label": start, "overrides": {**ONE_THREAD, **NO_META_STEP}}
     runs.append({"config": f"{prefix}imaml", **alone})
     return ConfigDict({"name": name, "runs": runs, "seeds": list(seeds), **evaluate})
