@@ -3,16 +3,32 @@
 python -m launch.compare --set=configs/comparisons/omniglot_small_scratch.py
 """
 
-from configs.comparisons.image_set import LONG, image_set
+from configs.comparisons.image_set import LONG, ONE_THREAD, image_set
+
+CONFIG = "configs/omniglot_alphabets.py:scratch_small_a15_k1_"
+# What is left between Reptile and sigma-Reptile is the prior, and phi's gradient over sigma^2.
+SAME_OPTIMIZERS = {
+    "adapt.optimizer": "proximal_gd",
+    "adapt.learning_rate": 0.1,
+    "meta_optimizer.phi.name": "adam",
+    "meta_optimizer.phi.learning_rate": 3e-3,
+}
 
 
 def get_config():
-    """The set."""
-    return image_set(
+    """The set: Table 5's optimizers, and Reptile with those of sigma-Reptile."""
+    comparison = image_set(
         "omniglot_small_scratch",
-        "configs/omniglot_alphabets.py:scratch_small_a15_k1_",
+        CONFIG,
         LONG,
         seeds=[0, 1, 2],
         start="random parameters alone",
         evaluate={"horizon": 1, "kinds": ["all", "selected"]},
     )
+    control = {
+        "config": f"{CONFIG}reptile",
+        "label": "reptile like sigma",
+        "overrides": {**ONE_THREAD, **SAME_OPTIMIZERS},
+    }
+    comparison.runs = [*comparison.runs, control]
+    return comparison
