@@ -3,6 +3,8 @@
 python -m launch.compare --set=configs/comparisons/omniglot_small_scratch.py
 """
 
+from typing import Any
+
 from configs.comparisons.image_set import LONG, ONE_THREAD, image_set
 
 CONFIG = "configs/omniglot_alphabets.py:scratch_small_a15_k1_"
@@ -17,7 +19,7 @@ SAME_OPTIMIZERS = {
 
 def get_config():
     """The set: Table 5's optimizers, and Reptile with those of sigma-Reptile."""
-    comparison = image_set(
+    comparison: Any = image_set(
         "omniglot_small_scratch",
         CONFIG,
         LONG,
