@@ -83,7 +83,9 @@ def save_backbone(
 
 
 def _write(source: ExportSource, what: Servable, folder: str) -> BackboneInfo:
-    tf.saved_model.save(what.module, folder, signatures=what.signatures)
+    # Gradients that users want are a signature; those of the network's own kernels stay behind.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(what.module, folder, signatures=what.signatures, options=options)
     os.makedirs(os.path.join(folder, EXTRA))
     info = backbone_info(source, what)
     content = encode_adapter(
