@@ -179,7 +179,7 @@ def test_figure_over_x(tmp_path):
     write_methods(tmp_path, "over x", methods, "")
     assert (tmp_path / "methods.png").read_bytes().startswith(PNG)
     rows = [row_of(evaluated(0.1), label=m.label, x=m.x, x_label=m.x_label) for m in methods]
-    figure = methods_figure.lines_over_x(rows, LABEL)
+    figure = methods_figure.methods_figure(rows, LABEL, logarithmic=True)
     (axes,) = figure.axes
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Reptile", "σ-Reptile"]
     assert axes.get_xlabel() == "alphabets"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -38,16 +38,17 @@ POINTS = (
 )
 NAME_POINTS = 6.2  # of a letter of a method's name
 PANEL_WIDTH, PANEL_HEIGHT = 4.4, 4.2  # inches
+Scale = Callable[[Axes, Sequence[float]], float]  # sets the y-axis of these values
 
 
-def methods_figure(rows: Sequence[Row], label: str) -> Figure:
+def methods_figure(rows: Sequence[Row], label: str, *, logarithmic: bool) -> Figure:
     """Lines over x where the rows have one, else a point for each method.
 
-    label: of the metric's axis.
+    label: of the metric's axis. logarithmic: if values span more than a decade; right for an error,
+    while an accuracy near 0 would press those that matter together.
     """
-    if any(row.method.x is not None for row in rows):
-        return lines_over_x(rows, label)
-    return points(rows, label)
+    draw = lines_over_x if any(row.method.x is not None for row in rows) else points
+    return draw(rows, label, log_if_wide if logarithmic else lambda ax, values: 0.0)
 
 
 def base_of(row: Row) -> str:
@@ -61,14 +62,14 @@ def paired(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda r: (bases.index(base_of(r)), r.title.startswith(SIGMA)))
 
 
-def points(rows: Sequence[Row], label: str) -> Figure:
+def points(rows: Sequence[Row], label: str, scale: Scale) -> Figure:
     """One slot a method: its mean and 95 % interval, and small points for its seeds."""
     rows = paired(rows)
     figure, ax = _wide_canvas([row.title for row in rows])
     _bands(ax, rows)
     found = [row.title.startswith(SIGMA) for row in rows]
     values = [v for row in rows for name, *_ in POINTS for v in _values(row, name)]
-    log_if_wide(ax, values)
+    scale(ax, values)
     shown = [row.measures[name] for row in rows for name, *_ in POINTS if name in row.measures]
     _keep_in_view(ax, values, shown)
     for name, marker, aside, meaning in POINTS:
@@ -166,7 +167,7 @@ def _ends(intervals: Iterable[Interval]) -> list[float]:
     return [value for value in ends if math.isfinite(value)]
 
 
-def lines_over_x(rows: Sequence[Row], label: str) -> Figure:
+def lines_over_x(rows: Sequence[Row], label: str, scale: Scale) -> Figure:
     """Everything adapts: one line a method over x, a panel for each x_label (Fig. 4)."""
     x_labels = list(dict.fromkeys(row.method.x_label for row in rows))
     width = max(WIDTH, PANEL_WIDTH * len(x_labels))
@@ -175,7 +176,7 @@ def lines_over_x(rows: Sequence[Row], label: str) -> Figure:
     values = [value for row in rows for value in _values(row, "everything")]
     for ax, x_label in zip(panels, x_labels, strict=True):
         tidy(ax)
-        log_if_wide(ax, values)
+        scale(ax, values)
         _panel(ax, [row for row in rows if row.method.x_label == x_label], paired(rows))
         ax.set_xlabel(text(x_label or "x"))
     panels[0].set_ylabel(label)

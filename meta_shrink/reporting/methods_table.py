@@ -54,10 +54,11 @@ def write_methods(out_dir: str | Path, name: str, methods: Sequence[Method], not
         raise UsageError(f"the runs of {name} have {len(metrics)} metrics: {', '.join(metrics)}.")
     rows = [method_row(m, found, timing_rows(m.workdirs)) for m, found in loaded]
     label, table = metric_label(evaluations[0]), readable_rows(rows)
+    errors = evaluations[0]["metric"]["lower_is_better"]
     text = f"{caption(name, label, rows)}\n\n{markdown_table(table.columns, table.rows)}\n\n"
     files = {
         "methods.csv": csv_bytes(*all_numbers(rows)),
-        "methods.png": png_bytes(methods_figure(rows, label)),
+        "methods.png": png_bytes(methods_figure(rows, label, logarithmic=errors)),
         "methods.md": f"{text}![Methods compared](methods.png)\n\n{note}\n".encode(),
     }
     write_files(Path(out_dir), files)
