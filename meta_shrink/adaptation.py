@@ -64,6 +64,16 @@ def random_examples(batch: Batch, size: int, key: tf.Tensor) -> Batch:
     return tf.nest.map_structure(_static(size), drawn)
 
 
+def require_examples(batch: Batch, size: int, setting: str, kind: str) -> None:
+    """Raises UsageError if the batch has fewer `kind` examples than the setting's `size`."""
+    examples = tf.nest.flatten(batch)[0].shape[0]
+    if size > examples:
+        raise UsageError(
+            f"{setting} is {size}, but a task has {examples} {kind} examples; lower it, or 0 for "
+            "all of them."
+        )
+
+
 def _static(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda x: tf.ensure_shape(x, [size, *x.shape[1:]])
 

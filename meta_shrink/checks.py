@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from meta_shrink.adaptation import require_examples
 from meta_shrink.errors import UsageError
 from meta_shrink.meta_gradients import Method
 from meta_shrink.rng import root_key
@@ -140,12 +141,7 @@ def check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource, batch_
 
     def losses(key: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(key)
-        examples = tf.nest.flatten(task.train)[0].shape[0]
-        if batch_size > examples:
-            raise UsageError(
-                f"adapt.batch_size is {batch_size}, but a task has {examples} training examples; "
-                "lower it, or 0 for all of them."
-            )
+        require_examples(task.train, batch_size, "adapt.batch_size", "training")
         return [nll(initial.phi, task.train), nll(initial.phi, task.val)]
 
     try:

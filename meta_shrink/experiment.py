@@ -16,7 +16,13 @@ import tensorflow as tf
 from meta_shrink.adapt_settings import AdaptSettings, adapt_settings
 from meta_shrink.adaptation import make_adapt
 from meta_shrink.batch_statistics import inductive_metric, transductive
-from meta_shrink.checks import check_learned, check_sections, check_shapes, check_task_axis
+from meta_shrink.checks import (
+    Schedule,
+    check_learned,
+    check_sections,
+    check_shapes,
+    check_task_axis,
+)
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import HeldOut
 from meta_shrink.losses import (
@@ -116,7 +122,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
         registry=registry,
         augment=drawn.augment,
     )
-    source = _source(drawn, adapt.on_all, config["train"].get("validation_batch", 0))
+    source = _source(drawn, adapt.on_all, Schedule(**config["train"]).validation_batch)
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     initial = _initial(phi, registry, adapt, config["prior"])
     check_learned(method, config)

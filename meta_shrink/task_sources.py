@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from meta_shrink.adaptation import random_examples
-from meta_shrink.errors import UsageError
+from meta_shrink.adaptation import random_examples, require_examples
 from meta_shrink.rng import fold_in
 from meta_shrink.types import Task, TaskSource
 
@@ -40,12 +39,7 @@ def validate_on_batch(source: TaskSource, size: int) -> TaskSource:
 
     def sample(key: tf.Tensor) -> Task:
         task = source.sample(key)
-        examples = tf.nest.flatten(task.val)[0].shape[0]
-        if size > examples:
-            raise UsageError(
-                f"train.validation_batch is {size}, but a task has {examples} validation examples; "
-                "lower it, or 0 for all of them."
-            )
+        require_examples(task.val, size, "train.validation_batch", "validation")
         drawn = random_examples(task.val, size, fold_in(task.key, VALIDATION_BATCH))
         return task._replace(val=drawn)
 

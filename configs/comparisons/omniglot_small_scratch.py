@@ -6,14 +6,16 @@ python -m launch.compare --set=configs/comparisons/omniglot_small_scratch.py
 from typing import Any
 
 from configs.comparisons.image_set import LONG, ONE_THREAD, image_set
+from configs.omniglot_alphabets import SCRATCH_SMALL
 
 CONFIG = "configs/omniglot_alphabets.py:scratch_small_a15_k1_"
 # What is left between Reptile and sigma-Reptile is the prior, and phi's gradient over sigma^2.
+SIGMA_REPTILE = SCRATCH_SMALL["sigma_reptile"]
 SAME_OPTIMIZERS = {
-    "adapt.optimizer": "proximal_gd",
-    "adapt.learning_rate": 0.1,
-    "meta_optimizer.phi.name": "adam",
-    "meta_optimizer.phi.learning_rate": 3e-3,
+    "adapt.optimizer": SIGMA_REPTILE.task_optimizer,
+    "adapt.learning_rate": SIGMA_REPTILE.task_rate,
+    "meta_optimizer.phi.name": SIGMA_REPTILE.meta_optimizer,
+    "meta_optimizer.phi.learning_rate": SIGMA_REPTILE.rates[0],
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -38,7 +38,6 @@ POINTS = (
 )
 NAME_POINTS = 6.2  # of a letter of a method's name
 PANEL_WIDTH, PANEL_HEIGHT = 4.4, 4.2  # inches
-Scale = Callable[[Axes, Sequence[float]], float]  # sets the y-axis of these values
 
 
 def methods_figure(rows: Sequence[Row], label: str, *, logarithmic: bool) -> Figure:
@@ -48,7 +47,7 @@ def methods_figure(rows: Sequence[Row], label: str, *, logarithmic: bool) -> Fig
     while an accuracy near 0 would press those that matter together.
     """
     draw = lines_over_x if any(row.method.x is not None for row in rows) else points
-    return draw(rows, label, log_if_wide if logarithmic else lambda ax, values: 0.0)
+    return draw(rows, label, logarithmic)
 
 
 def base_of(row: Row) -> str:
@@ -62,14 +61,15 @@ def paired(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda r: (bases.index(base_of(r)), r.title.startswith(SIGMA)))
 
 
-def points(rows: Sequence[Row], label: str, scale: Scale) -> Figure:
+def points(rows: Sequence[Row], label: str, logarithmic: bool) -> Figure:
     """One slot a method: its mean and 95 % interval, and small points for its seeds."""
     rows = paired(rows)
     figure, ax = _wide_canvas([row.title for row in rows])
     _bands(ax, rows)
     found = [row.title.startswith(SIGMA) for row in rows]
     values = [v for row in rows for name, *_ in POINTS for v in _values(row, name)]
-    scale(ax, values)
+    if logarithmic:
+        log_if_wide(ax, values)
     shown = [row.measures[name] for row in rows for name, *_ in POINTS if name in row.measures]
     _keep_in_view(ax, values, shown)
     for name, marker, aside, meaning in POINTS:
@@ -167,7 +167,7 @@ def _ends(intervals: Iterable[Interval]) -> list[float]:
     return [value for value in ends if math.isfinite(value)]
 
 
-def lines_over_x(rows: Sequence[Row], label: str, scale: Scale) -> Figure:
+def lines_over_x(rows: Sequence[Row], label: str, logarithmic: bool) -> Figure:
     """Everything adapts: one line a method over x, a panel for each x_label (Fig. 4)."""
     x_labels = list(dict.fromkeys(row.method.x_label for row in rows))
     width = max(WIDTH, PANEL_WIDTH * len(x_labels))
@@ -176,7 +176,8 @@ def lines_over_x(rows: Sequence[Row], label: str, scale: Scale) -> Figure:
     values = [value for row in rows for value in _values(row, "everything")]
     for ax, x_label in zip(panels, x_labels, strict=True):
         tidy(ax)
-        scale(ax, values)
+        if logarithmic:
+            log_if_wide(ax, values)
         _panel(ax, [row for row in rows if row.method.x_label == x_label], paired(rows))
         ax.set_xlabel(text(x_label or "x"))
     panels[0].set_ylabel(label)
