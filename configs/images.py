@@ -94,7 +94,15 @@ def parse(argument: str, settings: tuple[str, ...]) -> tuple[bool, str, str]:
     Raises:
       UsageError: no such setting or algorithm.
     """
-    quick, rest = argument.startswith("quick_"), argument.removeprefix("quick_")
+    quick = argument.startswith("quick_")
+    return quick, *split(argument.removeprefix("quick_"), settings)
+
+
+def split(argument: str, settings: tuple[str, ...]) -> tuple[str, str]:
+    """(setting, algorithm) of "SETTING_ALGORITHM".
+
+    Raises:
+      UsageError: no such setting or algorithm.
+    """
     arguments = {f"{s}_{a}": (s, a) for s in settings for a in ALGORITHMS}
-    setting, algorithm = common.choose(arguments, rest)
-    return quick, setting, algorithm
+    return common.choose(arguments, argument)

@@ -143,10 +143,11 @@ TASK = {
 def get_config(argument: str = "quick_large_sigma_reptile"):
     """The config of one regime and algorithm."""
     small = tuple(f"small_a{a}_k{k}" for a in ALPHABETS for k in INSTANCES)
-    scratch = argument.startswith("scratch_")
-    quick, setting, algorithm = images.parse(
-        argument.removeprefix("scratch_"), small if scratch else ("large", *small)
-    )
+    scratch, quick = argument.startswith("scratch_"), False
+    if scratch:
+        setting, algorithm = images.split(argument.removeprefix("scratch_"), small)
+    else:
+        quick, setting, algorithm = images.parse(argument, ("large", *small))
     config = images.base(f"omniglot_alphabets:{argument}")
     config.task = copy.deepcopy(TASK)
     config.model = {

@@ -43,8 +43,9 @@ def test_few_images_from_random_parameters(algorithm):
     config = checked(omniglot_alphabets.get_config(f"scratch_small_a5_k3_{algorithm}"))
     assert config["warm_start"]["steps"] == 0
     assert config["adapt"]["data"] == "train"
-    with pytest.raises(UsageError, match="expected one of"):
-        omniglot_alphabets.get_config(f"scratch_large_{algorithm}")
+    for start in ("scratch_large", "scratch_quick_small_a5_k3", "quick_scratch_small_a5_k3"):
+        with pytest.raises(UsageError, match="expected one of"):
+            omniglot_alphabets.get_config(f"{start}_{algorithm}")
 
 
 def test_an_unknown_argument_is_refused():
