@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from meta_shrink.errors import EXIT_OK, EXIT_USAGE, MetaShrinkError, UsageError
+from meta_shrink.errors import EXIT_OK, EXIT_USAGE, MetaShrinkError, UsageError, one_line
 
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
@@ -36,7 +36,7 @@ def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     try:
         return main(argv) or EXIT_OK
     except MetaShrinkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(one_line(f"error: {error}"), file=sys.stderr)
         return error.exit_code
 
 

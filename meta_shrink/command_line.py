@@ -10,8 +10,10 @@ Exit codes: 0 fine, 2 wrong usage, 4 an adapter (or the backbone) that must not 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,19 +23,28 @@ from meta_shrink.adapters.backbone_info import BackboneInfo, read_backbone_info
 from meta_shrink.adapters.checks import implausible
 from meta_shrink.adapters.describe import add_plausibility, as_text, describe
 from meta_shrink.adapters.encodings import check_stored
+from meta_shrink.adapters.header import check_order
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.adapters.reading import (
-    MAX_FILE_BYTES,
     SUFFIX,
     Adapter,
     load_default,
     max_bytes,
     parse_adapter,
     parse_stored,
+    read_adapter_file,
 )
-from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.signing import sign_adapter, verify_signature
-from meta_shrink.errors import EXIT_ARTEFACT, EXIT_OK, AdapterError, MetaShrinkError, UsageError
+from meta_shrink.errors import (
+    EXIT_ARTEFACT,
+    EXIT_OK,
+    AdapterError,
+    MetaShrinkError,
+    UsageError,
+    one_line,
+)
+
+_PLAIN_NAME = re.compile(r"[\w./~@%+=,-]+")
 
 
 class Backbone(NamedTuple):
@@ -46,10 +57,14 @@ class Backbone(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line (default: that of the process) and returns its exit code."""
     options = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A name may have letters that it does not know.
+            stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(options)
         return options.run(options)
     except MetaShrinkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(one_line(f"error: {error}"), file=sys.stderr)
         return error.exit_code
 
 
@@ -66,9 +81,12 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Prints one line per adapter: ok and what was not checked, or the code and a sentence."""
-    if options.sha256 and len(options.file) > 1:
+    """Prints one line per adapter: ok and what was checked, or the code and a sentence."""
+    pin = options.sha256
+    if pin is not None and len(options.file) > 1:
         raise UsageError(f"--sha256 is of one file, and {len(options.file)} are given.")
+    if pin is not None and not is_sha256(pin):
+        raise UsageError(f"--sha256 is {pin[:80]!r}; expected 64 lower-case hexadecimal digits.")
     backbone = _backbone(options.backbone)
     results = [_verify_one(path, options, backbone) for path in options.file]
     return EXIT_OK if all(results) else EXIT_ARTEFACT
@@ -76,35 +94,60 @@ def verify(options: argparse.Namespace) -> int:
 
 def sign(options: argparse.Namespace) -> int:
     """Signs one adapter; prints the path of the signature."""
-    print(sign_adapter(options.file, options.private_key))
+    print(one_line(sign_adapter(options.file, options.private_key)))
     return EXIT_OK
+
+
+def _refuse_empty(options: argparse.Namespace) -> None:
+    """An empty value is a variable that a script forgot to set, and no wish to check less."""
+    for name, value in vars(options).items():
+        if name == "file" and "" in ([value] if isinstance(value, str) else value):
+            raise UsageError("FILE is empty: name an adapter.")
+        if value == "":
+            raise UsageError(f"--{name} is empty: give it a value, or leave it out.")
 
 
 def _verify_one(path: str, options: argparse.Namespace, backbone: Backbone | None) -> bool:
     try:
         adapter = _load(path, options, backbone)
     except AdapterError as error:
-        print(f"{error.code}: {error}")  # The sentence names the file.
+        print(one_line(f"{error.code}: {error}"))  # The sentence names the file.
         return False
-    print(f"ok: {path}{_remark(adapter, backbone)}")
+    print(one_line(f"ok: {_shown(path)} {_remark(path, options, adapter, backbone)}"))
     return True
 
 
 def _load(path: str, options: argparse.Namespace, backbone: Backbone | None) -> Adapter | None:
     content = _read(path, backbone)
     adapter = _check(content, path, options.sha256, backbone)
-    if options.public_key:
+    if options.public_key is not None:
         # What the signature vouches for, as a pin: the file may have been replaced since.
         parse_stored(content, sha256=verify_signature(path, options.public_key), where=path)
     return adapter
 
 
-def _remark(adapter: Adapter | None, backbone: Backbone | None) -> str:
+def _remark(
+    path: str, options: argparse.Namespace, adapter: Adapter | None, backbone: Backbone | None
+) -> str:
+    """What was checked and what was not."""
+    pinned, signed = options.sha256 is not None, options.public_key is not None
+    named = not pinned and _pin(path, None) is not None
+    checked = ["content", "values", *["the SHA-256 in its name"] * named]
+    checked += ["--sha256"] * pinned + ["signature"] * signed
+    missing = [] if pinned or signed else ["who made it, for want of a pin or a key"]
     if adapter is None or backbone is None:
-        return " (not checked, for want of --backbone: backbone, names, shapes, probe)"
+        missing = ["backbone, names, shapes, probe, for want of --backbone", *missing]
+        return f"(checked: {', '.join(checked)}; not checked: {'; '.join(missing)})"
+    checked += ["backbone", "names", "shapes"]
+    missing = ["probe, which needs TensorFlow", *missing]
     odd = implausible(adapter, backbone.info, backbone.default.tensors)
     unlike = f"; unlike the backbone's own tasks in {', '.join(odd)}" if odd else ""
-    return f" (not checked, it needs TensorFlow: probe){unlike}"
+    return f"(checked: {', '.join(checked)}; not checked: {'; '.join(missing)}){unlike}"
+
+
+def _shown(path: str) -> str:
+    """A name that could be taken for words of ours is in quotes, with escapes."""
+    return path if _PLAIN_NAME.fullmatch(path) else repr(path)
 
 
 def _backbone(directory: str | None) -> Backbone | None:
@@ -115,14 +158,16 @@ def _backbone(directory: str | None) -> Backbone | None:
 
 
 def _read(path: str, backbone: Backbone | None) -> bytes:
-    return read_regular_file(path, max_bytes(backbone.info) if backbone else MAX_FILE_BYTES)
+    return read_adapter_file(path, *[max_bytes(backbone.info)] if backbone else [])
 
 
 def _check(content: bytes, path: str, pin: str | None, backbone: Backbone | None) -> Adapter | None:
     """All checks that can be made; the adapter, if there is a backbone."""
     pin = _pin(path, pin)
     if backbone is None:
-        check_stored(parse_stored(content, sha256=pin, where=path).arrays, path)
+        stored = parse_stored(content, sha256=pin, where=path)
+        check_order(stored.entries, path)
+        check_stored(stored.arrays, path)
         return None
     phi = backbone.default.tensors
     return parse_adapter(content, backbone.info, sha256=pin, default=phi, where=path)
@@ -131,7 +176,7 @@ def _check(content: bytes, path: str, pin: str | None, backbone: Backbone | None
 def _pin(path: str, pin: str | None) -> str | None:
     """The pin that was given, or else the name of a file that is named by its id."""
     name = os.path.basename(path).removesuffix(SUFFIX)
-    return pin or (name if is_sha256(name) else None)
+    return pin if pin is not None else (name if is_sha256(name) else None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,11 @@ class MetaShrinkError(Exception):
     exit_code = EXIT_FAILURE
 
 
+def one_line(text: str) -> str:
+    """The text with everything escaped that is not printable: a name may hold a line of its own."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class UsageError(MetaShrinkError, ValueError):
     """A setting, a flag or an argument is wrong."""
 

@@ -23,10 +23,10 @@ MAX_RANK = 8
 MAX_NAME_LENGTH = 256
 PREFIX_BYTES = 8
 METADATA, KEY = "__metadata__", "meta_shrink"
-DTYPES = {
+DTYPES = {  # In the order in which safetensors writes tensors.
     "F32": np.dtype(np.float32),
-    "F16": np.dtype(np.float16),
     "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F16": np.dtype(np.float16),
     "I8": np.dtype(np.int8),
 }
 
@@ -53,12 +53,15 @@ class Header(NamedTuple):
         return canonical([list(entry) for entry in self.entries])
 
 
-def parse_header(content: bytes, where: str) -> Header:
-    """The checked header of a whole file.
+def parse_header(content: bytes, where: str, num_bytes: int | None = None) -> Header:
+    """The checked header of a file.
+
+    content: the whole file, or its start with the header, and then num_bytes is how long it is.
 
     Raises:
       AdapterError: "size" or "header".
     """
+    num_bytes = len(content) if num_bytes is None else num_bytes
     raw = _header_bytes(content, where)
     try:
         fields = json.loads(raw.decode("utf-8"))
@@ -71,8 +74,25 @@ def parse_header(content: bytes, where: str) -> Header:
             "header", f"{where} has a broken header ({_short(error)}): fetch the adapter again."
         ) from error
     start = PREFIX_BYTES + len(raw)
-    _check_length(len(content), start + (entries[-1].end if entries else 0), where)
+    _check_length(num_bytes, start + (entries[-1].end if entries else 0), where)
     return Header(manifest, entries, start)
+
+
+def check_order(entries: tuple[Entry, ...], where: str) -> None:
+    """Tensors stand as safetensors writes them: wide types first, so that all are aligned; by name.
+
+    In another order the same tensors would be a second file, with a second id.
+
+    Raises:
+      AdapterError: "header".
+    """
+    types = list(DTYPES)
+    if list(entries) != sorted(entries, key=lambda e: (types.index(e.dtype), e.name)):
+        raise AdapterError(
+            "header",
+            f"{where} has its tensors in another order than safetensors writes them in: fetch the "
+            "adapter again.",
+        )
 
 
 def stored_array(content: bytes, header: Header, entry: Entry) -> np.ndarray:

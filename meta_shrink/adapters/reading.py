@@ -88,8 +88,22 @@ def load_adapter(
     Raises:
       AdapterError: see ADAPTER_CODES.
     """
-    content = read_regular_file(path, max_bytes(backbone))
+    content = read_adapter_file(path, max_bytes(backbone))
     return parse_adapter(content, backbone, sha256=sha256, default=default, where=path)
+
+
+def read_adapter_file(path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a file. A large one is refused after its header, if that is no adapter's.
+
+    Raises:
+      AdapterError: "not_found", "file", "size" or "header".
+    """
+
+    def check_start(start: bytes, size: int) -> None:
+        header.parse_header(start, path, size)
+
+    start_bytes = header.PREFIX_BYTES + header.MAX_HEADER_BYTES
+    return read_regular_file(path, max_bytes, start_bytes=start_bytes, check_start=check_start)
 
 
 def max_bytes(backbone: BackboneInfo) -> int:
@@ -116,6 +130,7 @@ def parse_adapter(
     encoding = stored.manifest.encoding
     layout = encodings.stored_layout(backbone, encoding)
     encodings.check_layout(stored.entries, layout, where)
+    header.check_order(stored.entries, where)
     tensors = encodings.decode(stored.arrays, backbone, encoding, default, where)
     return Adapter(stored.id, stored.manifest, MappingProxyType(tensors), stored.num_bytes)
 
@@ -123,7 +138,9 @@ def parse_adapter(
 def parse_stored(
     content: bytes, *, sha256: str | None = None, where: str = "The adapter"
 ) -> StoredAdapter:
-    """The checks that need no backbone: the file is what was written. Values are not looked at.
+    """The checks that need no backbone: the file is what was written.
+
+    Not looked at: values (`encodings.check_stored`) and the order (`header.check_order`).
 
     Raises:
       AdapterError: "pin", "size", "header", "manifest", "format" or "content".

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from meta_shrink.errors import AdapterError
 
@@ -11,8 +12,17 @@ from meta_shrink.errors import AdapterError
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
-def read_regular_file(path: str, max_bytes: int) -> bytes:
+def read_regular_file(
+    path: str,
+    max_bytes: int,
+    *,
+    start_bytes: int = 0,
+    check_start: Callable[[bytes, int], object] | None = None,
+) -> bytes:
     """The content of a file.
+
+    check_start: called with the first `start_bytes` and the size of a file that is longer than
+    they are, before the rest is read; it raises where the file is not worth it.
 
     Raises:
       AdapterError: "not_found", "file" or "size".
@@ -26,6 +36,8 @@ def read_regular_file(path: str, max_bytes: int) -> bytes:
             raise AdapterError(
                 "size", f"{path} has {facts.st_size} bytes, and at most {max_bytes} are allowed."
             )
+        if check_start is not None and facts.st_size > start_bytes:
+            check_start(os.pread(descriptor, start_bytes, 0), facts.st_size)
         return _read(descriptor, path, facts.st_size)
     except OSError as error:
         raise _unreadable(path, error) from error

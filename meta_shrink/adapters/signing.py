@@ -12,7 +12,8 @@ import tempfile
 from typing import Any
 
 from meta_shrink.adapters.canonical_json import sha256
-from meta_shrink.adapters.reading import MAX_FILE_BYTES, parse_stored
+from meta_shrink.adapters.header import check_order
+from meta_shrink.adapters.reading import parse_stored, read_adapter_file
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.errors import AdapterError, UsageError
 from meta_shrink.run_files import write_atomically, write_durably
@@ -30,8 +31,8 @@ def sign_adapter(path: str, private_key: str) -> str:
       UsageError: no such key, or the extra is not installed.
       AdapterError: the file is not an adapter.
     """
-    content = read_regular_file(path, MAX_FILE_BYTES)
-    parse_stored(content, where=path)
+    content = read_adapter_file(path)
+    check_order(parse_stored(content, where=path).entries, path)
     config = _model_signing("signing").Config()
     _use_key(config.use_elliptic_key_signer, "private_key", private_key)
     with tempfile.TemporaryDirectory() as directory:
@@ -52,10 +53,10 @@ def verify_signature(path: str, public_key: str) -> str:
       AdapterError: "signature": missing, broken, by another key or for another file; or why the
         adapter cannot be read.
     """
-    content = read_regular_file(path, MAX_FILE_BYTES)
-    bundle = _read_signature(path + SUFFIX)
     config = _model_signing("verifying").Config()
     _use_key(config.use_elliptic_key_verifier, "public_key", public_key)
+    content = read_adapter_file(path)
+    bundle = _read_signature(path + SUFFIX)
     with tempfile.TemporaryDirectory() as directory:
         copy = os.path.join(directory, "adapter")
         write_durably(copy, content)
@@ -92,7 +93,9 @@ def _model_signing(part: str) -> Any:
 def _use_key(use: Any, name: str, path: str) -> None:
     try:
         use(**{name: path})
-    except (OSError, TypeError, ValueError) as error:
+    except Exception as error:  # A key of another kind fails in many ways: RSA has no curve.
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise UsageError(
-            f"{name}={path} is not an unencrypted PEM file of an elliptic-curve key ({error})."
+            f"{name}={path} is not an unencrypted PEM file of an elliptic-curve key ({reason}): "
+            "make one on the curve P-256, P-384 or P-521; RSA and Ed25519 keys do not sign here."
         ) from error

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any
 
 import pytest
 
+from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.reading import parse_adapter
+from meta_shrink.command_line import main
+from meta_shrink.errors import AdapterError
 from tests.adapters import samples
-from tests.adapters.test_bad_contents import GOOD, INFO, INT8, TABLE, refused
+from tests.adapters.test_bad_contents import GOOD, INFO, INT8, PHI, TABLE, refused
 
 
 def laid_out(content: bytes, entries: Mapping[str, Mapping[str, Any]]) -> bytes:
@@ -62,11 +66,35 @@ def test_layout(case):
     refused(make(), code)
 
 
-def test_tensors_may_stand_in_another_order():
-    """The order in the file says nothing; the loader has its own."""
-    table = {name: TABLE[name] for name in reversed(TABLE)}
-    adapter = parse_adapter(laid_out(GOOD, table), INFO)
-    assert list(adapter.tensors) == [spec.name for spec in INFO.tensors]
+@pytest.mark.parametrize("encoding", ["f32", "f16", "bf16", "int8_delta"])
+def test_tensors_stand_in_one_order(encoding):
+    """All orders hold the same numbers, and each has a hash of its own: one of them is right."""
+    content = samples.encoded(INFO, encoding)
+    header, payload = samples.split(content)
+    table = json.loads(header)
+    del table["__metadata__"]
+    loaded = set()
+    for order in permutations(table):
+        entries, parts, end = {}, [], 0
+        for name in order:
+            begin, stop = table[name]["data_offsets"]
+            parts.append(payload[begin:stop])
+            entries[name] = {**table[name], "data_offsets": [end, end + stop - begin]}
+            end += stop - begin
+        other = samples.forged(content, table=entries, payload=b"".join(parts))
+        if list(order) == list(table):
+            loaded.add(parse_adapter(other, INFO, default=PHI).id)
+        else:
+            with pytest.raises(AdapterError) as caught:
+                parse_adapter(other, INFO, default=PHI)
+            assert caught.value.code == "header"
+    assert loaded == {sha256(content)}
+
+
+def test_another_order_is_refused_without_a_backbone(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(laid_out(GOOD, {name: TABLE[name] for name in reversed(TABLE)}))
+    assert main(["verify", str(path)]) == main(["inspect", str(path)]) == 4
 
 
 def test_unaligned_tensors():

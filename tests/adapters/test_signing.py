@@ -132,6 +132,61 @@ def test_keys_that_are_none(name, tmp_path, keys):
         signing.verify_signature(path, str(keys / "maker.pem"))
 
 
+def key_kinds() -> dict[str, tuple]:
+    """Keys of every kind that people have, as (private PEM, public PEM)."""
+    asymmetric = pytest.importorskip("cryptography.hazmat.primitives.asymmetric")
+    from cryptography.hazmat.primitives import serialization as pem
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
+
+    assert asymmetric
+    made = {
+        "p256": ec.generate_private_key(ec.SECP256R1()),
+        "p384": ec.generate_private_key(ec.SECP384R1()),
+        "p521": ec.generate_private_key(ec.SECP521R1()),
+        "secp256k1": ec.generate_private_key(ec.SECP256K1()),
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "dsa": dsa.generate_private_key(2048),
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+        "ed448": ed448.Ed448PrivateKey.generate(),
+        "x25519": x25519.X25519PrivateKey.generate(),
+        "x448": x448.X448PrivateKey.generate(),
+    }
+    form, public_form = pem.PrivateFormat.PKCS8, pem.PublicFormat.SubjectPublicKeyInfo
+    return {
+        name: (
+            key.private_bytes(pem.Encoding.PEM, form, pem.NoEncryption()),
+            key.public_key().public_bytes(pem.Encoding.PEM, public_form),
+        )
+        for name, key in made.items()
+    }
+
+
+def test_key_kinds(signed, keys, tmp_path, capsys):
+    """Elliptic curves of the three kinds sign and verify; all others are refused in a sentence."""
+    for kind, (private, public) in key_kinds().items():
+        (tmp_path / "key.pem").write_bytes(private)
+        (tmp_path / "key.pub").write_bytes(public)
+        works = kind in ("p256", "p384", "p521")
+        assert main(["sign", signed, f"--private_key={tmp_path / 'key.pem'}"]) == 2 * (not works)
+        assert main(["verify", signed, f"--public_key={tmp_path / 'key.pub'}"]) == 2 * (not works)
+        out, err = capsys.readouterr()
+        assert ("ok: " in out and "signature" in out) == works
+        assert err.count("elliptic-curve key") == 2 * (not works)
+
+
+def test_a_key_that_is_encrypted(signed, tmp_path, capsys):
+    from cryptography.hazmat.primitives import serialization as pem
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    locked = key.private_bytes(
+        pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.BestAvailableEncryption(b"secret")
+    )
+    (tmp_path / "key.pem").write_bytes(locked)
+    assert main(["sign", signed, f"--private_key={tmp_path / 'key.pem'}"]) == 2
+    assert "unencrypted" in capsys.readouterr().err
+
+
 def test_command_line(signed, keys, capsys):
     arguments = ["verify", signed, f"--public_key={keys / 'maker.pub'}"]
     assert main(arguments) == 0
