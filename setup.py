@@ -36,7 +36,7 @@ setup(
     ],
     packages=find_packages(include=["meta_shrink", "meta_shrink.*"]),
     package_data={"meta_shrink": ["**/*.html"]},
-    entry_points={"console_scripts": ["meta-shrink = meta_shrink.command_line:main"]},
+    entry_points={"console_scripts": ["meta-shrink = meta_shrink.adapters.command_line:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         "absl-py>=2.1",

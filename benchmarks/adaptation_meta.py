@@ -24,11 +24,11 @@ import tensorflow as tf
 from benchmarks import ours_adaptation
 from benchmarks.peers import adaptation_workload as workload
 from meta_shrink.adaptation import adaptation, make_adapt, random_batch, random_examples
-from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.meta_gradients import imaml, sigma_reptile
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.params import global_norm, subtract
 from meta_shrink.proximal import proximal_gd
+from meta_shrink.training.distribution import set_cpu_threads
 from meta_shrink.types import Task
 
 PRECISIONS = ("float32", "bfloat16")

@@ -22,11 +22,11 @@ from benchmarks.adapter_size_measure import Study, study
 from benchmarks.adapter_size_output import csv_text, figure, markdown
 from launch import cli
 from meta_shrink.adapters.manifest import ENCODINGS
-from meta_shrink.distribution import set_cpu_threads
+from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import UsageError
-from meta_shrink.run_files import write_atomically
+from meta_shrink.runs.workdir import StopSignal, read_config
 from meta_shrink.sections import call
-from meta_shrink.workdir import StopSignal, read_config
+from meta_shrink.training.distribution import set_cpu_threads
 
 WORKDIR = flags.DEFINE_list("workdir", None, "Folders of trained runs.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)

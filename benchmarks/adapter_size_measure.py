@@ -14,19 +14,19 @@ import tensorflow as tf
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.adapters.writing import write_adapter
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.source import ExportSource
+from meta_shrink.backbones.writing import save_backbone
+from meta_shrink.enrolment.task_adaptation import TaskAdaptation
+from meta_shrink.enrolment.task_files import Examples
 from meta_shrink.errors import UsageError
-from meta_shrink.export_job import heldout_tasks
-from meta_shrink.export_source import Exported, source_from_workdir
-from meta_shrink.exporting.backbone_files import save_backbone
-from meta_shrink.exporting.source import ExportSource
+from meta_shrink.experiments.export import heldout_tasks
+from meta_shrink.experiments.export_source import Exported, source_from_workdir
 from meta_shrink.losses import LOSSES, METRICS, MetricFacts
 from meta_shrink.prior import Selection, task_specific
-from meta_shrink.progress import Progress
+from meta_shrink.runs.progress import Progress
+from meta_shrink.runs.workdir import read_config
 from meta_shrink.sections import named
-from meta_shrink.serving.adapt import TaskAdaptation
-from meta_shrink.serving.backbone import Backbone
-from meta_shrink.serving.examples import Examples
-from meta_shrink.workdir import read_config
 
 
 class Size(NamedTuple):

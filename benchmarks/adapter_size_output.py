@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.adapter_size_measure import Size, Study
 from meta_shrink.evaluation import mean_and_ci95
-from meta_shrink.reporting import plotting
+from meta_shrink.reporting import style as plotting
 
 MARKERS = ("o", "s", "^", "D")
 # Points whose sizes differ by a smaller factor share a label.

@@ -20,13 +20,13 @@ from ai_edge_litert.interpreter import Interpreter
 from export.selection import selected
 from launch import cli
 from meta_shrink.adapters.backbone_info import argument_name
-from meta_shrink.distribution import set_cpu_threads
-from meta_shrink.export_job import heldout_tasks
-from meta_shrink.export_source import source_from_workdir
-from meta_shrink.exporting.backbone_files import save_backbone
-from meta_shrink.exporting.litert import QUANTISATIONS, litert_model
-from meta_shrink.serving.adapt import TaskAdaptation
-from meta_shrink.serving.backbone import Backbone
+from meta_shrink.backbones.litert.model import QUANTISATIONS, litert_model
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.writing import save_backbone
+from meta_shrink.enrolment.task_adaptation import TaskAdaptation
+from meta_shrink.experiments.export import heldout_tasks
+from meta_shrink.experiments.export_source import source_from_workdir
+from meta_shrink.training.distribution import set_cpu_threads
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 NUM_TASKS = flags.DEFINE_integer("num_tasks", 30, "Held-out tasks.", lower_bound=1)

@@ -19,9 +19,9 @@ import sys
 import tensorflow as tf
 
 from benchmarks import settings
-from meta_shrink import experiment
-from meta_shrink.distribution import set_cpu_threads
-from meta_shrink.training_job import set_up
+from meta_shrink.experiments import build as experiment
+from meta_shrink.experiments.train import set_up
+from meta_shrink.training.distribution import set_cpu_threads
 
 ROWS = (
     # algorithm, adaptation steps, train.chunk_steps

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from benchmarks.peers import adaptation_workload as workload
 from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.losses import cross_entropy, negative_log_likelihood
 from meta_shrink.models import convnet
 from meta_shrink.proximal import proximal_gd
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.task_axis import over_tasks
+from meta_shrink.training.distribution import set_cpu_threads
 from meta_shrink.types import Adapt, MetaParams, NegLogLik, Task
 
 

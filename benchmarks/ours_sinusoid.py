@@ -5,12 +5,12 @@ import tensorflow as tf
 
 from benchmarks import settings
 from benchmarks.peers import workload
-from meta_shrink import experiment
-from meta_shrink.core import sum_finite
-from meta_shrink.distribution import set_cpu_threads
+from meta_shrink.experiments import build as experiment
+from meta_shrink.experiments.train import set_up
 from meta_shrink.prior import regulariser_gradient
 from meta_shrink.task_axis import over_tasks
-from meta_shrink.training_job import set_up
+from meta_shrink.training.distribution import set_cpu_threads
+from meta_shrink.training.meta_batch import sum_finite
 from meta_shrink.types import MetaParams, Task
 
 TASK_AXIS = "vectorized"

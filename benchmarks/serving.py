@@ -26,7 +26,7 @@ from benchmarks import serving_figures as figures
 from benchmarks import serving_speed as speed
 from benchmarks.serving_load import Clients
 from benchmarks.serving_setup import Line, Setup, set_up
-from meta_shrink.distribution import set_cpu_threads
+from meta_shrink.training.distribution import set_cpu_threads
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export.backbone.", required=True)
 ADAPTERS = flags.DEFINE_string("adapters", "", "Folder of the adapters; a temporary one if empty.")

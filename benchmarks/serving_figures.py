@@ -25,9 +25,9 @@ from benchmarks.serving_setup import (
     resident_bytes,
     tolerance,
 )
+from meta_shrink.adapters.index import INDEX_FILE
 from meta_shrink.adapters.reading import load_adapter
 from meta_shrink.errors import AdapterError
-from meta_shrink.serving.alias import INDEX_FILE
 from meta_shrink.serving.bank import AdapterBank
 
 ALIAS = "benchmark"

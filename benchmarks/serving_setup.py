@@ -13,8 +13,8 @@ import numpy as np
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.probe import probe_inputs
 from meta_shrink.adapters.writing import write_adapter
+from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.errors import UsageError
-from meta_shrink.serving.backbone import Backbone
 
 SUFFIX = ".safetensors"
 NUM_INPUTS = 32

@@ -11,8 +11,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.exporting.backbone_files import save_backbone
-from meta_shrink.exporting.source import ExportSource
+from meta_shrink.backbones.source import ExportSource
+from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.losses import cross_entropy
 from meta_shrink.prior import BYTES_PER_PARAMETER, Selection
 from meta_shrink.registry import ModuleRegistry

@@ -11,10 +11,10 @@ from absl import flags
 
 from export.selection import selected
 from launch import cli
-from meta_shrink.export_job import export_backbone
+from meta_shrink.experiments.export import export_backbone
 from meta_shrink.prior import BYTES_PER_PARAMETER
-from meta_shrink.reporting.summary import Table
-from meta_shrink.workdir import StopSignal
+from meta_shrink.reporting.wording import Table
+from meta_shrink.runs.workdir import StopSignal
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder of the backbone's versions.", required=True)

@@ -11,10 +11,10 @@ from absl import flags
 
 from export.selection import selected
 from launch import cli
+from meta_shrink.backbones.litert.model import QUANTISATIONS
+from meta_shrink.backbones.litert.writing import MODEL_FILE, save_litert
 from meta_shrink.errors import UsageError
-from meta_shrink.export_source import source_from_workdir
-from meta_shrink.exporting.litert import QUANTISATIONS
-from meta_shrink.exporting.litert_files import MODEL_FILE, save_litert
+from meta_shrink.experiments.export_source import source_from_workdir
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)

@@ -9,7 +9,7 @@ front. To try a backbone, and as an example of the format.
 from absl import flags
 
 from launch import cli
-from meta_shrink.export_job import write_tasks
+from meta_shrink.experiments.export import write_tasks
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the files.", required=True)

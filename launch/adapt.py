@@ -11,10 +11,10 @@ adapter is written when it is done; the same command goes on where it was stoppe
 from absl import flags
 
 from launch import cli
-from meta_shrink.adapt_job import AdaptOptions, adapt_tasks, mean_curve
-from meta_shrink.reporting.summary import Table
-from meta_shrink.serving.backbone import Backbone
-from meta_shrink.workdir import StopSignal
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.enrolment.adapt_tasks import AdaptOptions, adapt_tasks, mean_curve
+from meta_shrink.reporting.wording import Table
+from meta_shrink.runs.workdir import StopSignal
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export.backbone.", required=True)
 DATA = flags.DEFINE_string("data", None, "One task, or a folder of tasks.", required=True)

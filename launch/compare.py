@@ -20,14 +20,14 @@ from absl import flags
 from ml_collections import config_flags
 
 from launch import cli
-from launch.child_processes import run_jobs
-from launch.comparison_runs import Board, failure, job_of, missing, workdir_of
-from launch.comparison_set import Comparison, Run, read_set
+from launch.comparison.declared import Comparison, Run, read_set
+from launch.comparison.processes import run_jobs
+from launch.comparison.runs import Board, failure, job_of, missing, workdir_of
 from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, MetaShrinkError, Preempted, UsageError
 from meta_shrink.reporting.methods import Method
 from meta_shrink.reporting.methods_table import write_methods
-from meta_shrink.reporting.summary import listed
-from meta_shrink.workdir import StopSignal, hold_lock
+from meta_shrink.reporting.wording import listed
+from meta_shrink.runs.workdir import StopSignal, hold_lock
 
 SET = config_flags.DEFINE_config_file("set", None, "File of the set; executes that Python file.")
 OUT = flags.DEFINE_string("out", None, "Folder of all runs and the table. Default: runs/compare_*.")

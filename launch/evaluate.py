@@ -10,11 +10,11 @@ out have the values of the run's config (its section `eval`).
 from absl import flags
 
 from launch import cli
-from meta_shrink.distribution import set_cpu_threads
-from meta_shrink.evaluation_job import evaluate
-from meta_shrink.reporting.summary import headline, module_table, readable_modules, readable_schemes
+from meta_shrink.experiments.evaluate import evaluate
+from meta_shrink.reporting.wording import headline, module_table, readable_modules, readable_schemes
+from meta_shrink.runs.workdir import StopSignal, read_config
 from meta_shrink.sections import call
-from meta_shrink.workdir import StopSignal, read_config
+from meta_shrink.training.distribution import set_cpu_threads
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OVERRIDES = {

@@ -18,12 +18,12 @@ from absl import flags
 from aiohttp import web
 
 from launch import cli
-from meta_shrink.distribution import set_cpu_threads
+from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.errors import UsageError
-from meta_shrink.serving.backbone import Backbone
+from meta_shrink.runs.workdir import StopSignal
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.server import Server
-from meta_shrink.workdir import StopSignal
+from meta_shrink.training.distribution import set_cpu_threads
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export.backbone.", required=True)
 ADAPTERS = flags.DEFINE_string("adapters", None, "Folder of the adapters.", required=True)

@@ -11,11 +11,11 @@ from ml_collections import config_flags
 from optuna.trial import TrialState
 
 from launch import cli
-from meta_shrink.distribution import set_cpu_threads
 from meta_shrink.errors import DivergedError
+from meta_shrink.experiments.sweep import sweep
+from meta_shrink.runs.workdir import StopSignal
 from meta_shrink.sections import call
-from meta_shrink.sweep_job import sweep
-from meta_shrink.workdir import StopSignal
+from meta_shrink.training.distribution import set_cpu_threads
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE or FILE:ARGUMENT.")
 WORKDIR = flags.DEFINE_string(

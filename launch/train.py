@@ -10,11 +10,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from launch import cli
-from meta_shrink.distribution import STRATEGIES, make_strategy, set_cpu_threads
-from meta_shrink.experiment import build
+from meta_shrink.experiments.build import build
+from meta_shrink.experiments.train import check_trainable, train
+from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.sections import call
-from meta_shrink.training_job import check_trainable, train
-from meta_shrink.workdir import open_workdir
+from meta_shrink.training.distribution import STRATEGIES, make_strategy, set_cpu_threads
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment, FILE or FILE:ARGUMENT; executes that Python file."

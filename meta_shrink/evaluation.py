@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adaptation import Adaptation
-from meta_shrink.core import sampler
 from meta_shrink.errors import Preempted, UsageError
-from meta_shrink.task_axis import over_tasks, repeat_for_tasks
-from meta_shrink.types import MetaParams, TaskMetric, TaskSource
+from meta_shrink.keras_model import moments
+from meta_shrink.losses import ExampleLoss, Metric
+from meta_shrink.rng import fold_in
+from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
+from meta_shrink.tasks.transforms import MOMENTS
+from meta_shrink.types import Augment, MetaParams, Params, Task, TaskMetric, TaskSource
 
 TASKS_AT_ONCE = 50  # bounds the memory of an evaluation, where tasks run one after another
 VALIDATION_TASKS = 1_000_000  # without a validation split: held-out tasks from this number on
@@ -166,3 +170,31 @@ def mean_and_ci95(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = values.shape[0]
     spread = values.std(axis=0, ddof=1) if count > 1 else np.full(values.shape[1:], np.nan)
     return values.mean(axis=0), 1.96 * spread / np.sqrt(count)
+
+
+def transductive(metric: Metric) -> TaskMetric:
+    """The metric on the validation data as one batch."""
+    return lambda theta, task: metric(theta, task.val)
+
+
+def inductive_metric(
+    model: keras.Model, example_metric: ExampleLoss, augment: Augment | None = None
+) -> TaskMetric:
+    """The mean metric on the validation data, normalised by moments of the training data.
+
+    Args:
+      model: any built model; those of its layers that are batch normalisations have moments.
+      example_metric: (targets, outputs) -> [N].
+      augment: drawn once for the images that the moments are of.
+    """
+
+    def metric(theta: Params, task: Task) -> tf.Tensor:
+        inputs, _ = task.train
+        if augment is not None:
+            inputs = augment(fold_in(task.key, MOMENTS), inputs)
+        state = moments(model, theta, inputs)
+        val_inputs, val_targets = task.val
+        outputs = model.stateless_call(theta, state, val_inputs, training=False)[0]
+        return tf.reduce_mean(example_metric(val_targets, outputs))
+
+    return metric

@@ -13,8 +13,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.exact_moments import exact_moments
-from meta_shrink.native_kernels import native_kernels
+from meta_shrink.keras_model import apply_model
 from meta_shrink.types import Batch, NegLogLik, Params
 
 ExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -52,26 +51,6 @@ def gaussian(*, noise: Sequence[float]) -> ExampleLoss:
 
 
 LOSSES = {"squared_error": squared_error, "cross_entropy": cross_entropy, "gaussian": gaussian}
-
-
-def apply_model(
-    model: keras.Model, *, native: bool = False
-) -> Callable[[Params, tf.Tensor], tf.Tensor]:
-    """(params, inputs [N, ...]) -> outputs [N, ...] of the model, in training mode.
-
-    Batch normalisation uses batch statistics; its running statistics are read and never written.
-    Normalisation layers get their exact second derivatives (see exact_moments).
-
-    Args:
-      native: the function will run on the CPU without XLA; our layers then use fast kernels.
-    """
-    frozen = [variable.numpy() for variable in model.non_trainable_variables]
-
-    def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
-        with exact_moments(), native_kernels(native):
-            return model.stateless_call(params, frozen, inputs, training=True)[0]
-
-    return forward
 
 
 def negative_log_likelihood(

@@ -162,3 +162,8 @@ def _only_match(path: str, patterns: Mapping[str, re.Pattern[str]]) -> str:
             f"Variable {path!r} matches {what}; each variable must match exactly one pattern."
         )
     return matching[0]
+
+
+def relative_path(model: keras.Model, variable: keras.Variable) -> str:
+    """The path of a variable as the registry has it."""
+    return variable.path.removeprefix(f"{model.name}/")

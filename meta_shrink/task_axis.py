@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.types import Task, TaskSource
 
 TASK_AXES = ("sequential", "parallel", "vectorized")
 
@@ -70,3 +71,9 @@ def _vectorized(function):
 def repeat_for_tasks(values: Any, count: Any) -> Any:
     """The same values for every task: [...] -> [count, ...]."""
     return tf.nest.map_structure(lambda x: tf.repeat(x[tf.newaxis], count, axis=0), values)
+
+
+def sampler(source: TaskSource, task_axis: str) -> Callable[[tf.Tensor], Task]:
+    """keys [T, 2] (or indices [T]) -> T tasks. Random draws do not vectorise: one by one then."""
+    axis = "sequential" if task_axis == "vectorized" else task_axis
+    return over_tasks(source.sample, axis)

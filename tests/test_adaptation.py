@@ -16,8 +16,8 @@ from meta_shrink.adaptation import (
 from meta_shrink.errors import UsageError
 from meta_shrink.prior import freeze_others
 from meta_shrink.proximal import OPTIMIZERS, proximal_gd
-from meta_shrink.task_sources import augment_validation, train_on_all, validate_on_batch
 from meta_shrink.tasks import gaussian
+from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
 from tests.problems import flat, regression
 
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.batch_statistics import inductive_metric, moments, transductive
+from meta_shrink.evaluation import inductive_metric, transductive
+from meta_shrink.keras_model import moments
 from meta_shrink.losses import accuracy, negative_log_likelihood
 from meta_shrink.models import convnet
 from meta_shrink.types import Task

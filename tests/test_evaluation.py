@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import evaluation
-from meta_shrink.checks import EvalOptions
-from meta_shrink.evaluation_job import evaluate
-from meta_shrink.experiment import build
-from meta_shrink.schemes import adapt_scheme, evaluated_steps, held_outs, schemes
-from meta_shrink.training_job import train
-from meta_shrink.workdir import open_workdir
+from meta_shrink.experiments.build import build
+from meta_shrink.experiments.config import EvalOptions
+from meta_shrink.experiments.evaluate import evaluate
+from meta_shrink.experiments.subsets import adapt_scheme, evaluated_steps, held_outs, schemes
+from meta_shrink.experiments.train import train
+from meta_shrink.runs.workdir import open_workdir
 from tests.tiny_runs import NO_LOG, tiny_config
 
 STEPS = [0, 2, 4]

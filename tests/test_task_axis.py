@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from configs import sinusoid
 from meta_shrink.errors import UsageError
-from meta_shrink.experiment import build
+from meta_shrink.experiments.build import build
 from meta_shrink.task_axis import TASK_AXES, over_tasks, repeat_for_tasks
 
 TASKS = {"x": tf.reshape(tf.range(12.0), [3, 4]), "n": tf.constant([1, 2, 3])}

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from configs import common
-from meta_shrink.experiment import Experiment, build
-from meta_shrink.training_job import Training, set_up
+from meta_shrink.experiments.build import Experiment, build
+from meta_shrink.experiments.train import Training, set_up
 
 # name -> (algorithm section, learned components); no sigma^2 learned: see tiny_config.
 ALGORITHMS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {

@@ -8,11 +8,14 @@ BACKBONE/<version>/assets.extra/default.safetensors    the adapter of phi itself
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
 
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.errors import ArtefactError
@@ -196,3 +199,14 @@ def registry_sha256(variables: list[tuple[str, str, tuple[int, ...]]]) -> str:
 def argument_name(tensor: str) -> str:
     """The name of an adapter tensor as an argument of a signature: "conv_0/kernel" has no slash."""
     return tensor.replace("/", "__")
+
+
+def weights_sha256(arrays: Iterable[Any]) -> str:
+    """Hash of all phi and all state, each as its shape, type and little-endian bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        value = np.asarray(array)
+        value = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+        digest.update(canonical([list(value.shape), value.dtype.str]))
+        digest.update(value.tobytes())
+    return digest.hexdigest()

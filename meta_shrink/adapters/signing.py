@@ -15,8 +15,8 @@ from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.header import check_order
 from meta_shrink.adapters.reading import parse_stored, read_adapter_file
 from meta_shrink.adapters.regular_file import read_regular_file
+from meta_shrink.durable_files import write_atomically, write_durably
 from meta_shrink.errors import AdapterError, UsageError
-from meta_shrink.run_files import write_atomically, write_durably
 
 SUFFIX = ".sig"
 MAX_SIGNATURE_BYTES = 2**20

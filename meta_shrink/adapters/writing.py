@@ -17,8 +17,8 @@ from meta_shrink.adapters.encodings import Arrays
 from meta_shrink.adapters.header import KEY, parse_header
 from meta_shrink.adapters.manifest import ENCODINGS, Manifest, TaskFacts, backbone_modules
 from meta_shrink.adapters.reading import SUFFIX, content_sha256, parse_adapter
+from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import AdapterError, UsageError
-from meta_shrink.run_files import write_atomically
 
 _NEW = "The new adapter"
 

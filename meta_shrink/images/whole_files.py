@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from meta_shrink.run_files import remove_file, sync_directory
+from meta_shrink.durable_files import remove_file, sync_directory
 
 
 def publish(path: str, write: Callable[[IO[bytes]], object]) -> None:

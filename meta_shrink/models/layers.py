@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from meta_shrink.models.fused_batch_norm import fused_batch_norm
-from meta_shrink.models.max_pool import max_pool_2x2
-from meta_shrink.native_kernels import native_kernels_allowed
+from meta_shrink.models.kernels.fused_batch_norm import fused_batch_norm
+from meta_shrink.models.kernels.max_pool import max_pool_2x2
+from meta_shrink.models.kernels.native_kernels import native_kernels_allowed
 
 
 class MaxPool2x2(keras.layers.Layer):

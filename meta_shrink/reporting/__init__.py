@@ -5,7 +5,7 @@ methods over seeds.
 """
 
 from meta_shrink.reporting.comparison import write_comparison
-from meta_shrink.reporting.findings import check_evaluation, load_evaluation
+from meta_shrink.reporting.evaluation_file import check_evaluation, load_evaluation
 from meta_shrink.reporting.page import write_report
 
 __all__ = ["check_evaluation", "load_evaluation", "write_comparison", "write_report"]

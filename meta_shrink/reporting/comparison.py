@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from meta_shrink.errors import UsageError
-from meta_shrink.reporting.figures import parameter_error_panels
-from meta_shrink.reporting.findings import (
+from meta_shrink.reporting.comparison_figure import Named, comparison_curves
+from meta_shrink.reporting.evaluation_file import (
     at_horizon,
     check_evaluation,
-    number,
+    find_scheme,
     of_kind,
     quoted_steps,
     sigma2_is_learned,
     title,
 )
+from meta_shrink.reporting.figures import parameter_error_panels
 from meta_shrink.reporting.page import csv_bytes, png_bytes, write_files
-from meta_shrink.reporting.plotting import (
-    CYCLE,
-    DASHES,
-    canvas,
-    curve,
-    legend_below,
-    log_if_wide,
+from meta_shrink.reporting.style import (
     metric_label,
-    step_axis,
 )
-
-Named = Sequence[tuple[str, dict[str, Any]]]
+from meta_shrink.reporting.wording import listed_numbers, markdown_table
 
 
 def write_comparison(out_dir: str | Path, evaluations: Sequence[dict[str, Any]]) -> Path:
@@ -92,12 +81,6 @@ def _single_names(named: Named) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def find_scheme(evaluation: dict[str, Any], kind: str, name: str = "") -> dict[str, Any] | None:
-    """The first scheme of a kind (and name), None without one."""
-    found = [s for s in of_kind(evaluation, kind) if not name or s["name"] == name]
-    return found[0] if found else None
-
-
 def _task_specific(evaluation: dict[str, Any]) -> str:
     """The modules found, by name; a dash where the algorithm does not look for them."""
     if not sigma2_is_learned(evaluation):
@@ -149,19 +132,6 @@ def comparison_markdown(named: Named, has_errors: bool) -> str:
     )
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )
-
-
-def listed_numbers(numbers: Sequence[int]) -> str:
-    """`5 or 1,000`."""
-    return " or ".join(f"{n:,}" for n in numbers)
-
-
 def _all_curves(named: Named) -> list[list[Any]]:
     schemes = [(label, s) for label, e in named for s in of_kind(e, "all")]
     return [
@@ -180,34 +150,3 @@ def _all_errors(named: Named) -> list[list[Any]]:
         )
         for step, value in zip(evaluation["parameter_error"]["steps"], mean, strict=True)
     ]
-
-
-def comparison_curves(named: Named) -> Figure:
-    """Metric against adaptation steps when everything adapts, one line an algorithm (Fig. 7b)."""
-    figure, ax = canvas()
-    schemes = [(label, s) for label, e in named for s in of_kind(e, "all")]
-    for i, (label, scheme) in enumerate(schemes):
-        style = {"color": CYCLE[i % len(CYCLE)], "linestyle": DASHES[i % 2]}
-        curve(ax, scheme, label=label, linewidth=1.8, **style)
-    late = [number(v) for _, scheme in schemes for v in _second_half(scheme["mean"])]
-    log_if_wide(ax, late)
-    _zoom(ax, late)
-    horizons = [evaluation["train_adaptation_steps"] for _, evaluation in named]
-    step_axis(ax, [step for _, scheme in schemes for step in scheme["steps"]], horizons)
-    ax.set_ylabel(metric_label(named[0][1]))
-    legend_below(figure, ax)
-    return figure
-
-
-def _second_half(values: Sequence[Any]) -> Sequence[Any]:
-    # Steps are recorded at about equal distances on a log axis: the steep start is the first half.
-    return values[len(values) // 2 :]
-
-
-def _zoom(ax: Axes, values: Sequence[float]) -> None:
-    """Show where the algorithms end up, not how far away they start."""
-    finite = [value for value in values if math.isfinite(value)]
-    if finite and ax.get_yscale() == "linear":
-        low, high = min(finite), max(finite)
-        margin = 0.15 * (high - low) or 1.0
-        ax.set_ylim(low - margin, high + margin)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from meta_shrink.reporting import figures, summary
-from meta_shrink.reporting.findings import (
+from meta_shrink.reporting import figures, wording
+from meta_shrink.reporting.evaluation_file import (
     at_horizon,
     keys_with,
     number,
@@ -47,7 +47,7 @@ def all_exhibits(evaluation: dict[str, Any], metrics: Sequence[dict[str, Any]]) 
 def _sigma2(evaluation: dict[str, Any]) -> Exhibit:
     stem, heading = "sigma2", "Which modules are task-specific?"
     if not sigma2_is_learned(evaluation):
-        values = {summary.readable_sigma2(number(m["sigma2"])) for m in evaluation["modules"]}
+        values = {wording.readable_sigma2(number(m["sigma2"])) for m in evaluation["modules"]}
         reason = (
             f"{title(evaluation)} cannot tell: it does not learn σ², the number that says how far "
             f"each module may move, so there is nothing to draw. σ² is fixed at "
@@ -58,7 +58,7 @@ def _sigma2(evaluation: dict[str, Any]) -> Exhibit:
         "σ² of each module, from the input of the network to its output; each grid line is ten "
         "times the one below. A tall bar is a module that differs from task to task; a bar at the "
         "dotted line, the lowest value that training allows, is one that all tasks share. "
-        f"Task-specific here means {summary.selection_rule(evaluation)}."
+        f"Task-specific here means {wording.selection_rule(evaluation)}."
     )
     modules = evaluation["modules"]
     rows = [[m["name"], number(m["sigma2"]), m["task_specific"]] for m in modules]

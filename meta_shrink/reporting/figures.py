@@ -1,6 +1,7 @@
 """Figures of one run's report, after the paper's Figs. 2, 3, 7 to 9 and 13 to 15.
 
-Each function takes an evaluation (layout: findings.py) and returns a `matplotlib.figure.Figure`.
+Each function takes an evaluation (layout: evaluation_file.py) and returns a
+`matplotlib.figure.Figure`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from meta_shrink.reporting.findings import (
+from meta_shrink.reporting.evaluation_file import (
     SIGMA2_FLOOR,
     at_horizon,
     keys_with,
@@ -23,7 +24,7 @@ from meta_shrink.reporting.findings import (
     running_median,
     series,
 )
-from meta_shrink.reporting.plotting import (
+from meta_shrink.reporting.style import (
     CYCLE,
     DASHES,
     INK,

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from meta_shrink.reporting.comparison import find_scheme
-from meta_shrink.reporting.findings import (
+from meta_shrink.reporting.evaluation_file import (
     TITLES,
     Estimate,
     at_horizon,
+    find_scheme,
     plus_minus,
     sigma2_is_learned,
 )
-from meta_shrink.run_files import MetricsLog
+from meta_shrink.runs.metrics_log import MetricsLog
 
 # Name, kind of the scheme, inductive or not: the metrics of a row, in the order of the columns.
 MEASURES = (

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from meta_shrink.reporting.methods import Interval, Row
-from meta_shrink.reporting.plotting import (
+from meta_shrink.reporting.style import (
     CYCLE,
     HEIGHT,
     INK,

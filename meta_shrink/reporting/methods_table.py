@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from meta_shrink.errors import UsageError
-from meta_shrink.reporting.comparison import listed_numbers, markdown_table
-from meta_shrink.reporting.findings import load_evaluation, readable_bytes
+from meta_shrink.reporting.evaluation_file import load_evaluation, readable_bytes
 from meta_shrink.reporting.methods import MEASURES, Method, Row, method_row, timing_rows
 from meta_shrink.reporting.methods_figure import methods_figure
 from meta_shrink.reporting.page import csv_bytes, png_bytes, write_files
-from meta_shrink.reporting.plotting import metric_label
-from meta_shrink.reporting.summary import Table, listed
+from meta_shrink.reporting.style import metric_label
+from meta_shrink.reporting.wording import Table, listed, listed_numbers, markdown_table
 
 HEADS = {
     "everything": "everything adapts",

@@ -14,17 +14,17 @@ import jinja2
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import UsageError
-from meta_shrink.reporting import summary
-from meta_shrink.reporting.exhibits import Exhibit, all_exhibits
-from meta_shrink.reporting.findings import (
+from meta_shrink.reporting import wording
+from meta_shrink.reporting.evaluation_file import (
     load_evaluation,
     load_metrics,
     number,
     sigma2_is_learned,
     title,
 )
-from meta_shrink.run_files import write_atomically
+from meta_shrink.reporting.exhibits import Exhibit, all_exhibits
 
 DOTS_PER_INCH = 170
 TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -53,7 +53,7 @@ def write_report(workdir: str | Path, out_dir: str | Path | None = None) -> Path
     config_text = config.read_text(encoding="utf-8") if config.is_file() else ""
     files = {f"{e.stem}.png": png for e, png in with_images if png}
     files |= {f"{e.stem}.csv": csv_bytes(e.columns, e.rows) for e, png in with_images if png}
-    for stem, table in (("modules", summary.module_table), ("schemes", summary.scheme_table)):
+    for stem, table in (("modules", wording.module_table), ("schemes", wording.scheme_table)):
         files[f"{stem}.csv"] = csv_bytes(table(evaluation).columns, table(evaluation).rows)
     files["index.html"] = render(evaluation, metrics, with_images, config_text).encode()
     stale = [f"{e.stem}.{end}" for e, png in with_images if not png for end in ("png", "csv")]
@@ -105,15 +105,15 @@ def render(
 ) -> str:
     """The HTML page; images are inside it."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    modules = summary.readable_modules(summary.module_table(evaluation))
+    modules = wording.readable_modules(wording.module_table(evaluation))
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         evaluation=evaluation,
         algorithm=title(evaluation),
-        discovery=summary.discovery(evaluation),
-        outcome=summary.outcome(evaluation),
-        beyond=summary.beyond_horizon(evaluation),
+        discovery=wording.discovery(evaluation),
+        outcome=wording.outcome(evaluation),
+        beyond=wording.beyond_horizon(evaluation),
         learned=sigma2_is_learned(evaluation),
-        sigma2_meaning=summary.SIGMA2_MEANING,
+        sigma2_meaning=wording.SIGMA2_MEANING,
         exhibits=[
             {**e._asdict(), "image": base64.b64encode(png).decode(), "wide": is_wide(e.figure)}
             for e, png in exhibits
@@ -121,7 +121,7 @@ def render(
         ],
         tables=[
             ("Modules", "modules.csv", modules),
-            ("What adapts, and how well", "schemes.csv", summary.readable_schemes(evaluation)),
+            ("What adapts, and how well", "schemes.csv", wording.readable_schemes(evaluation)),
         ],
         facts=run_facts(evaluation, metrics),
         config=readable_json(config_text),

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from meta_shrink.adapters.index import check_name, read_index
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.adapters.reading import Adapter, adapter_path, load_adapter
 from meta_shrink.errors import AdapterError, Overloaded, UsageError
-from meta_shrink.serving.alias import check_name, read_index
-from meta_shrink.serving.served import ServedBackbone
+from meta_shrink.serving.protocol import ServedBackbone
 
 MAX_PROBED = 100_000
 

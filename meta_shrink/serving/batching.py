@@ -15,8 +15,8 @@ import numpy as np
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.errors import MetaShrinkError, Overloaded, Stopping, UsageError
 from meta_shrink.serving.bank import AdapterBank
+from meta_shrink.serving.protocol import ServedBackbone
 from meta_shrink.serving.rows import as_row, row_shape
-from meta_shrink.serving.served import ServedBackbone
 
 Answer = dict[str, np.ndarray]
 

@@ -23,7 +23,7 @@ from meta_shrink.serving import metadata, rest
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.batching import Batcher
 from meta_shrink.serving.metrics import ServerMetrics, Snapshot
-from meta_shrink.serving.served import ServedBackbone
+from meta_shrink.serving.protocol import ServedBackbone
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")

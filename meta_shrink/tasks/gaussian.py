@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.gaussian_means import MEANS, num_observed
+from meta_shrink.models.gaussian import MEANS, num_observed
 from meta_shrink.rng import fold_in, normal, root_key
 from meta_shrink.types import Task, TaskSource
 
@@ -27,7 +27,7 @@ def gaussian(
 
     Args:
       seed: of the held-out tasks.
-      mean: mu, one of meta_shrink.gaussian_means.MEANS.
+      mean: mu, one of meta_shrink.models.gaussian.MEANS.
       phi, sigma: true prior mean and standard deviation, M numbers each.
       noise: xi, D standard deviations of an observation.
       num_train, num_val: observations to adapt to and to validate on.

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.command_line import main
 from meta_shrink.adapters.writing import write_adapter
-from meta_shrink.command_line import main
 from tests.adapters import samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ INFO = samples.backbone()
 GOOD = samples.encoded(INFO)
 LIGHT = """
 import sys
-from meta_shrink.command_line import main
+from meta_shrink.adapters.command_line import main
 code = main(sys.argv[1:])
 heavy = {"tensorflow", "keras", "jax", "torch", "model_signing", "rich"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else code)

@@ -10,9 +10,9 @@ import pytest
 
 from meta_shrink.adapters import signing
 from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.command_line import main
 from meta_shrink.adapters.reading import load_adapter
 from meta_shrink.adapters.writing import write_adapter
-from meta_shrink.command_line import main
 from meta_shrink.errors import AdapterError, UsageError
 from tests.adapters import samples
 

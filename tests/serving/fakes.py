@@ -16,11 +16,11 @@ from meta_shrink.adapters.backbone_info import (
     Probe,
     TensorSpec,
 )
+from meta_shrink.adapters.index import INDEX_FILE
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import parse_adapter
 from meta_shrink.adapters.writing import encode_adapter, write_adapter
 from meta_shrink.errors import AdapterError
-from meta_shrink.serving.alias import INDEX_FILE
 
 INPUTS = (ArraySpec("x", (2,), "float32"),)
 OUTPUTS = (ArraySpec("y", (4,), "float32"),)
@@ -43,7 +43,7 @@ def fake_info(inputs=INPUTS, outputs=OUTPUTS) -> BackboneInfo:
 
 
 class FakeBackbone:
-    """As meta_shrink.serving.backbone.Backbone; counts calls, and can be slow, closed or strict."""
+    """As meta_shrink.backbones.loaded.Backbone; counts calls, and can be slow, closed or strict."""
 
     def __init__(self, inputs=INPUTS, outputs=OUTPUTS) -> None:
         self.info: Any = fake_info(inputs, outputs)

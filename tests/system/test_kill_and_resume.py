@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink import training_job
-from meta_shrink.distribution import make_strategy
 from meta_shrink.errors import ArtefactError, DivergedError, Preempted
-from meta_shrink.experiment import Experiment, build
+from meta_shrink.experiments import train as training_job
+from meta_shrink.experiments.build import Experiment, build
+from meta_shrink.experiments.train import Training, train
 from meta_shrink.rng import root_key
-from meta_shrink.training import task_keys
-from meta_shrink.training_job import Training, train
-from meta_shrink.workdir import open_workdir
+from meta_shrink.runs.workdir import open_workdir
+from meta_shrink.training.distribution import make_strategy
+from meta_shrink.training.meta_step import task_keys
 from tests.tiny_runs import (
     ALGORITHMS,
     NO_LOG,

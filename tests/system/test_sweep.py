@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from meta_shrink import sweep_job
 from meta_shrink.errors import Preempted
-from meta_shrink.sweep_job import sweep, with_settings
+from meta_shrink.experiments import sweep as sweep_job
+from meta_shrink.experiments.sweep import sweep, with_settings
 from tests.tiny_runs import NO_LOG, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -1,0 +1,1 @@
+"""Methods beside each other: what is declared, its runs, their processes."""

@@ -1,0 +1,1 @@
+"""The backbone for devices: LiteRT models of the same functions."""

@@ -1,0 +1,116 @@
+"""Writing a folder for a device: model.tflite, backbone.json, the default adapter, README.md."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import (
+    DEFAULT_FILE,
+    INFO_FILE,
+    BackboneInfo,
+    argument_name,
+)
+from meta_shrink.adapters.canonical_json import sha256
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.probe import probe_inputs, probe_outputs
+from meta_shrink.adapters.writing import encode_adapter
+from meta_shrink.backbones.litert.model import litert_model
+from meta_shrink.backbones.litert.model_card import litert_card
+from meta_shrink.backbones.saved_model import Servable, servable
+from meta_shrink.backbones.source import ExportSource
+from meta_shrink.backbones.writing import backbone_info, default_arrays
+from meta_shrink.durable_files import write_atomically
+from meta_shrink.errors import UsageError
+
+MODEL_FILE = "model.tflite"
+Arrays = Mapping[str, np.ndarray]
+
+
+class LiteRTFacts(NamedTuple):
+    """What was measured of a file.
+
+    num_bytes: of it. difference: the largest between its outputs and TensorFlow's on the probe;
+    scale: the largest of those outputs. examples, quantise: as it was made.
+    """
+
+    num_bytes: int
+    difference: float
+    scale: float
+    examples: int
+    quantise: str
+
+
+def save_litert(
+    source: ExportSource, directory: str, *, quantise: str = "none", examples: int = 0
+) -> LiteRTFacts:
+    """Write the folder; adapters of the SavedModel backbone of this source fit it.
+
+    Args:
+      quantise, examples: of litert_model.
+
+    Raises:
+      UsageError: of litert_model; or ai-edge-litert, which runs the file once, is not installed.
+    """
+    interpreter_of = _interpreter()
+    what = servable(source)
+    info = backbone_info(source, what)
+    inputs, arrays = probe_inputs(info), default_arrays(source)
+    expected = _by_tensorflow(what, inputs, arrays)
+    task = TaskFacts(id="default", examples=0, steps=0, seed=0)
+    default = encode_adapter(arrays, info, task=task, probe=probe_outputs(info, expected))
+    model = litert_model(source, quantise=quantise, examples=examples)
+    outputs = _by_litert(interpreter_of(model_content=model), inputs, arrays)
+    facts = LiteRTFacts(
+        num_bytes=len(model),
+        # Unlike Python's max, NumPy's does not pass over a NaN.
+        difference=float(np.max([np.abs(outputs[k] - expected[k]).max() for k in expected])),
+        scale=float(np.max([np.abs(value).max() for value in expected.values()])),
+        examples=examples,
+        quantise=quantise,
+    )
+    info = replace(info, default_sha256=sha256(default))
+    _write(directory, info, {MODEL_FILE: model, DEFAULT_FILE: default}, litert_card(info, facts))
+    return facts
+
+
+def _interpreter() -> Any:
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+    except ImportError as error:
+        raise UsageError(
+            f"Exporting to LiteRT needs ai-edge-litert, which cannot be imported ({error}): "
+            "pip install 'meta_shrink[litert]'."
+        ) from error
+
+
+def _by_tensorflow(what: Servable, inputs: Arrays, adapter: Arrays) -> dict[str, np.ndarray]:
+    given = {name: tf.constant(value) for name, value in _arguments(inputs, adapter).items()}
+    return {name: value.numpy() for name, value in what.signatures["serve"](**given).items()}
+
+
+def _by_litert(interpreter: Any, inputs: Arrays, adapter: Arrays) -> dict[str, np.ndarray]:
+    return interpreter.get_signature_runner("serve")(**_arguments(inputs, adapter))
+
+
+def _arguments(inputs: Arrays, adapter: Arrays) -> dict[str, np.ndarray]:
+    return {**inputs, **{argument_name(name): value for name, value in adapter.items()}}
+
+
+def _write(directory: str, info: BackboneInfo, files: Mapping[str, bytes], card: str) -> None:
+    contents = {**files, INFO_FILE: info.to_json() + b"\n", "README.md": card.encode()}
+    try:
+        os.makedirs(directory, exist_ok=True)
+        for name, content in contents.items():
+            write_atomically(os.path.join(directory, name), content)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {directory} can not be written ({error.strerror}): choose another one, or "
+            "see to its permissions and free space."
+        ) from error

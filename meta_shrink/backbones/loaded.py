@@ -1,0 +1,208 @@
+"""A backbone that has been loaded: predictions and adaptation as functions of (inputs, adapter).
+
+Nothing here is ever assigned: adapters are arguments, so that one request never sees half of
+another one's adapter, and no function is traced again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import (
+    BackboneInfo,
+    TensorSpec,
+    argument_name,
+    read_backbone_info,
+    version_directory,
+    weights_sha256,
+)
+from meta_shrink.adapters.checks import check_probe
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.probe import probe_inputs, probe_outputs
+from meta_shrink.adapters.reading import Adapter, load_adapter, load_default
+from meta_shrink.adapters.writing import encode_adapter, quantised
+from meta_shrink.backbones.operations import check_operations
+from meta_shrink.errors import ArtefactError, UsageError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Backbone:
+    """One exported network and the functions of its signatures; made by `Backbone.load`.
+
+    info: what it says about itself. default: the adapter of phi itself. path: of its version.
+    signatures: those of the SavedModel, by name. Safe to use from many threads.
+    """
+
+    def __init__(self, path: str, info: BackboneInfo, default: Adapter, loaded: Any) -> None:
+        self.path, self.info, self.default = path, info, default
+        self._loaded = loaded  # Its variables live as long as it does.
+        self.signatures: Mapping[str, Any] = loaded.signatures
+        self._memory = threading.local()
+
+    @classmethod
+    def load(cls, directory: str, *, allow_operations: Collection[str] = ()) -> Backbone:
+        """Load the newest version in a folder, or the version in it.
+
+        Args:
+          allow_operations: TensorFlow operations that it may hold beside `operations.ALLOWED`.
+
+        Raises:
+          ArtefactError: it is none, is damaged, is not what its fingerprint says, or holds an
+            operation that is not allowed.
+        """
+        info, path = read_backbone_info(directory), version_directory(directory)
+        check_operations(path, allow_operations)
+        try:
+            loaded = tf.saved_model.load(path)
+            weights = weights_sha256([value.numpy() for value in [*loaded.phi, *loaded.state]])
+        except (OSError, ValueError, AttributeError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise ArtefactError(
+                f"The SavedModel in {path} can not be loaded ({reason}): export it again."
+            ) from error
+        if weights != info.weights_sha256:
+            raise ArtefactError(
+                f"The weights in {path} are not those of its backbone.json: restore the folder, or "
+                "export it again."
+            )
+        backbone = cls(path, info, load_default(directory, info), loaded)
+        backbone.check(backbone.default)
+        return backbone
+
+    def load_adapter(self, path: str, *, sha256: str | None = None) -> Adapter:
+        """An adapter file with all its checks, the probe on this machine included.
+
+        Args:
+          sha256: refuse any other file.
+
+        Raises:
+          AdapterError: it must not be used.
+        """
+        adapter = load_adapter(path, self.info, sha256=sha256, default=self.default.tensors)
+        self.check(adapter)
+        return adapter
+
+    def check(self, adapter: Adapter) -> None:
+        """Compare what the adapter answers to the probe with what it says that it answers.
+
+        Raises:
+          AdapterError: they differ by more than the tolerance.
+        """
+        check_probe(adapter, self.info, self.probe(adapter.tensors))
+
+    def seal(
+        self,
+        tensors: Arrays,
+        task: TaskFacts,
+        *,
+        encoding: str = "f32",
+        consent: str = "",
+        licence: str = "",
+    ) -> bytes:
+        """The content of an adapter file for these tensors, its probe answered by this machine.
+
+        Args:
+          encoding: f32, f16, bf16 or int8_delta.
+
+        Raises:
+          UsageError: an unknown encoding.
+          AdapterError: tensors that no adapter of this backbone may have.
+        """
+        default = self.default.tensors
+        stored = quantised(tensors, self.info, encoding=encoding, default=default)
+        return encode_adapter(
+            tensors,
+            self.info,
+            encoding=encoding,
+            task=task,
+            probe=self.probe(stored),
+            default=default,
+            consent=consent,
+            licence=licence,
+        )
+
+    def probe(self, tensors: Arrays) -> tuple[float, ...]:
+        """The answer to the probe with these adapter tensors."""
+        return probe_outputs(self.info, self.serve(probe_inputs(self.info), tensors))
+
+    def predict(self, inputs: Arrays, adapter: Adapter | None = None) -> dict[str, np.ndarray]:
+        """Outputs {name: [B, ...]} of inputs {name: [B, ...]} by one adapter (phi without one)."""
+        return self.serve(inputs, (adapter or self.default).tensors)
+
+    def predict_mixed(
+        self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Outputs of a batch of which each row has its own adapter.
+
+        Where the network can not run mixed (info.mixed), the rows of each adapter are served
+        together, one adapter after another.
+
+        Args:
+          inputs: {name: [B, ...]}.
+          adapters: A different ones.
+          index: [B] the adapter of each row, numbers in [0, A).
+
+        Raises:
+          UsageError: a number out of range.
+        """
+        if index.size and not 0 <= index.min() <= index.max() < len(adapters):
+            raise UsageError(
+                f"adapter_index has numbers from {index.min()} to {index.max()}; expected 0 to "
+                f"{len(adapters) - 1}."
+            )
+        if not self.info.mixed:
+            return self._grouped(inputs, adapters, index)
+        stacked = {
+            argument_name(spec.name): self._stacked(spec, adapters) for spec in self.info.tensors
+        }
+        others = {"adapter_index": np.asarray(index, np.int32), **stacked}
+        return self._call("serve_mixed", inputs, others)
+
+    def _stacked(self, spec: TensorSpec, adapters: Sequence[Adapter]) -> np.ndarray:
+        """One tensor of all adapters, [A, ...], in memory that the thread's next call uses again.
+
+        TensorFlow copies what it gets; new memory for each call would cost more than the copy.
+        """
+        buffers: dict[str, np.ndarray] = vars(self._memory)
+        buffer = buffers.get(spec.name)
+        if buffer is None or len(buffer) < len(adapters):
+            buffer = buffers[spec.name] = np.empty((len(adapters), *spec.shape), np.float32)
+        values = [adapter.tensors[spec.name] for adapter in adapters]
+        return np.stack(values, out=buffer[: len(adapters)])
+
+    def _grouped(self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray):
+        order = np.argsort(index, kind="stable")
+        starts = np.unique(index[order], return_index=True)[1]
+        groups = np.split(order, starts[1:])
+        parts = [
+            self.serve(
+                {name: value[rows] for name, value in inputs.items()},
+                adapters[int(index[rows[0]])].tensors,
+            )
+            for rows in groups
+        ]
+        back = np.argsort(order, kind="stable")
+        return {
+            spec.name: np.concatenate([part[spec.name] for part in parts])[back]
+            for spec in self.info.outputs
+        }
+
+    def serve(self, inputs: Arrays, tensors: Arrays) -> dict[str, np.ndarray]:
+        """Outputs {name: [B, ...]} by adapter tensors that need not be of a file."""
+        return self._call(
+            "serve", inputs, {argument_name(name): value for name, value in tensors.items()}
+        )
+
+    def _call(self, signature: str, inputs: Arrays, others: Arrays) -> dict[str, np.ndarray]:
+        arguments = {
+            spec.name: tf.constant(inputs[spec.name], spec.dtype) for spec in self.info.inputs
+        }
+        arguments |= {name: tf.constant(value) for name, value in others.items()}
+        outputs = self.signatures[signature](**arguments)
+        return {name: value.numpy() for name, value in outputs.items()}

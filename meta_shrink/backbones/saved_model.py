@@ -1,0 +1,145 @@
+"""The backbone as one SavedModel whose signatures take the tensors of an adapter as inputs.
+
+    serving_default   inputs                                     -> outputs of phi itself
+    serve             inputs, one adapter                        -> outputs
+    serve_mixed       inputs [B], adapter_index [B], adapters [A]-> outputs, a row by its adapter
+    default_adapter   nothing                                    -> the adapter of phi itself
+    gradient          inputs, targets, one adapter's variables   -> gradient of the loss in them
+    moments           inputs, one adapter's variables            -> the adapter's moments
+
+Nothing is assigned and no function is traced again when adapters change. The file needs TensorFlow
+alone, neither this package nor the model's code. Adapter tensors are called as in the adapter,
+with "__" for "/".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import ArraySpec, TensorSpec, argument_name
+from meta_shrink.backbones.row_wise import row_wise
+from meta_shrink.backbones.signatures import (
+    adapter_specs,
+    as_arguments,
+    batch_specs,
+    concrete,
+    default_tensors,
+    loss_of,
+    moments_of,
+    outputs_of,
+    split_arguments,
+)
+from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
+from meta_shrink.errors import UsageError
+from meta_shrink.models.kernels.native_kernels import native_kernels
+from meta_shrink.params import dense
+
+INDEX, TARGETS = "adapter_index", "targets"
+Tensors = Mapping[str, tf.Tensor]
+
+
+class Servable(NamedTuple):
+    """A module ready to be saved, its signatures, and why serve_mixed is missing, if it is."""
+
+    module: tf.Module
+    signatures: dict[str, Any]
+    mixed_reason: str
+    outputs: tuple[ArraySpec, ...]
+
+
+def servable(source: ExportSource) -> Servable:
+    """Trace all signatures of a source.
+
+    Raises:
+      UsageError: the model can not be exported; the message says why.
+    """
+    module = tf.Module()
+    # As variables, they are saved once and not in every signature.
+    module.phi = [tf.Variable(value, trainable=False) for value in source.meta.phi]
+    module.state = [tf.Variable(value, trainable=False) for value in source.state]
+    source = source._replace(meta=source.meta._replace(phi=module.phi), state=module.state)
+    inputs, tensors = input_specs(source.model), adapter_tensors(source)
+    _refuse_clashes([spec.name for spec in inputs], tensors)
+    variables = [spec for spec in tensors if spec.kind == "variable"]
+    batch, adapter, moving = batch_specs(inputs), adapter_specs(tensors), adapter_specs(variables)
+    targets = batch_specs([replace(source.targets, name=TARGETS)])
+
+    def forward(examples: Tensors, own: Tensors) -> dict[str, tf.Tensor]:
+        with native_kernels():
+            return outputs_of(source, examples, own)
+
+    default = as_arguments(default_tensors(source, tensors))
+    serve = concrete(
+        lambda **given: forward(*split_arguments(given, inputs, tensors)), batch | adapter
+    )
+    signatures = {
+        "serving_default": concrete(lambda **given: forward(given, {}), batch),
+        "serve": serve,
+        "default_adapter": concrete(lambda: tf.nest.map_structure(tf.identity, default), {}),
+        "gradient": concrete(_gradient(source, inputs, variables), batch | targets | moving),
+    }
+    if any(spec.kind == "moment" for spec in tensors):
+        signatures["moments"] = concrete(_moments(source, inputs, variables), batch | moving)
+    mixed, reason = _try_mixed(forward, inputs, tensors)
+    if mixed is not None:
+        signatures["serve_mixed"] = mixed
+    outputs = tuple(
+        ArraySpec(name, tuple(spec.shape[1:]), spec.dtype.name)
+        for name, spec in serve.structured_outputs.items()
+    )
+    return Servable(module, signatures, reason, outputs)
+
+
+def _refuse_clashes(inputs: list[str], tensors: tuple[TensorSpec, ...]) -> None:
+    names = [*inputs, INDEX, TARGETS, *(argument_name(spec.name) for spec in tensors)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"Two inputs of the exported model would be called {', '.join(twice)}; rename the "
+            "model's inputs or layers."
+        )
+
+
+def _try_mixed(forward, inputs, tensors):
+    """(concrete function, "") of serve_mixed, or (None, why the model has none)."""
+    mixed = row_wise(forward)
+
+    def call(**given: tf.Tensor) -> Tensors:
+        index = given.pop(INDEX)
+        examples, adapters = split_arguments(given, inputs, tensors)
+        return mixed(examples, index, adapters)
+
+    stacked = {argument_name(spec.name): tf.TensorSpec([None, *spec.shape]) for spec in tensors}
+    specs = batch_specs(inputs) | {INDEX: tf.TensorSpec([None], tf.int32)} | stacked
+    try:
+        return concrete(call, specs), ""
+    except ValueError as error:
+        first = str(error).strip().splitlines()[-1]
+        return None, f"the network can not run with an adapter per row ({first[:200]})"
+
+
+def _gradient(source: ExportSource, inputs, variables):
+    """Gradient of the loss in the variables given: nothing is computed for any other."""
+
+    def gradient(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+        examples, moving = split_arguments(given, inputs, variables)
+        with tf.GradientTape() as tape, native_kernels():
+            tape.watch(moving)
+            loss = loss_of(source, examples, given[TARGETS], moving)
+        return as_arguments(dense(tape.gradient(loss, moving, unconnected_gradients="zero")))
+
+    return gradient
+
+
+def _moments(source: ExportSource, inputs, variables):
+    """The moments of the adapted network over these inputs."""
+
+    def of(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+        with native_kernels():
+            return as_arguments(moments_of(source, *split_arguments(given, inputs, variables)))
+
+    return of

@@ -1,0 +1,92 @@
+"""The network of a source as pure functions of inputs and adapter tensors, and their signatures.
+
+Adapter tensors are given by their own names, {"conv_0/kernel": tensor}; what an adapter does not
+hold is phi. TensorFlow's own kernels, if any, are the caller's choice (native_kernels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import ArraySpec, TensorSpec, argument_name
+from meta_shrink.backbones.source import (
+    ExportSource,
+    call_model,
+    model_inputs,
+    moment_variables,
+    split_adapter,
+)
+from meta_shrink.keras_model import moments
+from meta_shrink.losses import REDUCTIONS
+from meta_shrink.registry import relative_path
+
+Tensors = Mapping[str, tf.Tensor]
+
+
+def outputs_of(source: ExportSource, inputs: Tensors, adapter: Tensors) -> dict[str, tf.Tensor]:
+    """Outputs by name in inference mode."""
+    theta, state = split_adapter(source, adapter)
+    return call_model(source.model, theta, state, inputs, training=False)
+
+
+def loss_of(
+    source: ExportSource, inputs: Tensors, targets: tf.Tensor, moving: Tensors
+) -> tf.Tensor:
+    """What adaptation minimises, without the prior, []: in training mode."""
+    theta, state = split_adapter(source, moving)
+    outputs = call_model(source.model, theta, state, inputs, training=True)
+    output = outputs if len(outputs) > 1 else next(iter(outputs.values()))
+    return REDUCTIONS[source.adaptation["reduction"]](source.example_loss(targets, output))
+
+
+def moments_of(source: ExportSource, inputs: Tensors, moving: Tensors) -> dict[str, tf.Tensor]:
+    """The batch-norm moments of the network with these variables over the inputs."""
+    model = source.model
+    theta, state = split_adapter(source, moving)
+    values = moments(model, theta, model_inputs(inputs), state)
+    paths = [relative_path(model, variable) for variable in model.non_trainable_variables]
+    of_path = dict(zip(paths, values, strict=True))
+    return {path: of_path[path] for path, _ in moment_variables(model)}
+
+
+def default_tensors(source: ExportSource, tensors: Iterable[TensorSpec]) -> dict[str, Any]:
+    """The adapter of phi itself: {name: tensor}."""
+    model = source.model
+    values = dict(zip(source.registry.paths, source.meta.phi, strict=True))
+    for variable, value in zip(model.non_trainable_variables, source.state, strict=True):
+        values[relative_path(model, variable)] = value
+    return {spec.name: values[spec.name] for spec in tensors}
+
+
+def concrete(function: Callable[..., Any], specs: Mapping[str, tf.TensorSpec]) -> Any:
+    """The function traced for keyword arguments of these shapes and types."""
+    arguments = {
+        name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in specs.items()
+    }
+    return tf.function(function, autograph=False).get_concrete_function(**arguments)
+
+
+def batch_specs(arrays: Iterable[ArraySpec]) -> dict[str, tf.TensorSpec]:
+    """Arguments [B, ...] for these arrays."""
+    return {spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in arrays}
+
+
+def adapter_specs(tensors: Iterable[TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """Arguments for the tensors of one adapter."""
+    return {argument_name(spec.name): tf.TensorSpec(spec.shape) for spec in tensors}
+
+
+def split_arguments(
+    given: Tensors, inputs: Iterable[ArraySpec], tensors: Iterable[TensorSpec]
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Arguments of a signature -> (inputs, adapter tensors by their own names)."""
+    adapter = {spec.name: given[argument_name(spec.name)] for spec in tensors}
+    return {spec.name: given[spec.name] for spec in inputs}, adapter
+
+
+def as_arguments(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Adapter tensors by the names that arguments have."""
+    return {argument_name(name): value for name, value in tensors.items()}

@@ -1,0 +1,1 @@
+"""A new task's adapter, by an exported backbone alone."""

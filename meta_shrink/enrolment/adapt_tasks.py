@@ -1,0 +1,183 @@
+"""Adapters for one task or a folder of tasks, each written as soon as it is done.
+
+OUT/<id>.safetensors   the adapters
+OUT/index.json         {name of the task: id}, what a server reads
+OUT/tasks.json         {name of the task: how it was adapted, held-out metric by steps}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meta_shrink.adapters.canonical_json import canonical, sha256
+from meta_shrink.adapters.checks import implausible
+from meta_shrink.adapters.index import INDEX_FILE, is_alias
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.reading import SUFFIX
+from meta_shrink.adapters.writing import write_adapter
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.durable_files import write_atomically
+from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
+from meta_shrink.enrolment.task_files import TaskFiles, read_task, task_paths
+from meta_shrink.errors import ArtefactError, DataError, UsageError
+from meta_shrink.evaluation import recorded_steps
+from meta_shrink.runs.progress import Progress
+from meta_shrink.runs.workdir import hold_lock
+
+TASKS_FILE = "tasks.json"
+
+
+class AdaptOptions(NamedTuple):
+    """How tasks are adapted.
+
+    steps: 0 is the backbone's own. seed: of mini-batches and augmentation. encoding: of the files.
+    points: about as many steps at which the held-out metric is recorded. early_stop: end after
+    this many records without a better one; 0: never. num_heldout: pictures of each class kept for
+    the metric. consent, licence: text for the files.
+    """
+
+    steps: int = 0
+    seed: int = 0
+    encoding: str = "f32"
+    points: int = 8
+    early_stop: int = 0
+    num_heldout: int = 0
+    consent: str = ""
+    licence: str = ""
+
+
+def adapt_tasks(
+    backbone: Backbone,
+    data: str,
+    out: str,
+    options: AdaptOptions,
+    *,
+    stop_requested: Callable[[], bool] = lambda: False,
+    log: Callable[[str], Any] = print,
+) -> dict[str, dict[str, Any]]:
+    """Write an adapter for each task in `data` that has none yet; the content of tasks.json.
+
+    A task is done again where its data, the backbone or an option changed.
+
+    Raises:
+      UsageError: an option out of range, or a folder that another process uses.
+      DataError: no task, or one that is damaged; those before it are kept.
+      Preempted: stopped on request; finished tasks are kept.
+    """
+    paths = task_paths(data)
+    for name in paths:
+        if not is_alias(name):
+            raise DataError(
+                f"The task {name!r} in {data} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -, "
+                "and no id of an adapter."
+            )
+    try:
+        os.makedirs(out, exist_ok=True)
+        lock = hold_lock(os.path.join(out, ".lock"))
+    except OSError as error:
+        raise UsageError(f"{out} can not be written ({error.strerror}).") from error
+    try:
+        return _adapt_all(backbone, paths, out, options, stop_requested, log)
+    finally:
+        os.close(lock)
+
+
+def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log):
+    adapt, done = TaskAdaptation(backbone), _read(os.path.join(out, TASKS_FILE))
+    steps = options.steps or adapt.steps
+    with Progress(len(paths) * steps, label="adaptation") as progress:
+        for number, (name, path) in enumerate(paths.items()):
+            task = read_task(path, backbone.info, num_heldout=options.num_heldout)
+            settings = _settings(backbone, task, options)
+            if _is_done(out, done.get(name), settings):
+                progress.update((number + 1) * steps)
+                continue
+            adapted = adapt(
+                task.train,
+                task.heldout,
+                steps=steps,
+                seed=options.seed,
+                record=recorded_steps(steps, points=options.points),
+                early_stop=options.early_stop,
+                stop_requested=stop_requested,
+                told=lambda step, first=number * steps: progress.update(first + step),
+            )
+            done[name] = _write(backbone, out, task, adapted, options) | {"settings": settings}
+            _write_index(out, done)
+            if adapted.steps < steps:  # Stopped early; otherwise the last step has told.
+                progress.update((number + 1) * steps)
+            if done[name]["unusual"]:
+                log(
+                    f"{name}: {', '.join(done[name]['unusual'])} lie farther from the backbone, or "
+                    "nearer, than in any task that it was measured on; look at the data."
+                )
+    return {name: done[name] for name in paths}
+
+
+def _settings(backbone: Backbone, task: TaskFiles, options: AdaptOptions) -> str:
+    """A hash of all that decides the adapter."""
+    return sha256(canonical([backbone.info.fingerprint, task.sha256, options._asdict()]))
+
+
+def _is_done(out: str, entry: Mapping[str, Any] | None, settings: str) -> bool:
+    if entry is None or entry["settings"] != settings:
+        return False
+    return os.path.isfile(os.path.join(out, entry["adapter"] + SUFFIX))
+
+
+def _write(backbone: Backbone, out: str, task: TaskFiles, adapted: Adapted, options: AdaptOptions):
+    """Write one adapter, load it as a server will, and return its row of tasks.json."""
+    # No name: the file may go where nobody should know whose it is.
+    facts = TaskFacts("", len(task.train.targets), adapted.steps, options.seed)
+    content = backbone.seal(
+        adapted.tensors,
+        facts,
+        encoding=options.encoding,
+        consent=options.consent,
+        licence=options.licence,
+    )
+    path = write_adapter(content, out)
+    adapter = backbone.load_adapter(path)
+    return {
+        "adapter": adapter.id,
+        "bytes": adapter.num_bytes,
+        "examples": facts.examples,
+        "steps": adapted.steps,
+        "classes": list(task.classes),
+        "metric": {str(step): value for step, value in adapted.curve.items()},
+        "unusual": implausible(adapter, backbone.info, backbone.default.tensors),
+    }
+
+
+def _write_index(out: str, done: Mapping[str, Mapping[str, Any]]) -> None:
+    index = {name: entry["adapter"] for name, entry in done.items()}
+    for file, content in ((TASKS_FILE, done), (INDEX_FILE, index)):
+        text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+        write_atomically(os.path.join(out, file), text.encode())
+
+
+def _read(path: str) -> dict[str, Any]:
+    """The content of tasks.json, {} if there is none."""
+    try:
+        with open(path, "rb") as file:
+            return dict(json.load(file))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ArtefactError(
+            f"{path} can not be read ({error}): remove it, and the adapters are made again."
+        ) from error
+
+
+def mean_curve(tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[int, float, int]]:
+    """(steps, mean held-out metric, number of tasks) over all tasks that have one."""
+    values: dict[int, list[float]] = {}
+    for entry in tasks.values():
+        for step, value in entry["metric"].items():
+            values.setdefault(int(step), []).append(value)
+    return [(step, float(np.mean(found)), len(found)) for step, found in sorted(values.items())]

@@ -1,0 +1,209 @@
+"""A new task's adapter from its data, by an exported backbone: Eq. 4 for the selected modules only.
+
+The gradient is the backbone's own signature, so neither the model's code nor its config is needed,
+and nothing is computed for shared modules but their part of the forward pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.adaptation import AdaptState, full_batch, proximal_steps, random_batch
+from meta_shrink.adapters.backbone_info import argument_name
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.enrolment.task_files import Examples, check_examples
+from meta_shrink.errors import Preempted, UsageError
+from meta_shrink.losses import LOSSES, METRICS
+from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.rng import fold_in
+from meta_shrink.sections import named
+from meta_shrink.tasks.augment import random_affine
+from meta_shrink.tasks.transforms import MOMENTS
+from meta_shrink.types import Task
+
+# A stop request is seen, and progress told, about this often.
+PIECE_SECONDS = 1.0
+
+
+class Adapted(NamedTuple):
+    """The result of one task.
+
+    tensors: those of an adapter. steps: adaptation steps taken. curve: {steps: held-out metric}.
+    """
+
+    tensors: dict[str, np.ndarray]
+    steps: int
+    curve: dict[int, float]
+
+
+class TaskAdaptation:
+    """Adapts tasks one after another with one backbone; traced once for tasks of any size.
+
+    steps, batch_size: of the backbone's recipe. metric: the held-out metric, None without one.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone, recipe = backbone, backbone.info.adaptation
+        self._names = [spec.name for spec in backbone.info.tensors if spec.kind == "variable"]
+        self._optimizer = named("adaptation.optimizer", OPTIMIZERS, recipe["optimizer"])
+        options = recipe["augment"]
+        self._augment = random_affine(**options) if options else None
+        self.steps, self.batch_size = int(recipe["steps"]), int(recipe["batch_size"])
+        self.metric = METRICS.get(recipe["metric"])
+        self._advance = tf.function(self._steps, autograph=False, reduce_retracing=True)
+
+    def __call__(
+        self,
+        train: Examples,
+        heldout: Examples | None = None,
+        *,
+        steps: int | None = None,
+        seed: int = 0,
+        record: Sequence[int] = (),
+        early_stop: int = 0,
+        stop_requested: Callable[[], bool] = lambda: False,
+        told: Callable[[int], Any] = lambda step: None,
+    ) -> Adapted:
+        """Adapt one task from phi.
+
+        Args:
+          train: examples; where they are fewer than a mini-batch, every step sees them all.
+          heldout: to record the metric on, with the moments of `train`, as it will be served.
+          steps: proximal steps, those of the recipe by default.
+          seed: of mini-batches and augmentation.
+          record: steps at which the metric is recorded; the last one always is.
+          early_stop: end after this many records without a better one and keep the best; 0: never.
+          told: called with the number of steps done.
+
+        Raises:
+          UsageError: a number out of range, or early stopping without a metric to stop by.
+          DataError: examples that do not fit the backbone.
+          Preempted: a stop was requested.
+        """
+        total = self.steps if steps is None else steps
+        self._check(train, heldout, total, early_stop)
+        task, phi = self._task(train, seed), self._phi()
+        state = AdaptState(phi, self._optimizer.init(phi), tf.constant(0))
+        curve: dict[int, float] = {}
+        best, best_step, records_since = {}, -1, 0
+        for target in sorted({*(step for step in record if 0 <= step < total), total}):
+            state = self._until(target, task, state, stop_requested, told)
+            tensors = self._tensors(state.theta, task)
+            if heldout is not None and self.metric is not None:
+                curve[target] = self._measure(tensors, heldout)
+            better = not early_stop or not best or self._better(curve[target], curve[best_step])
+            if better:
+                best, best_step = tensors, target
+            records_since = 0 if better else records_since + 1
+            if early_stop and records_since >= early_stop:
+                break
+        return Adapted(best, best_step, curve)
+
+    def _check(self, train: Examples, heldout: Examples | None, steps: int, early_stop: int):
+        if steps < 1 or early_stop < 0:
+            raise UsageError(
+                f"adapt got steps={steps}, early_stop={early_stop}; expected at least 1 step and "
+                "early_stop >= 0 (0: never)."
+            )
+        if early_stop and (heldout is None or self.metric is None):
+            raise UsageError("Early stopping needs held-out examples and a backbone with a metric.")
+        for examples in (train, heldout):
+            if examples is not None:
+                check_examples(self._backbone.info, examples)
+
+    def _task(self, train: Examples, seed: int) -> Task:
+        inputs = {name: tf.constant(value) for name, value in train.inputs.items()}
+        # What augments takes one tensor; it is for networks with one input.
+        one = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+        return Task((one, tf.constant(train.targets)), (), tf.constant([seed, 0], tf.int32))
+
+    def _phi(self) -> list[tf.Tensor]:
+        return [tf.constant(self._backbone.default.tensors[name]) for name in self._names]
+
+    def _until(self, target: int, task: Task, state: AdaptState, stop_requested, told):
+        """The state at step `target`, in pieces of about a second."""
+        whole = not self.batch_size or len(task.train[1]) < self.batch_size
+        done, piece = int(state.step), 1
+        while done < target:
+            if stop_requested():
+                raise Preempted("Adaptation was stopped; the same command does this task again.")
+            start, piece = time.monotonic(), min(piece, target - done)
+            state = self._advance(task, state, tf.constant(piece), whole=whole)
+            done += piece
+            told(done)
+            quick = time.monotonic() - start < PIECE_SECONDS / 2
+            piece = piece * 2 if quick else max(piece // 2, 1)
+        return state
+
+    def _steps(self, task: Task, state: AdaptState, num_steps: tf.Tensor, *, whole: bool):
+        draw = (
+            full_batch(augment=self._augment)
+            if whole
+            else random_batch(size=self.batch_size, augment=self._augment)
+        )
+        return proximal_steps(
+            self._gradient(),
+            self._optimizer,
+            lambda step: draw(task, step),
+            state,
+            (self._phi(), *self._prior()),
+            num_steps,
+            max_steps=None,
+        )
+
+    def _prior(self) -> tuple[list[float], list[float]]:
+        """Precision and learning rate of each variable."""
+        info = self._backbone.info
+        facts = {module.name: module for module in info.modules}
+        owners = [facts[spec.module] for spec in info.tensors if spec.kind == "variable"]
+        precision = [0.0 if module.sigma2 is None else 1 / module.sigma2 for module in owners]
+        return precision, [module.learning_rate for module in owners]
+
+    def _gradient(self):
+        """(theta, batch) -> gradient, as a function that TensorFlow does not put into the loop."""
+        call = self._backbone.signatures["gradient"]
+
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+        def gradient(theta, batch):
+            inputs, targets = batch
+            grads = call(**self._named(inputs), targets=targets, **self._arguments(theta))
+            return [grads[argument_name(name)] for name in self._names]
+
+        return gradient
+
+    def _named(self, inputs: Any) -> dict[str, tf.Tensor]:
+        """The inputs of a task by name, in the types that the signatures take."""
+        specs = self._backbone.info.inputs
+        given = inputs if isinstance(inputs, Mapping) else {specs[0].name: inputs}
+        return {spec.name: tf.cast(given[spec.name], spec.dtype) for spec in specs}
+
+    def _arguments(self, theta: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {argument_name(n): value for n, value in zip(self._names, theta, strict=True)}
+
+    def _tensors(self, theta: Sequence[tf.Tensor], task: Task) -> dict[str, np.ndarray]:
+        """All tensors of the adapter: theta, and the moments of the adapted network."""
+        arguments = self._arguments(theta)
+        inputs = task.train[0]
+        if self._augment is not None:
+            inputs = self._augment(fold_in(task.key, MOMENTS), inputs)
+        if "moments" in self._backbone.signatures:
+            moments = self._backbone.signatures["moments"](**self._named(inputs), **arguments)
+            arguments = arguments | moments
+        names = [spec.name for spec in self._backbone.info.tensors]
+        return {name: arguments[argument_name(name)].numpy() for name in names}
+
+    def _measure(self, tensors: Mapping[str, np.ndarray], heldout: Examples) -> float:
+        recipe = self._backbone.info.adaptation
+        outputs = self._backbone.serve(heldout.inputs, tensors)["outputs"]
+        loss = named("adaptation.loss", LOSSES, recipe["loss"])
+        metric = METRICS[recipe["metric"]].example(loss)
+        return float(tf.reduce_mean(metric(tf.constant(heldout.targets), tf.constant(outputs))))
+
+    def _better(self, value: float, other: float) -> bool:
+        lower = self.metric is not None and self.metric.lower_is_better
+        return value < other if lower else value > other

@@ -1,0 +1,1 @@
+"""From a config to a run: build, train, restore, evaluate, sweep, export."""

@@ -1,0 +1,161 @@
+"""What a config must fulfil beyond each section on its own; all raise UsageError."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.adaptation import require_examples
+from meta_shrink.errors import UsageError
+from meta_shrink.meta_gradients import Method
+from meta_shrink.rng import root_key
+from meta_shrink.task_axis import over_tasks
+from meta_shrink.types import MetaParams, NegLogLik, TaskSource
+
+READ_BY_BUILD = (
+    "seed",
+    "task",
+    "model",
+    "modules",
+    "loss",
+    "adapt",
+    "algorithm",
+    "prior",
+    "meta_optimizer",
+    "warm_start",
+    "train",
+)
+READ_BY_PROGRAMS = ("name", "device", "eval", "search")
+
+
+class Schedule(NamedTuple):
+    """The `train` section (configs/common.py says what each means)."""
+
+    steps: int
+    meta_batch_size: int
+    task_axis: str
+    jit: Any
+    chunk_steps: int
+    clip_norm: float
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+    max_bad_steps: int
+    validation_batch: int = 0
+
+
+EVAL_KINDS = ("all", "selected", "single")
+
+
+class EvalOptions(NamedTuple):
+    """The `eval` section (configs/common.py says what each means)."""
+
+    num_tasks: int
+    horizon: int
+    groups: Mapping[str, list[str]]
+    selection: Mapping[str, Any]
+    examples: int
+    steps: int = 0
+    kinds: Sequence[str] = EVAL_KINDS
+    group_tasks: int = 0
+    group_horizon: int = 10
+    validation_tasks: int = 0
+    inductive: bool = False
+    points: int = 40
+
+
+def check_eval(options: EvalOptions) -> None:
+    """Counts in range and known kinds of schemes."""
+    least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1, "points": 2}
+    least |= dict.fromkeys(("examples", "steps", "group_tasks", "validation_tasks"), 0)
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise UsageError(f"eval.{name} is {getattr(options, name)}; expected at least {bound}.")
+    if unknown := [kind for kind in options.kinds if kind not in EVAL_KINDS]:
+        raise UsageError(f"eval.kinds has {unknown}; expected some of {', '.join(EVAL_KINDS)}.")
+
+
+def check_sections(config: Mapping[str, Any]) -> None:
+    """A config has all sections that are read, and no other; likewise `train` and `eval`."""
+    _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
+    _check_fields("Config section 'train'", config["train"], Schedule)
+    if "eval" in config:
+        _check_fields("Config section 'eval'", config["eval"], EvalOptions)
+        check_eval(EvalOptions(**config["eval"]))
+
+
+def _check_fields(what: str, given: Mapping[str, Any], kind: Any) -> None:
+    optional = tuple(kind._field_defaults)
+    needed = tuple(name for name in kind._fields if name not in optional)
+    _check_keys(what, given, needed, optional)
+
+
+def _check_keys(
+    what: str, given: Mapping[str, Any], needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
+    missing = [name for name in needed if name not in given]
+    unknown = [name for name in given if name not in needed + optional]
+    if missing or unknown:
+        raise UsageError(
+            f"{what} lacks {', '.join(missing) or 'nothing'} and has the unknown "
+            f"{', '.join(unknown) or 'nothing'}; its keys are {', '.join(needed + optional)}."
+        )
+
+
+def check_learned(method: Method, config: Mapping[str, Any]) -> None:
+    """Each learned component has a gradient, and a prior is there where one is needed."""
+    name, learned = config["algorithm"]["name"], list(config["meta_optimizer"])
+    extra = [component for component in learned if component not in method.learns]
+    if extra or "phi" not in learned:
+        raise UsageError(
+            f"meta_optimizer has sections {', '.join(learned)}; {name} learns phi and may learn "
+            f"{', '.join(method.learns)}."
+        )
+    no_prior = math.isinf(config["prior"]["sigma2"])
+    if no_prior and (method.needs_prior or "log_sigma2" in learned):
+        raise UsageError(
+            f"prior.sigma2 is inf (no prior), but {name} needs a finite one here; set prior.sigma2 "
+            "to a positive number (1/lambda for iMAML)."
+        )
+
+
+def check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> None:
+    """The task axis exists and can be compiled for this method."""
+    over_tasks(lambda task: task, config["train"]["task_axis"])
+    # tf.vectorized_map turns the lists of back-propagation into lists of lists, unknown to XLA.
+    through_adaptation = not method.in_chunks
+    if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
+        raise UsageError(
+            f"train.task_axis='vectorized' with {config['algorithm']['name']} can not be compiled "
+            "by XLA (back-propagation through a vectorised loop); set train.task_axis to "
+            "'sequential' or 'parallel'."
+        )
+
+
+def check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource, batch_size: int) -> None:
+    """The loss takes a task of the source, and a mini-batch is no larger than its data."""
+
+    def losses(key: tf.Tensor) -> list[tf.Tensor]:
+        task = source.sample(key)
+        require_examples(task.train, batch_size, "adapt.batch_size", "training")
+        return [nll(initial.phi, task.train), nll(initial.phi, task.val)]
+
+    try:
+        tf.function(losses, autograph=False).get_concrete_function(root_key(0, "probe"))
+    except UsageError:
+        raise
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"Model and task do not fit together: {reason}") from error
+
+
+def algorithm_name(config: Mapping[str, Any]) -> str:
+    """Name of the row of Table 1: what is learned tells sigma-MAML and Meta-SGD from MAML."""
+    name, learned = config["algorithm"]["name"], config["meta_optimizer"]
+    if "log_alpha" in learned and name == "maml":
+        return "meta_sgd"
+    return f"sigma_{name}" if "log_sigma2" in learned and name in ("maml", "imaml") else name

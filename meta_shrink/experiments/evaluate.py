@@ -1,0 +1,161 @@
+"""The evaluation job: a trained workdir -> evaluation.json (schema: reporting.evaluation_file)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.durable_files import to_json, write_atomically
+from meta_shrink.evaluation import Curves, HeldOut
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.config import EvalOptions, algorithm_name, check_eval
+from meta_shrink.experiments.restore import restore
+from meta_shrink.experiments.subsets import (
+    adapt_scheme,
+    held_outs,
+    module_rows,
+    no_adaptation,
+    quoted_steps,
+    restrict,
+    schemes,
+    select,
+    summary,
+)
+from meta_shrink.keras_model import apply_model
+from meta_shrink.sections import call
+from meta_shrink.types import MetaParams
+
+EVALUATION_FILE = "evaluation.json"
+
+
+def evaluate(
+    workdir: str,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    log: Callable[[str], Any] = print,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Evaluate a workdir on held-out tasks and write its evaluation.json.
+
+    Every scheme adapts the same tasks: all modules under the learned sigma^2, the selected ones,
+    each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps.
+
+    Args:
+      overrides: options of the `eval` section that replace those of the config.
+
+    Returns:
+      The content of evaluation.json.
+
+    Raises:
+      Preempted: stopped on request; nothing was written.
+    """
+    started = time.monotonic()
+    experiment, meta, step = restore(workdir, log)
+    given = {**experiment.config["eval"], **(overrides or {})}
+    options = call("eval", EvalOptions, given)
+    check_eval(options)
+    selection = select(experiment, meta, options.selection)
+    selected, held_out_of = selection["modules"], held_outs(experiment)
+    rows, everything = _rows(experiment, meta, options, selected, held_out_of, log, stop_requested)
+    facts = experiment.metric_facts
+    evaluation = {
+        "experiment": experiment.config["name"],
+        "algorithm": algorithm_name(experiment.config),
+        "meta_step": step,
+        "metric": {"name": facts.name, "lower_is_better": facts.lower_is_better},
+        "num_tasks": options.num_tasks,
+        "train_adaptation_steps": experiment.adapt.steps,
+        "quoted_steps": quoted_steps(experiment, options),
+        "modules": module_rows(experiment, meta, selected),
+        "selection": selection,
+        "schemes": rows,
+        **_parameter_error(experiment, everything),
+        **_examples(experiment, meta, options, selected, held_out_of),
+        "environment": environment(time.monotonic() - started),
+    }
+    content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
+    write_atomically(os.path.join(workdir, EVALUATION_FILE), content.encode())
+    return evaluation
+
+
+def _rows(experiment, meta, options, selected, held_out_of, log, stop_requested):
+    """The rows of all schemes, and the curves of the one in which everything adapts."""
+    rows, everything = [], None
+    for scheme in schemes(experiment, options, selected):
+        curves, count = adapt_scheme(
+            experiment,
+            meta,
+            scheme,
+            options=options,
+            held_out_of=held_out_of,
+            stop_requested=stop_requested,
+        )
+        rows.append(summary(scheme, curves, count))
+        if scheme.kind == "all":
+            everything = curves
+        log(f"  {count} held-out tasks adapted: {scheme.name}")
+    if everything is not None:
+        rows.append(no_adaptation(everything, options.num_tasks))
+    return rows, everything
+
+
+def environment(seconds: float) -> dict[str, Any]:
+    """Versions, command and commit of this run."""
+    git = ["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+        "cpu_cores": os.cpu_count(),
+        "commit": commit,
+        "command": " ".join(sys.argv[1:]),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _parameter_error(experiment: Experiment, curves: Curves | None) -> dict[str, Any]:
+    if curves is None or curves.parameter_error is None:
+        return {}
+    names = [path.rpartition("/")[2] for path in experiment.registry.paths]
+    mean = curves.parameter_error.mean(axis=0)
+    return {"parameter_error": {"names": names, "steps": curves.steps, "mean": mean.T}}
+
+
+def _examples(
+    experiment: Experiment,
+    meta: MetaParams,
+    options: EvalOptions,
+    selected: Sequence[str],
+    held_out_of: Callable[..., HeldOut],
+) -> dict[str, Any]:
+    """Predictions on a few held-out tasks with one input and one output (Fig. 13 right)."""
+    if not options.examples:
+        return {}
+    forward, examples = apply_model(experiment.model), []
+    for index in range(options.examples):
+        predictions = {}
+        for scheme in schemes(experiment, options, selected):
+            held_out = held_out_of(scheme)
+            restricted = restrict(meta, experiment, scheme)
+            task, theta = held_out.adapted(restricted, index=index, steps=experiment.adapt.steps)
+            order = np.argsort(task.val[0].numpy()[:, 0])
+            x = tf.gather(task.val[0], order)
+            predictions[scheme.name] = forward(theta, x)[:, 0]
+        example = {"x": x[:, 0], "truth": tf.gather(task.val[1], order)[:, 0]}
+        train = {"train_x": task.train[0][:, 0], "train_y": task.train[1][:, 0]}
+        examples.append({**example, **train, "predictions": predictions})
+    return {"examples": examples}

@@ -1,0 +1,130 @@
+"""From a trained workdir to a backbone, its held-out metrics, and its tasks as files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.adapters.checks import prior_distance
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.reading import parse_adapter
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.source import input_specs
+from meta_shrink.backbones.writing import save_backbone
+from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
+from meta_shrink.enrolment.task_files import HELDOUT, Examples
+from meta_shrink.evaluation import mean_and_ci95, recorded_steps
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.export_source import source_from_workdir
+from meta_shrink.experiments.restore import restore
+from meta_shrink.runs.progress import Progress
+from meta_shrink.task_axis import sampler
+
+CURVE_POINTS = 8
+# Tasks to come may lie somewhat outside the range of those that were measured.
+PLAUSIBLE_MARGIN = 2.0
+Log = Callable[[str], Any]
+
+
+def export_backbone(
+    workdir: str,
+    out: str,
+    *,
+    num_tasks: int = 20,
+    stop_requested: Callable[[], bool] = lambda: False,
+    log: Log = print,
+    **selection: Any,
+) -> BackboneInfo:
+    """Write the backbone of a workdir, and measure it on held-out tasks as it will be served.
+
+    Args:
+      num_tasks: held-out tasks to adapt and serve for the README; 0: none.
+      **selection: of source_from_workdir.
+
+    Raises:
+      UsageError, ArtefactError: of source_from_workdir and save_backbone.
+      Preempted: stopped on request; nothing is left behind.
+    """
+    source, experiment = source_from_workdir(workdir, log=log, **selection)
+
+    def measure(folder: str, info: BackboneInfo) -> dict[str, Any]:
+        return measured(Backbone.load(folder), experiment, num_tasks, stop_requested)
+
+    return save_backbone(source, out, measure=measure if num_tasks else None)
+
+
+def measured(
+    backbone: Backbone,
+    experiment: Experiment,
+    num_tasks: int,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """The fields "metrics" and "plausible" of the info, from held-out tasks."""
+    adapt, default = TaskAdaptation(backbone), backbone.default.tensors
+    record = recorded_steps(adapt.steps, points=CURVE_POINTS)
+    curves: list[Adapted] = []
+    distances: dict[str, list[float]] = {}
+    with Progress(num_tasks, label="held-out tasks") as progress:
+        for index, (train, heldout) in enumerate(heldout_tasks(experiment, num_tasks)):
+            adapted = adapt(
+                train, heldout, record=record, seed=index, stop_requested=stop_requested
+            )
+            curves.append(adapted)
+            facts = TaskFacts("", len(train.targets), adapted.steps, index)
+            adapter = parse_adapter(backbone.seal(adapted.tensors, facts), backbone.info)
+            for module, distance in prior_distance(adapter, backbone.info, default).items():
+                distances.setdefault(module, []).append(distance)
+            progress.update(index + 1)
+    values = np.array([list(adapted.curve.values()) for adapted in curves])
+    mean, ci95 = mean_and_ci95(values)
+    metrics = {
+        "name": experiment.metric_facts.name,
+        "num_tasks": num_tasks,
+        "steps": list(curves[0].curve),
+        "mean": mean.tolist(),
+        "ci95": np.nan_to_num(ci95).tolist(),
+    }
+    plausible = {
+        module: (min(found) / PLAUSIBLE_MARGIN, max(found) * PLAUSIBLE_MARGIN)
+        for module, found in distances.items()
+    }
+    return {"metrics": metrics, "plausible": plausible}
+
+
+def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples, Examples]]:
+    """(train, heldout) examples of the first held-out tasks, one after another."""
+    sample = tf.function(
+        sampler(experiment.source._replace(sample=experiment.source.heldout), "sequential"),
+        autograph=False,
+    )
+    names = [spec.name for spec in input_specs(experiment.model)]
+    for index in range(count):
+        task = sample(tf.constant([index]))
+        train, val = (
+            Examples({names[0]: inputs[0].numpy()}, targets[0].numpy())
+            for inputs, targets in (task.train, task.val)
+        )
+        yield train, val
+
+
+def write_tasks(workdir: str, out: str, *, count: int, log: Log = print) -> list[str]:
+    """Held-out tasks of a workdir as NPZ files that launch.adapt reads; their paths.
+
+    Raises:
+      UsageError, ArtefactError: no such workdir or checkpoint.
+    """
+    experiment, _, _ = restore(workdir, log)
+    os.makedirs(out, exist_ok=True)
+    paths = []
+    for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):
+        arrays: dict[str, Any] = {"targets": train.targets, **train.inputs}
+        arrays |= {f"{HELDOUT}targets": heldout.targets}
+        arrays |= {f"{HELDOUT}{name}": value for name, value in heldout.inputs.items()}
+        paths.append(os.path.join(out, f"task_{index:04}.npz"))
+        np.savez(paths[-1], **arrays)
+    return paths

@@ -1,0 +1,154 @@
+"""From a trained workdir to what exports start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.backbones.source import ExportSource, input_specs
+from meta_shrink.errors import UsageError
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.config import EvalOptions, algorithm_name
+from meta_shrink.experiments.restore import restore
+from meta_shrink.experiments.subsets import quoted_steps
+from meta_shrink.keras_model import moments
+from meta_shrink.prior import BYTES_PER_PARAMETER, Selection, task_specific
+from meta_shrink.rng import fold_in, root_key
+from meta_shrink.sections import call
+from meta_shrink.tasks.alphabets import augment_options
+from meta_shrink.types import MetaParams, Params
+
+MOMENT_TASKS = 16
+Log = Callable[[str], Any]
+
+
+class Exported(NamedTuple):
+    """A source for exports together with the experiment that it comes from."""
+
+    source: ExportSource
+    experiment: Experiment
+
+
+def source_from_workdir(
+    workdir: str,
+    *,
+    rule: str | None = None,
+    value: float = 0.0,
+    modules: Sequence[str] = (),
+    log: Log = print,
+) -> Exported:
+    """The newest checkpoint of a workdir as an export takes it.
+
+    Args:
+      rule, value: how to select the task-specific modules (prior.task_specific); by default as the
+        config's section eval.selection, or every module where sigma^2 was not learned.
+      modules: the selection itself, instead of a rule.
+
+    Raises:
+      UsageError, ArtefactError: no such workdir, checkpoint, rule or module.
+    """
+    experiment, meta, _ = restore(workdir, log)
+    selection = _selection(experiment, meta, rule, value, modules)
+    config, model = experiment.config, experiment.model
+    images = _images(config, model)
+    return Exported(
+        ExportSource(
+            name=config["name"],
+            algorithm=algorithm_name(config),
+            model=model,
+            registry=experiment.registry,
+            meta=meta,
+            state=_average_moments(experiment, meta.phi),
+            selection=selection,
+            example_loss=experiment.example_loss,
+            targets=_targets(config, model),
+            adaptation=_recipe(experiment) | ({"images": images} if images else {}),
+            probe_range=(0.0, 256.0) if images else (-1.0, 1.0),
+        ),
+        experiment,
+    )
+
+
+def _selection(experiment: Experiment, meta: MetaParams, rule, value, modules) -> Selection:
+    registry = experiment.registry
+    learned = "log_sigma2" in experiment.config["meta_optimizer"]
+    if not modules and rule is None and learned:
+        options = experiment.config["eval"]["selection"]
+        rule, value = options["rule"], options["value"]
+    if rule is not None:
+        if not learned:
+            raise UsageError(
+                "This run did not learn sigma^2, so no rule can select modules: name them with "
+                "--modules."
+            )
+        sigma2 = np.exp(np.asarray(meta.log_sigma2, np.float64)).tolist()
+        return task_specific(sigma2, registry, rule=rule, value=value)
+    chosen = set(modules) or set(registry.names)
+    size = sum(registry.sizes[registry.position(name)] for name in chosen)
+    return Selection(
+        rule="named" if modules else "all",
+        value=0.0,
+        modules=tuple(name for name in registry.names if name in chosen),
+        share=size / sum(registry.sizes),
+        bytes=size * BYTES_PER_PARAMETER,
+    )
+
+
+def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
+    """State of phi for inputs of no particular task: the mean over meta-training tasks."""
+    model, source = experiment.model, experiment.source
+    if not model.non_trainable_variables:
+        return []
+
+    @tf.function(autograph=False)
+    def of_task(number: tf.Tensor) -> list[tf.Tensor]:
+        task = source.sample(fold_in(root_key(experiment.config["seed"], "probe"), number))
+        inputs = task.train[0]
+        if source.augment is not None:
+            inputs = source.augment(task.key, inputs)
+        return moments(model, phi, inputs)
+
+    rows = [of_task(tf.constant(number)) for number in range(MOMENT_TASKS)]
+    return [np.mean([value.numpy() for value in column], 0) for column in zip(*rows, strict=True)]
+
+
+def _targets(config: Mapping[str, Any], model) -> ArraySpec:
+    """Integer labels for classification, otherwise numbers as the model's outputs."""
+    shape = tuple(model.outputs[0].shape[1:])
+    if config["loss"]["name"] == "cross_entropy":
+        return ArraySpec("targets", shape[:-1], "int32")
+    return ArraySpec("targets", shape, "float32")
+
+
+def _recipe(experiment: Experiment) -> dict[str, Any]:
+    """How this experiment adapts held-out tasks."""
+    config, adapt = experiment.config, experiment.config["adapt"]
+    known = {"optimizer", "learning_rate", "steps", "batch_size", "data", "rate_per"}
+    options = {key: value for key, value in adapt.items() if key not in known}
+    loss = {key: value for key, value in config["loss"].items() if key != "reduction"}
+    return {
+        "optimizer": {"name": adapt["optimizer"], **options},
+        "steps": quoted_steps(experiment, call("eval", EvalOptions, config["eval"])),
+        "batch_size": adapt["batch_size"],
+        "augment": augment_options(config["task"]),
+        "loss": loss,
+        "reduction": config["loss"]["reduction"],
+        "metric": loss["name"],
+    }
+
+
+def _images(config: Mapping[str, Any], model) -> dict[str, Any]:
+    """How pictures become inputs; nothing for other data."""
+    task = config["task"]
+    if "image_size" not in task:
+        return {}
+    return {
+        "size": task["image_size"],
+        "channels": input_specs(model)[0].shape[-1],
+        "invert": bool(task.get("invert", False)),
+        "interpolation": task.get("interpolation", "bilinear"),
+    }

@@ -1,0 +1,35 @@
+"""Phi and its experiment from a workdir."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from meta_shrink.errors import ArtefactError
+from meta_shrink.experiments.build import Experiment, build
+from meta_shrink.experiments.train import set_up
+from meta_shrink.runs.checkpoints import Checkpoints
+from meta_shrink.runs.workdir import read_config
+from meta_shrink.types import MetaParams
+
+
+def restore(workdir: str, log: Callable[[str], Any] = print) -> tuple[Experiment, MetaParams, int]:
+    """The experiment of a workdir, its Phi at the newest intact checkpoint, and its meta-step.
+
+    Raises:
+      UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
+    """
+    experiment = build(read_config(workdir))
+    state = set_up(experiment, tf.distribute.get_strategy()).state
+    checkpoints = Checkpoints(
+        os.path.join(workdir, "checkpoints"), state.trackables(), log=log, is_chief=False
+    )
+    step = checkpoints.restore()
+    if step is None:
+        raise ArtefactError(
+            f"{workdir} holds no checkpoint yet; train it first with python -m launch.train."
+        )
+    return experiment, state.meta(), step

@@ -1,0 +1,158 @@
+"""Which modules adapt in an evaluation: all, the selected ones, each group alone, none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meta_shrink.evaluation import Curves, HeldOut, mean_and_ci95, recorded_steps
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.config import EvalOptions
+from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
+from meta_shrink.sections import call
+from meta_shrink.types import MetaParams
+
+
+class Scheme(NamedTuple):
+    """Which modules adapt: a name for people, its kind (all, selected, single, none), modules."""
+
+    name: str
+    kind: str
+    modules: tuple[str, ...]
+
+
+def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The task-specific modules as evaluation.json has them; none where sigma^2 is not learned."""
+    if "log_sigma2" not in experiment.config["meta_optimizer"]:
+        return {"rule": "none", "value": 0, "modules": [], "share": 0.0, "bytes": 0}
+    sigma2 = np.exp(meta.log_sigma2.numpy().astype(float)).tolist()
+    selection = call(
+        "eval.selection", task_specific, options, sigma2=sigma2, registry=experiment.registry
+    )
+    return {**selection._asdict(), "modules": list(selection.modules)}
+
+
+def schemes(experiment: Experiment, options: EvalOptions, selected: Sequence[str]) -> list[Scheme]:
+    """All modules; the selected ones; each group alone; as far as options.kinds has them.
+
+    Raises:
+      UsageError: a group names an unknown module.
+    """
+    names = experiment.registry.names
+    groups = dict(options.groups) or {name: [name] for name in names}
+    for modules in groups.values():
+        for module in modules:
+            experiment.registry.position(module)
+    found = [Scheme("all modules", "all", names)]
+    if selected:
+        found.append(Scheme("selected modules", "selected", tuple(selected)))
+    found += [Scheme(name, "single", tuple(modules)) for name, modules in groups.items()]
+    return [scheme for scheme in found if scheme.kind in options.kinds]
+
+
+def module_rows(
+    experiment: Experiment, meta: MetaParams, selected: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The module table, in network order."""
+    registry = experiment.registry
+    sigma2 = np.exp(meta.log_sigma2.numpy().astype(float))
+    return [
+        {
+            "name": name,
+            "size": size,
+            "share": share,
+            "bytes": size * BYTES_PER_PARAMETER,
+            "sigma2": float(value),
+            "task_specific": name in selected,
+        }
+        for name, size, share, value in zip(
+            registry.names, registry.sizes, registry.shares, sigma2, strict=True
+        )
+    ]
+
+
+def adapt_scheme(
+    experiment: Experiment,
+    meta: MetaParams,
+    scheme: Scheme,
+    *,
+    options: EvalOptions,
+    held_out_of: Callable[..., HeldOut],
+    stop_requested: Callable[[], bool],
+) -> tuple[Curves, int]:
+    """The curves of a scheme and the number of held-out tasks behind them.
+
+    Single groups may have fewer tasks and a shorter horizon, and no inductive metric.
+
+    Args:
+      held_out_of: of held_outs.
+    """
+    single = scheme.kind == "single"
+    count = (options.group_tasks if single else 0) or options.num_tasks
+    last = quoted_steps(experiment, options) * (
+        options.group_horizon if single else options.horizon
+    )
+    held_out = held_out_of(scheme, options.inductive and not single)
+    curves = held_out.curves(
+        restrict(meta, experiment, scheme),
+        count=count,
+        steps=evaluated_steps(experiment, options, last),
+        stop_requested=stop_requested,
+    )
+    return curves, count
+
+
+def restrict(meta: MetaParams, experiment: Experiment, scheme: Scheme) -> MetaParams:
+    """Phi under which only the modules of the scheme adapt."""
+    if scheme.kind == "all":
+        return meta
+    return freeze_others(meta, experiment.registry, scheme.modules)
+
+
+def held_outs(experiment: Experiment) -> Callable[..., HeldOut]:
+    """(scheme, inductive=False) -> held-out tasks for a scheme, each compiled once.
+
+    Without XLA, frozen modules are left out of the graph: no gradient is computed for them. With
+    XLA one compiled function serves every scheme, and sigma^2 = 0 freezes.
+    """
+
+    @cache
+    def of_modules(modules: tuple[str, ...] | None, inductive: bool) -> HeldOut:
+        return experiment.held_out(modules, inductive=inductive)
+
+    def of(scheme: Scheme, inductive: bool = False) -> HeldOut:
+        return of_modules(None if experiment.jit else scheme.modules, inductive)
+
+    return of
+
+
+def quoted_steps(experiment: Experiment, options: EvalOptions) -> int:
+    """The number of adaptation steps at which results are quoted."""
+    return options.steps or experiment.adapt.steps
+
+
+def evaluated_steps(experiment: Experiment, options: EvalOptions, last: int) -> list[int]:
+    """Recorded adaptation steps up to `last`, those of meta-training and those quoted included."""
+    wanted = {experiment.adapt.steps, quoted_steps(experiment, options)}
+    return sorted(
+        {*(step for step in wanted if step <= last), *recorded_steps(last, points=options.points)}
+    )
+
+
+def summary(scheme: Scheme, curves: Curves, num_tasks: int) -> dict[str, Any]:
+    """The row of a scheme in evaluation.json."""
+    mean, ci95 = mean_and_ci95(curves.metric)
+    row = {"name": scheme.name, "kind": scheme.kind, "modules": list(scheme.modules)}
+    row |= {"num_tasks": num_tasks, "steps": curves.steps, "mean": mean, "ci95": ci95}
+    if len(curves.metrics) > 1:
+        row["inductive_mean"], row["inductive_ci95"] = mean_and_ci95(curves.metrics[1])
+    return row
+
+
+def no_adaptation(curves: Curves, num_tasks: int) -> dict[str, Any]:
+    """The row of phi itself: step 0 of any curves."""
+    start = [np.repeat(m[:, :1], len(curves.steps), axis=1) for m in curves.metrics]
+    return summary(Scheme("no adaptation", "none", ()), curves._replace(metrics=start), num_tasks)

@@ -1,0 +1,218 @@
+"""Random search over a config's declared ranges, resumable and shareable between processes."""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, NamedTuple
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from meta_shrink.durable_files import to_json, write_atomically
+from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.experiments.build import build
+from meta_shrink.experiments.train import train, validation
+from meta_shrink.runs.workdir import open_workdir
+from meta_shrink.sections import call
+
+KINDS = ("log", "linear", "int", "choice")
+JOURNAL = "trials.journal"
+CLAIMS = "claims.lock"
+
+
+class Search(NamedTuple):
+    """The `search` section.
+
+    num_trials: settings to try. steps: meta-steps of each. space: rows (dotted config key, kind,
+    low, high); for kind "choice" (key, kind, choices).
+    """
+
+    num_trials: int
+    steps: int
+    space: Sequence[Sequence[Any]]
+
+
+def sweep(
+    config: Mapping[str, Any],
+    directory: str,
+    *,
+    log: Callable[[str], Any] = print,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> optuna.Study:
+    """Try settings until search.num_trials are done; best first in trials.json.
+
+    Several processes may run the same sweep at once: they share its journal. A trial whose
+    process died goes on from its own last checkpoint.
+
+    Args:
+      config: an experiment with a `search` section.
+      directory: one workdir per trial, and the journal.
+      stop_requested: asked between trials; within one, train has its own signals.
+
+    Raises:
+      UsageError: no search space, a bad row in it, or a directory that can not be written.
+      Preempted: stopped; the same command goes on.
+    """
+    search = call("search", Search, config["search"])
+    _check(search, config)
+    study = _open_study(directory, config)
+    while claimed := _claim_trial(study, search, directory):
+        trial, claim = claimed
+        with claim:
+            log(f"Trial {trial.number}: {_readable(trial.params)}")
+            value = _run(with_settings(config, trial.params, search.steps), directory, trial, log)
+            done = TrialState.FAIL if value is None else TrialState.COMPLETE
+            # Finished already: by a process that ended between our two looks at it.
+            study.tell(trial.number, value, state=done, skip_if_finished=True)
+            _write_table(study, directory)
+        if stop_requested():
+            raise Preempted("Stopped between trials; the same command goes on.")
+    return study
+
+
+def with_settings(
+    config: Mapping[str, Any], settings: Mapping[str, Any], steps: int
+) -> dict[str, Any]:
+    """A copy of the config with dotted keys set and train.steps = steps.
+
+    Raises:
+      UsageError: a key that the config does not have.
+    """
+    changed = copy.deepcopy(dict(config))
+    for key, value in {**settings, "train.steps": steps}.items():
+        *sections, name = key.split(".")
+        place: Any = changed
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or name not in place:
+            raise UsageError(f"search.space has {key!r}, which the config does not have.")
+        place[name] = value
+    return changed
+
+
+def _check(search: Search, config: Mapping[str, Any]) -> None:
+    if not search.space or search.num_trials < 1 or search.steps < 1:
+        raise UsageError(
+            f"search has num_trials={search.num_trials}, steps={search.steps} and "
+            f"{len(search.space)} ranges; expected at least 1 each."
+        )
+    for row in search.space:
+        if len(row) < 3 or row[1] not in KINDS:
+            raise UsageError(
+                f"search.space row {list(row)}: expected (key, kind, low, high) with kind of "
+                f"{', '.join(KINDS)}; (key, 'choice', choices)."
+            )
+        with_settings(config, {row[0]: 0}, search.steps)
+        try:
+            _distribution(row)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"search.space row {list(row)}: {error}") from error
+
+
+def _open_study(directory: str, config: Mapping[str, Any]) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be made ({error.strerror}).") from error
+    storage = JournalStorage(JournalFileBackend(os.path.join(directory, JOURNAL)))
+    lower = build(config).metric_facts.lower_is_better
+    return optuna.create_study(
+        study_name=config["name"],
+        storage=storage,
+        sampler=optuna.samplers.RandomSampler(),
+        direction="minimize" if lower else "maximize",
+        load_if_exists=True,
+    )
+
+
+def _distribution(row: Sequence[Any]) -> BaseDistribution:
+    _, kind, *bounds = row
+    if kind == "choice":
+        return CategoricalDistribution(list(bounds[0]))
+    if kind == "int":
+        return IntDistribution(*bounds, log=bounds[0] > 0)
+    return FloatDistribution(*bounds, log=kind == "log")
+
+
+def _run(
+    config: Mapping[str, Any], directory: str, trial: Any, log: Callable[[str], Any]
+) -> float | None:
+    """The validation metric of one trial, None if it diverged or can not be built."""
+    try:
+        experiment = build(config)
+        with open_workdir(_trial_dir(directory, trial.number), dict(config)) as workdir:
+            training = train(experiment, workdir, log=log)
+        value = validation(experiment, training.state)()["metric"]
+    except (DivergedError, UsageError) as error:
+        log(f"Trial {trial.number} failed: {error}")
+        return None
+    log(f"Trial {trial.number}: {experiment.metric_facts.name} {value:.4g}")
+    return value if value == value else None
+
+
+def _claim_trial(
+    study: optuna.Study, search: Search, directory: str
+) -> tuple[optuna.Trial | FrozenTrial, IO[str]] | None:
+    """A trial that was cut off, else a new one, and the file whose lock makes it ours.
+
+    None once num_trials are done or running elsewhere. One process at a time decides, so that
+    two never take one trial and num_trials is exact.
+    """
+    ranges = {row[0]: _distribution(row) for row in search.space}
+    with open(os.path.join(directory, CLAIMS), "a") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        trials = [trial for trial in study.get_trials() if set(trial.params) == set(ranges)]
+        for trial in trials:
+            claim = None if trial.state.is_finished() else _claim(directory, trial.number)
+            if claim is not None:
+                return trial, claim
+        if len(trials) >= search.num_trials:
+            return None
+        trial = study.ask(ranges)
+        claim = _claim(directory, trial.number)
+        return None if claim is None else (trial, claim)
+
+
+def _claim(directory: str, number: int) -> IO[str] | None:
+    """An open file with the lock of a trial; None if another process has it."""
+    # The caller closes it, when the trial is over.
+    file = open(f"{_trial_dir(directory, number)}.lock", "a")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _write_table(study: optuna.Study, directory: str) -> None:
+    done = [t for t in study.trials if t.state == TrialState.COMPLETE]
+    sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
+    ranked = sorted(done, key=lambda t: sign * (t.value or 0.0))
+    rows = [{"trial": t.number, "metric": t.value, "settings": t.params} for t in ranked]
+    content = json.dumps(to_json(rows), indent=1) + "\n"
+    write_atomically(os.path.join(directory, "trials.json"), content.encode())
+
+
+def _trial_dir(directory: str, number: int) -> str:
+    return os.path.join(directory, f"trial_{number:04d}")
+
+
+def _readable(settings: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in settings.items()
+    )

@@ -1,0 +1,242 @@
+"""The training job: an experiment, a workdir, a strategy -> a finished or resumable run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.evaluation import mean_and_ci95
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.config import Schedule
+from meta_shrink.models import MODELS
+from meta_shrink.runs.checkpoints import Checkpoints
+from meta_shrink.runs.progress import Progress
+from meta_shrink.runs.tensorboard import Summaries
+from meta_shrink.runs.workdir import StopSignal, Workdir
+from meta_shrink.sections import call, named
+from meta_shrink.tasks.augment import random_affine
+from meta_shrink.training.loop import Intervals, check_intervals, fit
+from meta_shrink.training.meta_batch import make_chunked_core, make_core, theta_of
+from meta_shrink.training.meta_state import MetaState, meta_optimizer
+from meta_shrink.training.meta_step import (
+    EXTRA_METRICS,
+    Run,
+    make_chunked_run,
+    make_run,
+    share_of_replica,
+)
+from meta_shrink.training.warm_start import cached, warm_start
+from meta_shrink.types import Params
+
+
+class Training(NamedTuple):
+    """Variables of a run, the function that advances them, names of the logged metrics."""
+
+    state: MetaState
+    run: Run
+    row_names: tuple[str, ...]
+
+
+def set_up(
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Training:
+    """Create the variables and the compiled meta-step of an experiment.
+
+    Args:
+      experiment: of experiment.build.
+      strategy: any tf.distribute strategy; tf.distribute.get_strategy() for one device.
+      stop_requested: asked within a meta-step when adaptation runs in chunks.
+
+    Raises:
+      UsageError: settings that do not fit the strategy.
+    """
+    check_trainable(experiment, strategy)
+    schedule = Schedule(**experiment.config["train"])
+    row_names = experiment.method.metrics + EXTRA_METRICS
+    with strategy.scope():
+        state = MetaState.create(
+            experiment.initial,
+            _optimizers(experiment.config["meta_optimizer"], schedule.steps),
+            num_metrics=len(row_names) + 1,
+            names=experiment.registry.paths,
+        )
+    prior = experiment.config["prior"]
+    options = {
+        "seed": experiment.config["seed"],
+        "meta_batch_size": schedule.meta_batch_size,
+        "metric_names": experiment.method.metrics,
+        "clip_norm": schedule.clip_norm,
+        "beta": prior["beta"],
+        "sigma2_range": (prior["sigma2_min"], prior["sigma2_max"]),
+    }
+    how = {"task_axis": schedule.task_axis, "jit": experiment.jit}
+    if _in_chunks(experiment, schedule, strategy):
+        core = make_chunked_core(
+            experiment.make_meta_gradient(theta_of),
+            experiment.source,
+            experiment.adapt.adaptation,
+            steps=experiment.adapt.steps,
+            chunk_steps=schedule.chunk_steps,
+            stop_requested=stop_requested,
+            **how,
+        )
+        return Training(state, make_chunked_run(core, state, **options), row_names)
+    core = make_core(experiment.meta_gradient, experiment.source, **how)
+    run = make_run(core, state, strategy, jit=experiment.jit, **options)
+    return Training(state, run, row_names)
+
+
+def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) -> None:
+    """Refuse what build can not see, before a workdir records a config that can not be trained.
+
+    Raises:
+      UsageError: a count or interval out of range, a bad meta-optimizer, a meta-batch that the
+        replicas can not share.
+    """
+    schedule = call("train", Schedule, experiment.config["train"])
+    check_intervals(_intervals(schedule))
+    for name in ("chunk_steps", "keep_checkpoints"):
+        if getattr(schedule, name) < 1:
+            raise UsageError(f"train.{name} is {getattr(schedule, name)}; expected at least 1.")
+    if not schedule.clip_norm >= 0:
+        raise UsageError(f"train.clip_norm is {schedule.clip_norm}; expected >= 0 (0: no clip).")
+    share_of_replica(schedule.meta_batch_size, strategy.num_replicas_in_sync)
+    _optimizers(experiment.config["meta_optimizer"], schedule.steps)
+
+
+def train(
+    experiment: Experiment,
+    workdir: Workdir,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    log: Callable[[str], Any] = print,
+) -> Training:
+    """Meta-train in a workdir, from its newest checkpoint on, until train.steps.
+
+    Raises:
+      Preempted: SIGTERM or Ctrl-C; everything is saved.
+      DivergedError, ArtefactError, UsageError: as loop.fit, Checkpoints, set_up.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    schedule = call("train", Schedule, experiment.config["train"])
+    with StopSignal() as stop:
+        training = set_up(experiment, strategy, lambda: stop.requested)
+        state = training.state
+        checkpoints = Checkpoints(
+            workdir.checkpoints_dir,
+            state.trackables(),
+            max_to_keep=schedule.keep_checkpoints,
+            log=log,
+        )
+        start = checkpoints.restore()
+        if start is None and experiment.config["warm_start"]["steps"]:
+            _warm_start(experiment, state, log, lambda: stop.requested)
+            _save(workdir, checkpoints, 0, schedule.steps)
+        start = start or 0
+        workdir.metrics.rewind(start)
+        workdir.timing.rewind(start)
+        log(_opening(experiment, schedule, start))
+        with Progress(schedule.steps, start=start) as progress:
+            fit(
+                training.run,
+                state,
+                _intervals(schedule),
+                row_names=training.row_names,
+                module_names=experiment.registry.names,
+                metrics=Summaries(
+                    os.path.join(workdir.path, "tensorboard"), workdir.metrics, log=log
+                ),
+                timing=workdir.timing,
+                evaluate=validation(experiment, state),
+                save=lambda step: _save(workdir, checkpoints, step, schedule.steps),
+                progress=lambda step, row: progress.update(step, **_headline(row)),
+                stop_requested=lambda: stop.requested,
+            )
+    return training
+
+
+def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -> None:
+    config, section = experiment.config, experiment.config["warm_start"]
+    options = {key: section[key] for key in section if key not in ("cache", "augment")}
+    affine = section.get("augment")
+
+    def compute() -> Params:
+        # Its own model, from its own seed: runs with other seeds share the result.
+        return call(
+            "warm_start",
+            warm_start,
+            options,
+            model=named("model", MODELS, config["model"], seed=options["seed"]),
+            source=experiment.source,
+            augment=call("warm_start.augment", random_affine, affine) if affine else None,
+            native=not experiment.jit,
+            log=log,
+            stop_requested=stop_requested,
+        )
+
+    facts = {name: config[name] for name in ("warm_start", "task", "model")}
+    phi = cached(section["cache"], facts, compute) if section.get("cache") else compute()
+    for variable, value in zip(state.components["phi"], phi, strict=True):
+        variable.assign(value)
+
+
+def _intervals(schedule: Schedule) -> Intervals:
+    return Intervals(*(getattr(schedule, name) for name in Intervals._fields))
+
+
+def _save(workdir: Workdir, checkpoints: Checkpoints, step: int, last: int) -> None:
+    workdir.metrics.sync()
+    if not checkpoints.save(step) and step == last:
+        raise ArtefactError(
+            f"The last checkpoint of {workdir.path} could not be saved (see above); free some "
+            "space and start again: it resumes at the checkpoint before."
+        )
+
+
+def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[str, float]]:
+    """A function that adapts validation tasks and returns the mean metric and its 95 % CI."""
+    held_out, options = experiment.held_out(), experiment.config["eval"]
+
+    def evaluate() -> dict[str, float]:
+        curves = held_out.curves(
+            state.meta(),
+            count=options.get("validation_tasks") or options["num_tasks"],
+            validation=True,
+            steps=[experiment.adapt.steps],
+        )
+        mean, ci95 = mean_and_ci95(curves.metric[:, -1])
+        return {"metric": float(mean), "ci95": float(ci95)}
+
+    return evaluate
+
+
+def _optimizers(sections: Mapping[str, Any], steps: int):
+    return {
+        component: call(f"meta_optimizer.{component}", meta_optimizer, options, steps=steps)
+        for component, options in sections.items()
+    }
+
+
+def _in_chunks(experiment: Experiment, schedule: Schedule, strategy) -> bool:
+    long = experiment.adapt.steps > schedule.chunk_steps
+    return long and experiment.method.in_chunks and strategy.num_replicas_in_sync == 1
+
+
+def _opening(experiment: Experiment, schedule: Schedule, start: int) -> str:
+    done = f"resuming at meta-step {start}" if start else "from the start"
+    done = "finished already" if start >= schedule.steps else done
+    return (
+        f"{experiment.config['name']}: {schedule.steps} meta-steps, {done}; "
+        f"{experiment.registry.num_modules} modules, {sum(experiment.registry.sizes)} parameters, "
+        f"{experiment.adapt.steps} adaptation steps, XLA {'on' if experiment.jit else 'off'}."
+    )
+
+
+def _headline(row: Mapping[str, float]) -> dict[str, float]:
+    return {name: row[name] for name in ("nll_val", "tasks/nonfinite") if name in row}

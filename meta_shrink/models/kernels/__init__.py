@@ -1,0 +1,1 @@
+"""Second derivatives, right and fast: what the layers compute with."""

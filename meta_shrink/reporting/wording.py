@@ -1,0 +1,220 @@
+"""The finding in words, and the tables: the parts of a report that are text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from meta_shrink.reporting.evaluation_file import (
+    at_horizon,
+    badness,
+    best_of,
+    estimate_at,
+    number,
+    of_kind,
+    readable_bytes,
+    readable_share,
+    sigma2_is_learned,
+    title,
+)
+
+HEADLINE_NAMES = 70  # characters
+SIGMA2_MEANING = (
+    "σ² says how far a module's parameters may move from their shared starting point when the "
+    "network is adapted to a new task; it is learned from many tasks. A module with a large σ² is "
+    "task-specific and gets adapted to each task, a module whose σ² falls to the lowest allowed "
+    "value stays the same for all tasks."
+)
+
+
+class Table(NamedTuple):
+    """Column titles and rows; `marked` are the rows about task-specific modules."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    marked: list[int]
+
+
+def headline(evaluation: dict[str, Any]) -> str:
+    """The finding in plain words: `discovery`, then `outcome`."""
+    return f"{discovery(evaluation)} {outcome(evaluation)}".strip()
+
+
+def outcome(evaluation: dict[str, Any]) -> str:
+    """The held-out metric of adapting the modules found, everything, nothing; '' without any."""
+    if sigma2_is_learned(evaluation):
+        alone = of_kind(evaluation, "selected")
+        who = "it" if len(evaluation["selection"]["modules"]) == 1 else "them"
+        parts = [f"adapting {who} alone gives" for _ in alone]
+    else:
+        alone = sorted(of_kind(evaluation, "single"), key=lambda s: badness(evaluation, s))[:1]
+        parts = [f"adapting only {s['name']}, the best single choice, gives" for s in alone]
+    rest = [scheme for kind in ("all", "none") for scheme in of_kind(evaluation, kind)]
+    parts += [f"{_doing(scheme)} gives" for scheme in rest]
+    if not parts:
+        return ""
+    estimates = [at_horizon(evaluation, scheme) for scheme in [*alone, *rest]]
+    parts[0] += f" a held-out {evaluation['metric']['name']} of"
+    given = [f"{part} {estimate}" for part, estimate in zip(parts, estimates, strict=True)]
+    return f"After {estimates[0].step:,} adaptation steps, {'; '.join(given)}."
+
+
+def _doing(scheme: dict[str, Any]) -> str:
+    return "adapting everything" if scheme["kind"] == "all" else "adapting nothing"
+
+
+def discovery(evaluation: dict[str, Any]) -> str:
+    """`Of 6 modules, 2 are task-specific: w0, b0 - 4.6 % of the parameters ...`"""
+    total, selection = len(evaluation["modules"]), evaluation["selection"]
+    if not sigma2_is_learned(evaluation):
+        return f"{title(evaluation)} does not learn which modules are task-specific."
+    names = selection["modules"]
+    if not names:
+        return f"None of the {total} modules is task-specific ({selection_rule(evaluation)})."
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"Of {total} modules, {len(names)} {verb} task-specific: {listed(names)} – "
+        f"{readable_share(selection['share'])} of the parameters, "
+        f"{readable_bytes(selection['bytes'])} per task."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, as far as they fit into a headline, and how many more there are."""
+    fitting = [i for i in range(1, len(names) + 1) if len(", ".join(names[:i])) <= HEADLINE_NAMES]
+    shown = max(fitting, default=1)
+    more = f" and {len(names) - shown} more" if shown < len(names) else ""
+    return ", ".join(names[:shown]) + more
+
+
+def selection_rule(evaluation: dict[str, Any]) -> str:
+    """How the task-specific modules were picked (prior.task_specific)."""
+    rule, value = evaluation["selection"]["rule"], evaluation["selection"]["value"]
+    known = {
+        "threshold": f"σ² above {value}",
+        "relative": f"σ² above {value} times the largest σ²",
+        "top_k": f"the {value} largest σ²",
+        "max_bytes": f"the largest σ² that fit into {value} bytes",
+    }
+    return known.get(rule, f"{rule} = {value}")
+
+
+def beyond_horizon(evaluation: dict[str, Any]) -> str:
+    """What happens to `everything adapts` after more steps than meta-training used, or ''."""
+    schemes = of_kind(evaluation, "all")
+    horizon = evaluation["train_adaptation_steps"]
+    if not schemes or schemes[0]["steps"][-1] <= horizon:
+        return ""
+    last, best = estimate_at(schemes[0], math.inf), best_of(evaluation, schemes[0])
+    at_best = (
+        ", the best of all steps"
+        if best.step == last.step
+        else (f"; its best value, {best}, is at step {best.step:,}")
+    )
+    return (
+        f"Meta-training used {horizon:,} adaptation steps. When everything adapts for "
+        f"{last.step:,} steps, the {evaluation['metric']['name']} is {last}{at_best}."
+    )
+
+
+def module_table(evaluation: dict[str, Any]) -> Table:
+    """One row per module, in network order."""
+    modules = evaluation["modules"]
+    rows = [
+        [
+            m["name"],
+            m["size"],
+            m["share"],
+            m["bytes"],
+            number(m["sigma2"]),
+            "yes" if m["task_specific"] else "no",
+        ]
+        for m in modules
+    ]
+    columns = ["module", "parameters", "share", "bytes", "sigma2", "task-specific"]
+    return Table(columns, rows, [i for i, m in enumerate(modules) if m["task_specific"]])
+
+
+def scheme_table(evaluation: dict[str, Any]) -> Table:
+    """One row per adaptation scheme: what adapts, and the metric at three moments."""
+    sizes = {module["name"]: module["size"] for module in evaluation["modules"]}
+    total = max(sum(sizes.values()), 1)
+    rows = []
+    for scheme in evaluation["schemes"]:
+        horizon, best = at_horizon(evaluation, scheme), best_of(evaluation, scheme)
+        last = estimate_at(scheme, math.inf)
+        share = sum(sizes[name] for name in scheme["modules"]) / total
+        rows.append(
+            [
+                scheme["name"],
+                len(scheme["modules"]),
+                share,
+                horizon.step,
+                horizon.mean,
+                horizon.ci95,
+                best.step,
+                best.mean,
+                best.ci95,
+                last.step,
+                last.mean,
+                last.ci95,
+            ]
+        )
+    columns = ["what adapts", "modules", "share"]
+    for moment in ("horizon", "best", "last"):
+        columns += [f"{moment} step", f"{moment} mean", f"{moment} ci95"]
+    chosen = [i for i, s in enumerate(evaluation["schemes"]) if s["kind"] == "selected"]
+    return Table(columns, rows, chosen)
+
+
+def readable_modules(table: Table) -> Table:
+    """The module table as a reader wants it."""
+    rows = [
+        [name, f"{size:,}", readable_share(share), f"{count:,}", readable_sigma2(sigma2), chosen]
+        for name, size, share, count, sigma2, chosen in table.rows
+    ]
+    return Table(
+        ["module", "parameters", "share", "bytes", "σ²", "task-specific"], rows, table.marked
+    )
+
+
+def readable_sigma2(value: float) -> str:
+    """sigma^2 to three digits; infinity is `no prior`, zero `frozen`."""
+    if not math.isfinite(value):
+        return "∞ (no prior)" if value == math.inf else "0 (frozen)"
+    return f"{value:.3g}" if value > 0 else "0 (frozen)"
+
+
+def readable_schemes(evaluation: dict[str, Any]) -> Table:
+    """The scheme table as a reader wants it, with the ratio to adapting everything."""
+    reference = [at_horizon(evaluation, scheme).mean for scheme in of_kind(evaluation, "all")]
+    means = [at_horizon(evaluation, scheme).mean for scheme in evaluation["schemes"]]
+    ratio = bool(reference) and evaluation["metric"]["lower_is_better"] and min(means) > 0
+    first = evaluation["schemes"][0]
+    horizon, last = at_horizon(evaluation, first).step, first["steps"][-1]
+    further = last > horizon
+    rows = []
+    for scheme, mean in zip(evaluation["schemes"], means, strict=True):
+        best = best_of(evaluation, scheme)
+        cells = [str(at_horizon(evaluation, scheme))]
+        cells += [f"{mean / reference[0]:.2f}×"] if ratio else []
+        cells += [str(estimate_at(scheme, math.inf))] if further else []
+        rows.append([scheme["name"], *cells, f"{best.mean:.3g} (step {best.step:,})"])
+    columns = ["what adapts", f"after {horizon:,} steps"]
+    columns += ["vs everything"] if ratio else []
+    columns += [f"after {last:,} steps"] if further else []
+    return Table([*columns, "best mean"], rows, scheme_table(evaluation).marked)
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+
+
+def listed_numbers(numbers: Sequence[int]) -> str:
+    """`5 or 1,000`."""
+    return " or ".join(f"{n:,}" for n in numbers)

@@ -1,0 +1,1 @@
+"""Meta-training: the meta-step, its variables, the loop over it, the strategies."""

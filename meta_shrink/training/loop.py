@@ -1,0 +1,148 @@
+"""The host loop of meta-training: bursts of meta-steps between logging, evaluation, saving."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.training.meta_state import MetaState
+from meta_shrink.training.meta_step import Run
+
+BURST_SECONDS = 0.5  # a stop request waits for one burst at most
+
+
+class Intervals(NamedTuple):
+    """When things happen, in meta-steps.
+
+    steps: the end. log_every, eval_every, checkpoint_every: between rows, evaluations (0 for
+    never) and checkpoints. max_bad_steps: in a row without one finite task that end the run.
+    """
+
+    steps: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    max_bad_steps: int
+
+
+class Log(Protocol):
+    """Takes rows of named numbers."""
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one row."""
+
+
+def fit(
+    run: Run,
+    state: MetaState,
+    every: Intervals,
+    *,
+    row_names: tuple[str, ...],
+    module_names: tuple[str, ...],
+    metrics: Log,
+    timing: Log,
+    evaluate: Callable[[], dict[str, float]],
+    save: Callable[[int], Any],
+    progress: Callable[[int, dict[str, float]], Any],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Run meta-training from state.step to every.steps.
+
+    Args:
+      run: number of meta-steps -> number done.
+      metrics: gets deterministic rows (an interrupted run writes the same ones).
+      timing: gets wall-clock rows.
+      evaluate: held-out metrics of the present Phi.
+      save: step -> saves a checkpoint.
+      progress: called with the step and the latest numbers.
+      stop_requested: asked between bursts.
+
+    Raises:
+      Preempted: stopped on request; the state was saved.
+      DivergedError: every.max_bad_steps was reached; the last checkpoint before is kept.
+      UsageError: an interval below 1.
+    """
+    check_intervals(every)
+    step, burst, latest = int(state.step), 1, {}
+    while step < every.steps:
+        done, seconds = _timed(run, _until_boundary(step, burst, every))
+        step, burst = step + done, _next_burst(burst, done, seconds)
+        _refuse_divergence(state, every.max_bad_steps)
+        if done and step % every.log_every == 0:
+            latest = window_row(state, row_names, module_names)
+            metrics.append({"step": step, "kind": "train", **latest})
+            timing.append({"step": step, **_timing_row(seconds / done)})
+        if done and every.eval_every and step % every.eval_every == 0:
+            metrics.append({"step": step, "kind": "eval", **evaluate()})
+        if stop_requested() and step < every.steps:
+            save(step)
+            raise Preempted(f"Stopped at meta-step {step}; the same command resumes.")
+        if done and (step % every.checkpoint_every == 0 or step == every.steps):
+            save(step)
+        progress(step, latest)
+
+
+def window_row(
+    state: MetaState, row_names: tuple[str, ...], module_names: tuple[str, ...]
+) -> dict[str, float]:
+    """Mean of each metric since the last row, sigma^2 of each module; empties the window.
+
+    "tasks/nonfinite" is the total, not the mean.
+    """
+    window = state.window.numpy().astype(float)
+    state.window.assign(np.zeros_like(window))
+    totals, count = window[:-1], max(window[-1], 1.0)
+    row = {
+        name: float(total if name == "tasks/nonfinite" else total / count)
+        for name, total in zip(row_names, totals, strict=True)
+    }
+    sigma2 = np.exp(state.meta().log_sigma2.numpy().astype(float))
+    return row | {f"sigma2/{n}": float(s) for n, s in zip(module_names, sigma2, strict=True)}
+
+
+def check_intervals(every: Intervals) -> None:
+    """All are at least 1; eval_every may be 0.
+
+    Raises:
+      UsageError: one is not.
+    """
+    if min(every._replace(eval_every=1)) < 1 or every.eval_every < 0:
+        got = ", ".join(f"{name}={value}" for name, value in every._asdict().items())
+        raise UsageError(f"train got {got}; expected at least 1 each (eval_every may be 0).")
+
+
+def _timed(run: Run, num_steps: int) -> tuple[int, float]:
+    started = time.monotonic()
+    return run(num_steps), time.monotonic() - started
+
+
+def _timing_row(seconds_per_step: float) -> dict[str, float]:
+    """Speed, the process's peak memory in MiB (not a GPU's), and the clock."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds_per_step": seconds_per_step, "peak_rss_mib": peak, "time": time.time()}
+
+
+def _until_boundary(step: int, burst: int, every: Intervals) -> int:
+    intervals = [every.log_every, every.checkpoint_every, every.eval_every or every.steps]
+    return min(burst, every.steps - step, *(interval - step % interval for interval in intervals))
+
+
+def _next_burst(burst: int, done: int, seconds: float) -> int:
+    if done == 0 or seconds <= 0:
+        return burst
+    return max(1, min(2 * burst, int(BURST_SECONDS * done / seconds)))
+
+
+def _refuse_divergence(state: MetaState, max_bad_steps: int) -> None:
+    bad = int(state.bad_steps)
+    if bad >= max_bad_steps:
+        raise DivergedError(
+            f"No task of {bad} meta-steps in a row stayed finite, up to meta-step "
+            f"{int(state.step)}; lower adapt.learning_rate or the meta learning rates, or raise "
+            "algorithm.damping, and start in a new workdir (or from the last checkpoint)."
+        )

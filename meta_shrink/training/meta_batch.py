@@ -1,0 +1,113 @@
+"""The pure part of a meta-step: meta-gradients of a batch of tasks, summed.
+
+No variables and static shapes, so it can be compiled for a device that is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from meta_shrink.adaptation import Adaptation
+from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
+from meta_shrink.types import MetaGradient, MetaParams, Params, TaskSource
+
+Totals = tuple[MetaParams, tf.Tensor, dict[str, tf.Tensor]]
+# (Phi, keys [T, 2]) -> (sum of Delta over the finite tasks, their number [], {metric: sum}).
+Core = Callable[[MetaParams, tf.Tensor], Totals]
+
+
+class AdaptedTask(NamedTuple):
+    """A task together with its adapted parameters theta."""
+
+    train: Any
+    val: Any
+    key: tf.Tensor
+    theta: Params
+
+
+def theta_of(meta: MetaParams, task: Any) -> Params:
+    """The Adapt function of an AdaptedTask: nothing is left to do."""
+    del meta
+    return task.theta
+
+
+def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
+    """Totals over the task axis of the tasks whose Delta and metrics are all finite."""
+    flat = tf.nest.flatten((deltas, metrics))
+    finite = tf.reduce_all(tf.stack([_finite_rows(x) for x in flat]), axis=0)
+
+    def total(x: tf.Tensor) -> tf.Tensor:
+        mask = tf.reshape(finite, [-1] + [1] * (len(x.shape) - 1))
+        return tf.reduce_sum(tf.where(mask, x, tf.zeros_like(x)), axis=0)
+
+    count = tf.reduce_sum(tf.cast(finite, tf.float32))
+    return tf.nest.map_structure(total, deltas), count, tf.nest.map_structure(total, metrics)
+
+
+def _finite_rows(x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(tf.reshape(tf.math.is_finite(x), [tf.shape(x)[0], -1]), axis=1)
+
+
+def make_core(
+    meta_gradient: MetaGradient, source: TaskSource, *, task_axis: str, jit: bool
+) -> Core:
+    """The pure part of a meta-step, compiled as one function of tensors with static shapes."""
+    sample = sampler(source, task_axis)
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def core(meta: MetaParams, keys: tf.Tensor) -> Totals:
+        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
+        return sum_finite(*lifted(sample(keys)))
+
+    return core
+
+
+def make_chunked_core(
+    meta_gradient: MetaGradient,
+    source: TaskSource,
+    adaptation: Adaptation,
+    *,
+    steps: int,
+    chunk_steps: int,
+    task_axis: str,
+    jit: bool,
+    stop_requested: Callable[[], bool],
+) -> Callable[[MetaParams, tf.Tensor], Totals | None]:
+    """As make_core, in pieces of at most chunk_steps adaptation steps, for long adaptation.
+
+    Args:
+      meta_gradient: built with `theta_of` as its Adapt function.
+      stop_requested: asked between pieces; once true, the result is None.
+    """
+    sample = sampler(source, task_axis)
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def begin(meta, keys):
+        tasks = sample(keys)
+        return tasks, repeat_for_tasks(adaptation.start(meta), keys.shape[0])
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def advance(meta, tasks, states, num_steps):
+        step = over_tasks(
+            lambda pair: adaptation.advance(meta, *pair, num_steps, max_steps=chunk_steps),
+            task_axis,
+        )
+        return step((tasks, states))
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def finish(meta, tasks, thetas):
+        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
+        return sum_finite(*lifted(AdaptedTask(tasks.train, tasks.val, tasks.key, thetas)))
+
+    def core(meta: MetaParams, keys: tf.Tensor) -> Totals | None:
+        tasks, states = begin(meta, keys)
+        for done in range(0, steps, chunk_steps):
+            if stop_requested():
+                return None
+            states = advance(meta, tasks, states, tf.constant(min(chunk_steps, steps - done)))
+        return finish(meta, tasks, states.theta)
+
+    return core

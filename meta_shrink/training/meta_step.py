@@ -1,0 +1,206 @@
+"""Meta-training steps: meta-gradients averaged over tasks and replicas, then one update of Phi.
+
+One meta-step: every replica adapts its share of the meta-batch and sums the meta-gradients of the
+tasks that stayed finite; the sums are averaged over all replicas; each learned component of Phi
+takes one step of its meta-optimizer (Algorithm 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.params import global_norm
+from meta_shrink.prior import clip_log_sigma2, regulariser_gradient
+from meta_shrink.rng import fold_in, root_key
+from meta_shrink.training.meta_batch import Core, Totals
+from meta_shrink.training.meta_state import MetaState
+from meta_shrink.types import MetaParams
+
+# number of meta-steps wanted -> number done; fewer only when a stop was requested.
+Run = Callable[[int], int]
+
+EXTRA_METRICS = ("meta/phi_gradient_norm", "meta/log_sigma2_gradient_norm", "tasks/nonfinite")
+
+
+def make_run(
+    core: Core,
+    state: MetaState,
+    strategy: tf.distribute.Strategy,
+    *,
+    jit: bool,
+    seed: int,
+    meta_batch_size: int,
+    metric_names: tuple[str, ...],
+    sigma2_range: tuple[float, float],
+    **update_options: Any,
+) -> Run:
+    """A function that runs n meta-steps in one call.
+
+    The tasks of a meta-step depend on (seed, meta-step, task number) alone: neither a resume nor
+    the number of replicas changes them.
+
+    Args:
+      core: of make_core.
+      jit: compile the loop over meta-steps as well, updates included, on one replica (collectives
+        do not compile): a small network's meta-step costs less than its dispatch.
+      meta_batch_size: tasks of a meta-step, over all replicas.
+      metric_names: order of the core's metrics in state.window.
+      sigma2_range: least and largest sigma^2.
+      **update_options: of make_update.
+
+    Raises:
+      UsageError: meta_batch_size is not a positive multiple of the number of replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    share, root = share_of_replica(meta_batch_size, replicas), root_key(seed, "train_tasks")
+    update = make_update(state, replicas=replicas, metric_names=metric_names, **update_options)
+
+    def replica_step() -> tuple[tf.Tensor, tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        first = context.replica_id_in_sync_group * share
+        totals = core(state.meta(), task_keys(root, state.step, first, share))
+        if replicas > 1:
+            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
+        return update(totals, meta_batch_size)
+
+    def one_step(done: tf.Tensor) -> tf.Tensor:
+        row, good = (strategy.experimental_local_results(x)[0] for x in strategy.run(replica_step))
+        finish_step(state, row, good, sigma2_range)
+        return done + 1
+
+    return _repeat(one_step, jit=jit and replicas == 1)
+
+
+def _repeat(one_step: Callable[[tf.Tensor], tf.Tensor], *, jit: bool) -> Run:
+    @tf.function(autograph=False, jit_compile=jit)
+    def run_steps(num_steps: tf.Tensor) -> None:
+        tf.while_loop(lambda done: done < num_steps, one_step, [tf.constant(0)])
+
+    def run(num_steps: int) -> int:
+        run_steps(tf.constant(num_steps))
+        return num_steps
+
+    return run
+
+
+def make_chunked_run(
+    core: Callable[[MetaParams, tf.Tensor], Totals | None],
+    state: MetaState,
+    *,
+    seed: int,
+    meta_batch_size: int,
+    metric_names: tuple[str, ...],
+    sigma2_range: tuple[float, float],
+    **update_options: Any,
+) -> Run:
+    """As make_run for a core of make_chunked_core, on one replica, one meta-step a call."""
+    root = root_key(seed, "train_tasks")
+    update = make_update(state, replicas=1, metric_names=metric_names, **update_options)
+
+    @tf.function(autograph=False)
+    def finish(totals: Totals) -> None:
+        finish_step(state, *update(totals, meta_batch_size), sigma2_range)
+
+    def run(num_steps: int) -> int:
+        del num_steps
+        totals = core(state.meta(), task_keys(root, state.step, 0, meta_batch_size))
+        if totals is None:
+            return 0
+        finish(totals)
+        return 1
+
+    return run
+
+
+def share_of_replica(meta_batch_size: int, replicas: int) -> int:
+    """Tasks of one replica.
+
+    Raises:
+      UsageError: meta_batch_size is not a positive multiple of the number of replicas.
+    """
+    if meta_batch_size < 1 or meta_batch_size % replicas:
+        raise UsageError(
+            f"train.meta_batch_size is {meta_batch_size}; expected a positive multiple of the "
+            f"{replicas} replica(s)."
+        )
+    return meta_batch_size // replicas
+
+
+def task_keys(root: tf.Tensor, step: tf.Tensor, first: Any, count: int) -> tf.Tensor:
+    """Keys [count, 2] of the tasks first, first + 1, ... of a meta-step."""
+    step_key = fold_in(root, step)
+    return tf.stack([fold_in(step_key, first + number) for number in range(count)])
+
+
+def make_update(
+    state: MetaState,
+    *,
+    replicas: int,
+    metric_names: tuple[str, ...],
+    beta: float,
+    clip_norm: float,
+) -> Callable[[Totals, int], tuple[tf.Tensor, tf.Tensor]]:
+    """The meta-update of one step from the totals over all replicas.
+
+    Args:
+      beta: strength of the inverse-Gamma regulariser of sigma^2 (Eq. 49); 0 for none.
+      clip_norm: largest global norm of the mean meta-gradient, for phi, log sigma^2 and log alpha
+        each on its own (their scales differ by 1/sigma^2); 0 for none.
+
+    A meta-step without a finite task has a zero gradient: momentum and the regulariser of sigma^2
+    alone move Phi.
+
+    Returns:
+      (totals, meta_batch_size) -> (row of metrics [K], whether any task was finite [] bool).
+    """
+
+    def update(totals: Totals, meta_batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        deltas, count, metrics = totals
+        mean = tf.nest.map_structure(lambda x: x / tf.maximum(count, 1), deltas)
+        norms = {}
+        for component, gradient in _by_component(mean).items():
+            if component == "log_sigma2" and component in state.optimizers and beta > 0:
+                gradient = [gradient[0] + regulariser_gradient(state.meta().log_sigma2, beta=beta)]
+            gradient, norms[component] = _clip(gradient, clip_norm)
+            if component in state.optimizers:
+                # Keras optimizers sum over replicas, and every replica holds the mean already.
+                share = [g / replicas for g in gradient]
+                state.optimizers[component].apply(share, state.components[component])
+        row = [metrics[name] / tf.maximum(count, 1) for name in metric_names]
+        extra = [norms["phi"], norms["log_sigma2"], meta_batch_size - count]
+        return tf.stack(row + extra), count > 0
+
+    return update
+
+
+def finish_step(
+    state: MetaState, row: tf.Tensor, good: tf.Tensor, sigma2_range: tuple[float, float]
+) -> None:
+    """Clip sigma^2 to its range, count the step, add its metrics to the window."""
+    if "log_sigma2" in state.optimizers:
+        log_sigma2, (low, high) = state.components["log_sigma2"][0], sigma2_range
+        log_sigma2.assign(clip_log_sigma2(log_sigma2.value, low=low, high=high))
+    state.window.assign_add(tf.concat([row, [1.0]], axis=0))
+    state.bad_steps.assign(tf.where(good, tf.zeros_like(state.bad_steps), state.bad_steps + 1))
+    state.step.assign_add(1)
+
+
+def _by_component(delta: MetaParams) -> dict[str, list[tf.Tensor]]:
+    alpha = delta.log_alpha
+    return {
+        "phi": list(delta.phi),
+        "log_sigma2": [delta.log_sigma2],
+        "log_alpha": list(alpha) if isinstance(alpha, (list, tuple)) else [alpha],
+    }
+
+
+def _clip(gradient: list[tf.Tensor], clip_norm: float) -> tuple[list[tf.Tensor], tf.Tensor]:
+    norm = global_norm(gradient)
+    if clip_norm > 0:
+        scale = clip_norm / tf.maximum(norm, clip_norm)
+        gradient = [g * scale for g in gradient]
+    return gradient, norm

@@ -1,0 +1,159 @@
+"""Warm start: phi from ordinary classification of all meta-training classes at once.
+
+The paper starts its speech experiment from a model pretrained on all speakers, and says that others
+do the same for images (App. E.2). One step of classification costs as much as one adaptation step
+of one task, so a minute of it replaces hours of learning the shared layers by meta-steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.durable_files import to_json, write_atomically
+from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.models.kernels.native_kernels import native_kernels
+from meta_shrink.rng import fold_in, root_key
+from meta_shrink.types import Augment, Labelled, Params, TaskSource
+
+LINES = 5  # of progress
+
+
+def warm_start(
+    model: keras.Model,
+    source: TaskSource,
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    augment: Augment | None = None,
+    native: bool = False,
+    log: Callable[[str], Any] = print,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Params:
+    """Values of the model's trainable variables after classifying the source's labelled examples.
+
+    All layers but the last are trained, under a last layer for all classes that is thrown away;
+    the model's own last layer becomes zero, from which the first step of gradient descent is the
+    classifier by class means. A pure function of the arguments: nothing of it needs to be saved
+    but its result.
+
+    Args:
+      model: a new functional model whose last layer maps features to outputs; it is trained.
+      source: with `labelled`.
+      seed, steps, batch_size: of the examples drawn.
+      learning_rate: of Adam at the first step, decaying linearly to 0.
+      augment: (key, inputs) -> inputs, for every batch; the source's own by default.
+      native: the model runs on the CPU without XLA (native_kernels).
+
+    Raises:
+      UsageError: the source has no labelled examples, or a number is out of range.
+      Preempted: stopped on request; nothing is kept.
+      DivergedError: the loss is not finite.
+    """
+    labelled = _checked(source.labelled, steps, batch_size, learning_rate)
+    _classify(
+        _classifier(model, labelled.num_classes, seed),
+        _examples(labelled, augment or source.augment, seed, steps, batch_size),
+        keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
+        [_Watch(steps, log, stop_requested)],
+        native,
+    )
+    last = {id(variable) for variable in model.layers[-1].trainable_variables}
+    return [
+        tf.zeros(variable.shape) if id(variable) in last else tf.constant(variable.numpy())
+        for variable in model.trainable_variables
+    ]
+
+
+def _checked(labelled, steps: int, batch_size: int, learning_rate: float) -> Labelled:
+    if labelled is None or min(steps, batch_size) < 1 or not learning_rate > 0:
+        raise UsageError(
+            f"warm_start got steps={steps}, batch_size={batch_size}, learning_rate="
+            f"{learning_rate}; expected positive numbers, and a task with labelled classes "
+            "(steps 0: no warm start)."
+        )
+    return labelled
+
+
+def cached(directory: str, facts: Mapping[str, Any], compute: Callable[[], Params]) -> Params:
+    """The result of `compute` for these facts, from an earlier run where there is one.
+
+    Runs that differ in their algorithm alone share their warm start: one file in `directory`,
+    named by the facts (everything that decides the result). A damaged file is made anew.
+    """
+    content = json.dumps(to_json({**facts, "tensorflow": tf.__version__}), sort_keys=True)
+    name = f"warm_start_{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
+    path = os.path.join(directory, name)
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:
+            return [tf.constant(arrays[key]) for key in arrays.files]
+    except (OSError, ValueError, zipfile.BadZipFile):
+        phi = compute()
+    stream = io.BytesIO()
+    np.savez(stream, *[value.numpy() for value in phi])
+    os.makedirs(directory, exist_ok=True)
+    write_atomically(path, stream.getvalue())
+    return phi
+
+
+def _classifier(model: keras.Model, num_classes: int, seed: int) -> keras.Model:
+    weights: Any = keras.initializers.GlorotUniform(seed=seed)
+    features = model.layers[-1].input
+    logits = keras.layers.Dense(num_classes, kernel_initializer=weights, name="classes")(features)
+    return keras.Model(model.inputs, logits, name="warm_start")
+
+
+def _examples(
+    labelled: Labelled, augment, seed: int, steps: int, batch_size: int
+) -> tf.data.Dataset:
+    root = root_key(seed, "warm_start")
+
+    def batch(step: tf.Tensor):
+        key = fold_in(root, step)
+        images, labels = labelled.draw(key, batch_size)
+        return (images if augment is None else augment(key, images)), labels
+
+    return tf.data.Dataset.range(steps).map(batch).prefetch(2)
+
+
+def _classify(classifier: keras.Model, examples, rate: Any, callbacks: list[Any], native: bool):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    options: dict[str, Any] = {"metrics": ["accuracy"], "jit_compile": False}
+    classifier.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, **options)
+    with native_kernels(native):
+        quiet: Any = 0
+        classifier.fit(examples, epochs=1, shuffle=False, verbose=quiet, callbacks=callbacks)
+
+
+class _Watch(keras.callbacks.Callback):
+    """Tells of progress, listens for a stop, refuses a loss that is not finite."""
+
+    def __init__(self, steps: int, log: Callable[[str], Any], stop_requested: Callable[[], bool]):
+        super().__init__()
+        self._steps, self._log, self._stop_requested = steps, log, stop_requested
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs, done = logs or {}, batch + 1
+        if self._stop_requested():
+            raise Preempted("Stopped during the warm start; the same command starts it again.")
+        if done % max(self._steps // LINES, 1) == 0:
+            loss = float(logs["loss"])
+            self._log(
+                f"warm start: {done}/{self._steps}, mean so far: loss {loss:.3f}, accuracy "
+                f"{logs['accuracy']:.3f}"
+            )
+            if loss != loss:
+                raise DivergedError(
+                    "The loss of the warm start is not finite; lower warm_start.learning_rate."
+                )

@@ -1,0 +1,212 @@
+"""A task adapted by the exported backbone is the task adapted in memory; tasks as files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from meta_shrink.adaptation import adaptation, full_batch, random_batch
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.source import moment_variables
+from meta_shrink.backbones.writing import save_backbone
+from meta_shrink.enrolment.adapt_tasks import AdaptOptions, adapt_tasks
+from meta_shrink.enrolment.task_adaptation import TaskAdaptation
+from meta_shrink.enrolment.task_files import Examples, read_task, task_paths
+from meta_shrink.errors import DataError, Preempted, UsageError
+from meta_shrink.keras_model import moments
+from meta_shrink.losses import negative_log_likelihood
+from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.registry import relative_path
+from meta_shrink.tasks.augment import random_affine
+from meta_shrink.types import Task
+from tests.backbones.sources import small_convnet, source_of
+
+RNG = np.random.default_rng(0)
+TRAIN = Examples(
+    {"images": RNG.integers(0, 256, [9, 8, 8, 1]).astype(np.uint8)},
+    np.arange(9, dtype=np.int32) % 3,
+)
+HELDOUT = Examples(
+    {"images": RNG.integers(0, 256, [6, 8, 8, 1]).astype(np.uint8)},
+    np.arange(6, dtype=np.int32) % 3,
+)
+AUGMENT = {"scale": [0.8, 1.2], "shift": 0.2, "rotation": 30, "fill": 0.0}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"optimizer": {"name": "proximal_adam"}},
+        {"batch_size": 4},
+        {"batch_size": 4, "augment": AUGMENT},
+        {"augment": AUGMENT},
+    ],
+)
+def test_as_in_memory(recipe, tmp_path):
+    source = source_of(small_convnet(), ["conv_1", "bn_1", "output"], **recipe)
+    save_backbone(source, str(tmp_path))
+    adapted = TaskAdaptation(Backbone.load(str(tmp_path)))(TRAIN, steps=7, seed=3)
+    settings = source.adaptation
+    augment = random_affine(**AUGMENT) if settings["augment"] else None
+    size = settings["batch_size"]
+    steps = adaptation(
+        negative_log_likelihood(source.model, source.example_loss, native=True),
+        OPTIMIZERS[settings["optimizer"]["name"]](),
+        source.registry,
+        next_batch=random_batch(size=size, augment=augment)
+        if size
+        else full_batch(augment=augment),
+        modules=source.selection.modules,
+    )
+    images, labels = tf.constant(TRAIN.inputs["images"]), tf.constant(TRAIN.targets)
+    task = Task((images, labels), (), tf.constant([3, 0]))
+    theta = steps.advance(source.meta, task, steps.start(source.meta), 7).theta
+    for path, value in zip(source.registry.paths, theta, strict=True):
+        if path in adapted.tensors:
+            np.testing.assert_allclose(adapted.tensors[path], value, atol=2e-5, err_msg=path)
+    if augment is None:
+        state = moments(source.model, theta, images)
+        paths = [relative_path(source.model, v) for v in source.model.non_trainable_variables]
+        for path, _ in moment_variables(source.model):
+            expected = state[paths.index(path)]
+            np.testing.assert_allclose(adapted.tensors[path], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_tasks_of_any_size_are_traced_once(backbone):
+    adapt = TaskAdaptation(backbone)
+    for count in (3, 5, 9, 7):
+        examples = Examples({"images": TRAIN.inputs["images"][:count]}, TRAIN.targets[:count])
+        adapt(examples, steps=2)
+    assert adapt._advance.experimental_get_tracing_count() <= 2
+
+
+def test_early_stopping_keeps_the_best(backbone, monkeypatch):
+    adapt = TaskAdaptation(backbone)
+    values = iter([0.2, 0.6, 0.5, 0.4, 0.9])
+    monkeypatch.setattr(adapt, "_measure", lambda tensors, heldout: next(values))
+    adapted = adapt(TRAIN, HELDOUT, steps=9, record=[0, 1, 2, 3], early_stop=2)
+    assert adapted.steps == 1 and list(adapted.curve) == [0, 1, 2, 3]
+    whole = TaskAdaptation(backbone)(TRAIN, HELDOUT, steps=9, record=[0, 1, 2, 3])
+    assert whole.steps == 9 and list(whole.curve) == [0, 1, 2, 3, 9]
+    with pytest.raises(UsageError, match="held-out"):
+        adapt(TRAIN, early_stop=1)
+
+
+def test_a_stop_is_heard(backbone):
+    with pytest.raises(Preempted):
+        TaskAdaptation(backbone)(TRAIN, stop_requested=lambda: True)
+
+
+def write_npz(path, train=TRAIN, heldout=HELDOUT):
+    arrays: dict[str, Any] = {"inputs": train.inputs["images"], "targets": train.targets}
+    if heldout is not None:
+        arrays |= {"heldout_inputs": heldout.inputs["images"], "heldout_targets": heldout.targets}
+    np.savez(path, **arrays)
+
+
+def test_a_folder_of_tasks_resumes(backbone, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for name in ("b", "a", "c"):
+        write_npz(data / f"{name}.npz")
+    calls = iter(range(100))
+    stop = lambda: next(calls) >= 5  # noqa: E731
+    with pytest.raises(Preempted):
+        adapt_tasks(backbone, str(data), str(out), AdaptOptions(steps=4), stop_requested=stop)
+    first = json.loads((out / "index.json").read_text())
+    assert list(first) == ["a"]
+    tasks = adapt_tasks(backbone, str(data), str(out), AdaptOptions(steps=4))
+    assert list(tasks) == ["a", "b", "c"]
+    # Equal data gives equal bytes, hence one file.
+    assert len({entry["adapter"] for entry in tasks.values()}) == 1
+    assert set(tasks["a"]["metric"]) >= {"0", "4"}
+    for name, identity in json.loads((out / "index.json").read_text()).items():
+        adapter = backbone.load_adapter(str(out / f"{identity}.safetensors"), sha256=identity)
+        assert name in "abc" and adapter.manifest.task.id == ""
+    again = adapt_tasks(backbone, str(data), str(out), AdaptOptions(steps=5))
+    assert again["a"]["adapter"] != tasks["a"]["adapter"]
+
+
+def picture_backbone(tmp_path):
+    images = {"size": 8, "channels": 1, "invert": True, "interpolation": "bilinear"}
+    save_backbone(source_of(small_convnet(), ["output"], images=images), str(tmp_path / "backbone"))
+    return Backbone.load(str(tmp_path / "backbone"))
+
+
+def write_pictures(folder, counts):
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = RNG.integers(0, 256, [8, 8, 3]).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+def test_a_folder_of_pictures(tmp_path):
+    backbone = picture_backbone(tmp_path)
+    write_pictures(tmp_path / "tasks" / "mine", {"x": 4, "y": 3, "z": 5})
+    assert list(task_paths(str(tmp_path / "tasks"))) == ["mine"]
+    assert list(task_paths(str(tmp_path / "tasks" / "mine"))) == ["mine"]
+    task = read_task(str(tmp_path / "tasks" / "mine"), backbone.info, num_heldout=2)
+    assert task.classes == ("x", "y", "z")
+    assert task.train.targets.tolist() == [0, 0, 1, 2, 2, 2]
+    assert task.heldout is not None and len(task.heldout.targets) == 6
+    first = np.asarray(Image.open(tmp_path / "tasks" / "mine" / "x" / "0.png"))
+    grey = 255 - first.mean(-1, keepdims=True).round().astype(np.uint8)
+    np.testing.assert_array_equal(task.train.inputs["images"][0], grey)
+    assert adapt_tasks(backbone, str(tmp_path / "tasks"), str(tmp_path / "out"), AdaptOptions())
+
+
+def bad_tasks(tmp_path):
+    """(what makes the data, words of the sentence)."""
+    images, labels = TRAIN.inputs["images"], TRAIN.targets
+    return {
+        "text": (lambda f: f.write_text("no"), "NPZ"),
+        "no targets": (lambda f: np.savez(f, inputs=images), "targets"),
+        "other name": (lambda f: np.savez(f, pictures=images, targets=labels), "pictures"),
+        "shape": (lambda f: np.savez(f, inputs=images[:, :5], targets=labels), "shape"),
+        "lengths": (lambda f: np.savez(f, inputs=images[:4], targets=labels), "shape"),
+        "empty": (lambda f: np.savez(f, inputs=images[:0], targets=labels[:0]), "shape"),
+        "float labels": (lambda f: np.savez(f, inputs=images, targets=labels + 0.5), "int32"),
+        "not finite": (lambda f: np.savez(f, inputs=images * np.nan, targets=labels), "finite"),
+        "objects": (lambda f: np.savez(f, inputs=np.array([{}]), targets=labels), "NPZ"),
+        "label too large": (lambda f: np.savez(f, inputs=images, targets=labels + 1), "classes"),
+    }
+
+
+@pytest.mark.parametrize("case", list(bad_tasks(None)))
+def test_bad_task_files(case, backbone, tmp_path):
+    write, words = bad_tasks(tmp_path)[case]
+    path = tmp_path / "task.npz"
+    write(path)
+    with pytest.raises(DataError, match=words):
+        read_task(str(path), backbone.info)
+
+
+def test_bad_folders(backbone, tmp_path):
+    with pytest.raises(DataError, match="no task"):
+        task_paths(str(tmp_path))
+    with pytest.raises(DataError, match="no task"):
+        task_paths(str(tmp_path / "none"))
+    write_pictures(tmp_path / "mine", {"x": 2, "y": 2})
+    with pytest.raises(DataError, match="not of images"):
+        read_task(str(tmp_path / "mine"), backbone.info)
+    of_pictures = picture_backbone(tmp_path).info
+    with pytest.raises(DataError, match="2 classes"):
+        read_task(str(tmp_path / "mine"), of_pictures)
+    write_pictures(tmp_path / "mine", {"z": 1})
+    with pytest.raises(DataError, match="at least one"):
+        read_task(str(tmp_path / "mine"), of_pictures, num_heldout=1)
+    write_npz(tmp_path / "bad name!.npz")
+    # The second would hide the adapter of that id from a server.
+    write_npz(tmp_path / f"{'0' * 64}.npz")
+    for name in ("bad name!", "0" * 64):
+        with pytest.raises(DataError, match="another name"):
+            adapt_tasks(
+                backbone, str(tmp_path / f"{name}.npz"), str(tmp_path / "o"), AdaptOptions()
+            )

@@ -1,0 +1,61 @@
+"""How a program ends when its command line is wrong (launch/cli.py)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+from ml_collections import config_flags
+from launch import cli
+from meta_shrink.errors import DataError
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "The config.")
+
+def main(argv):
+    cli.no_arguments(argv)
+    if CONFIG.value.steps == 3:
+        raise DataError("the data is gone.")
+    return CONFIG.value.steps
+
+cli.run(main)
+"""
+CONFIG = """
+from ml_collections import ConfigDict
+from meta_shrink.errors import UsageError
+
+def get_config(name="good"):
+    if name == "other":
+        raise UsageError("no algorithm is called other.")
+    return ConfigDict({"steps": 0})
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--config=config.py"], 0, ""),
+        (["--config=config.py", "--config.steps=42"], 42, ""),
+        (["--config=config.py", "--config.steps=3"], 3, "error: the data is gone."),
+        (["--config=config.py", "--config.steps=many"], 2, "--config.steps=many"),
+        (["--config=config.py", "--config.stepz=3"], 2, 'Did you mean "steps"'),
+        (["--config=config.py:other"], 2, "error: no algorithm is called other."),
+        (["--config=absent.py"], 2, "absent.py"),
+        (["--config=config.py", "--confg=3"], 2, "confg"),
+        (["--config=config.py", "extra"], 2, "unexpected argument 'extra'"),
+        (["--help"], 0, ""),
+    ],
+)
+def test_exit_code_and_sentence(tmp_path, arguments, code, sentence):
+    (tmp_path / "config.py").write_text(CONFIG)
+    (tmp_path / "program.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r}){PROGRAM}")
+    command = [sys.executable, "program.py", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error: ") == (code in (2, 3))

@@ -1,0 +1,103 @@
+"""The warm start: it learns, it is a pure function, it is shared, and it can be stopped."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.models import convnet
+from meta_shrink.rng import fold_in, uniform
+from meta_shrink.training.warm_start import cached, warm_start
+from meta_shrink.types import Labelled, TaskSource
+
+CLASSES = tf.random.stateless_uniform([6, 8, 8, 1], [1, 2], 0, 256, tf.int32)
+QUIET = {"log": lambda line: None}
+
+
+def draw(key, size):
+    labels = uniform(fold_in(key, 0), [size], 0, 6, tf.int32)
+    return tf.gather(CLASSES, labels), labels
+
+
+def unused(key):
+    raise AssertionError("the warm start draws labelled examples only")
+
+
+SOURCE = TaskSource(unused, unused, labelled=Labelled(6, draw))
+
+
+def network():
+    return convnet(seed=0, image_size=8, channels=1, classes=3, filters=4, blocks=2)
+
+
+def start(model, **options):
+    given = {"seed": 0, "steps": 60, "batch_size": 16, "learning_rate": 0.02, **QUIET, **options}
+    return warm_start(model, given.pop("source", SOURCE), **given)
+
+
+def test_it_learns_the_shared_layers_and_leaves_the_last_layer_at_zero():
+    model, lines = network(), []
+    before = [variable.numpy() for variable in model.variables]
+    phi = start(model, log=lines.append)
+    assert [value.shape for value in phi] == [v.shape for v in model.trainable_variables]
+    assert np.abs(phi[0] - before[0]).max() > 0.01
+    assert not np.any(phi[-1]) and not np.any(phi[-2])
+    assert len(lines) == 5
+    accuracies = [float(line.rpartition(" ")[2]) for line in lines]
+    assert accuracies[-1] > accuracies[0] and accuracies[-1] > 0.5
+
+
+def test_it_depends_on_its_arguments_alone():
+    first, again, other = start(network()), start(network()), start(network(), seed=1)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(first[0] - other[0]).max() > 1e-3
+
+
+def test_the_source_s_augmentation_is_used():
+    dark = SOURCE._replace(augment=lambda key, images: 0.0 * tf.cast(images, tf.float32))
+    lines = []
+    start(network(), source=dark, log=lines.append)
+    assert "accuracy 0.1" in lines[-1] or "accuracy 0.2" in lines[-1]
+
+
+def test_runs_share_their_warm_start_and_a_damaged_file_is_made_anew(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return [tf.constant([1.0, 2.0]), tf.constant(3.0)]
+
+    for _ in range(2):
+        values = cached(str(tmp_path), {"seed": 0}, compute)
+        np.testing.assert_array_equal(values[0], [1.0, 2.0])
+        assert values[1] == 3.0
+    assert len(calls) == 1
+    cached(str(tmp_path), {"seed": 1}, compute)
+    assert len(calls) == 2 and len(os.listdir(tmp_path)) == 2
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-30])
+    cached(str(tmp_path), {"seed": 0}, compute)
+    assert len(calls) == 3
+
+
+def test_a_stop_request_is_heard():
+    with pytest.raises(Preempted, match="warm start"):
+        start(network(), stop_requested=lambda: True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 0}, {"learning_rate": 0.0}, {"source": SOURCE._replace(labelled=None)}]
+)
+def test_refusals(options):
+    with pytest.raises(UsageError, match="warm_start got"):
+        start(network(), **options)
+
+
+def test_divergence_is_told():
+    with pytest.raises(DivergedError, match="not finite"):
+        start(network(), learning_rate=1e30)
