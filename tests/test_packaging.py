@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "data", "dist", "runs")
+TOP_IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "build", "data", "dist", "runs")
 EXTRAS = {"cpu", "gpu", "tpu", "images", "report", "search", "bench", "dev"}
 EXTRAS |= {"serve", "litert", "sign"}
 HIDE_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
@@ -24,11 +24,16 @@ def run_python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
+def ignored(folder: str, names: list[str]) -> set[str]:
+    """What no source tree holds; `runs` is an output at the top, and a room of the library."""
+    return set(TOP_IGNORED(folder, names) if Path(folder) == ROOT else ()) | {"__pycache__"}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """A wheel built from a copy of the tree, so that no earlier build leaks into it."""
     source = tmp_path_factory.mktemp("source") / "tree"
-    shutil.copytree(ROOT, source, ignore=IGNORED)
+    shutil.copytree(ROOT, source, ignore=ignored)
     (source / "README.md").touch()  # What is tested does not depend on it.
     build = run_python("import setuptools.build_meta as b; b.build_wheel('dist')", source)
     assert build.returncode == 0, build.stderr
