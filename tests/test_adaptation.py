@@ -16,6 +16,7 @@ from meta_shrink.adaptation import (
 from meta_shrink.errors import UsageError
 from meta_shrink.prior import freeze_others
 from meta_shrink.proximal import OPTIMIZERS, proximal_gd
+from meta_shrink.rng import uniform
 from meta_shrink.tasks import gaussian
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
 from tests.problems import flat, regression
@@ -179,3 +180,51 @@ def test_validation_data_are_augmented_once_where_the_source_says_so():
         np.testing.assert_array_equal(other.val[0], plain.val[0] + 1)
         np.testing.assert_array_equal(other.val[1], plain.val[1])
         np.testing.assert_array_equal(other.train[0], plain.train[0])
+
+
+def test_tasks_with_equal_data_draw_and_augment_by_their_own_keys():
+    task = regression().task()
+    other = task._replace(key=task.key + 1)
+    by_size = random_batch(size=3)
+    first, second = (
+        np.stack([by_size(one, step)[0] for step in range(5)]) for one in (task, other)
+    )
+    assert not np.array_equal(first, second)
+
+    def augment(key, inputs):
+        return inputs + tf.cast(uniform(key, []), inputs.dtype)
+
+    for draw in (full_batch(augment=augment), random_batch(size=6, augment=augment)):
+        sums = [float(tf.reduce_sum(draw(one, 0)[0])) for one in (task, other)]
+        assert sums[0] != pytest.approx(sums[1], abs=1e-6)
+
+
+def test_the_step_number_reaches_the_mini_batches_of_an_adaptation():
+    """Steps 2 and 3 after a pause draw as steps 2 and 3, not as 0 and 1."""
+    seen, problem = [], regression()
+
+    def draw(task, step):
+        seen.append(int(step))
+        return task.train
+
+    pieces = build(problem, next_batch=draw)
+    state = pieces.advance(problem.meta, problem.task(), pieces.start(problem.meta), 2)
+    pieces.advance(problem.meta, problem.task(), state, 2)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_draws_for_different_purposes_have_different_keys():
+    """Validation augmentation, validation mini-batch and the steps of adaptation share none."""
+    keys: list[tuple[int, ...]] = []
+
+    def augment(key, inputs):
+        keys.append(tuple(key.numpy()))
+        return inputs
+
+    source = gaussian(
+        seed=0, mean="identity", phi=[0.0], sigma=[1.0], noise=[1.0], num_train=3, num_val=2
+    )._replace(augment=augment, augment_validation=True)
+    task = augment_validation(source).sample(tf.constant([1, 2]))
+    for step in range(3):
+        full_batch(augment=augment)(task, step)
+    assert len(keys) == len(set(keys)) == 4

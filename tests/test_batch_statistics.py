@@ -63,3 +63,26 @@ def test_moments_are_of_the_augmented_training_data():
     inductive_metric(MODEL, accuracy(), augment)(theta, TASK)
     assert [shape for _, shape in seen] == [(6, 8, 8, 1)]
     assert seen[0][0] != TASK.key.numpy().tolist()
+
+
+def test_a_held_out_metric_is_of_the_validation_data():
+    """A model without parameters of its own: the metric is the mean of what it is given."""
+
+    def target(theta, batch):
+        return tf.reduce_mean(batch[1])
+
+    task = Task((tf.zeros([2, 1]), tf.constant([1.0, 3.0])), (tf.zeros([1, 1]), tf.constant([7.0])),
+                tf.constant([0, 1]))  # fmt: skip
+    assert transductive(target)([], task) == 7.0
+
+
+def test_inductive_moments_by_hand():
+    """Training inputs -1 and 3: mean 1, variance 4. Validation 5 becomes (5 - 1) / 2 = 2."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization(epsilon=1e-9)])
+    task = Task(
+        (tf.constant([[-1.0], [3.0]]), tf.zeros([2, 1])),
+        (tf.constant([[5.0], [7.0]]), tf.zeros([2, 1])),
+        tf.constant([0, 1]),
+    )
+    found = inductive_metric(model, lambda target, output: output[:, 0])(parameters(model), task)
+    np.testing.assert_allclose(found, (2.0 + 3.0) / 2, rtol=1e-5)

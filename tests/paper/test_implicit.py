@@ -10,7 +10,7 @@ from meta_shrink.adaptation import adaptation, make_adapt
 from meta_shrink.meta_gradients import imaml, maml, sigma_reptile
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.proximal import proximal_adam, proximal_gd
-from tests.problems import classification, flat, regression
+from tests.problems import classification, flat, normal_means, regression
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,15 @@ def test_bad_options_are_refused_while_building(options):
     for factory in (imaml, sigma_reptile):
         with pytest.raises(ValueError, match=next(iter(options))):
             factory(problem.nll, lambda meta, task: meta.phi, problem.registry, **options)
+
+
+def test_one_step_with_the_preconditioner_of_strong_priors():
+    """p_m = max(1/sigma_m^2 / 10^3, 1) decides where a solve that is cut off has come to."""
+    train, val = np.array([[[2.0, 1.0]]]), np.array([[[3.0, 5.0]]])
+    problem = normal_means(train, val, sigma2=[1 / 4000, 1 / 500])
+    phi_only = imaml(problem.nll, lambda meta, task: meta.phi, problem.registry, cg_steps=1)
+    delta, _ = phi_only(problem.meta, problem.task())
+    b, diagonal, p = np.array([-3.0, -5.0]), np.array([4001.0, 501.0]), np.array([4.0, 1.0])
+    z = b / p
+    u = z * (b @ z) / (z @ (diagonal * z))
+    np.testing.assert_allclose(flat(delta.phi), [4000, 500] * u, rtol=1e-9)

@@ -129,3 +129,18 @@ def test_counts_out_of_range_are_refused(options):
 def test_what_the_data_cannot_give_is_refused(options):
     with pytest.raises(DataError, match=r"(class|split)"):
         source(**options)
+
+
+@pytest.mark.parametrize("rotations", [False, True])
+def test_a_warm_start_classifies_the_training_classes_alone(rotations):
+    labelled = source(rotations=rotations).labelled
+    turns = 4 if rotations else 1
+    assert labelled is not None and labelled.num_classes == 4 * turns
+    images, labels = labelled.draw(some_keys(1)[0], 300)
+    # The pixel that names the class is at one of the corners once the image is turned.
+    corners = images.numpy()[:, [0, 0, -1, -1], [0, -1, 0, -1], 0].max(axis=1)
+    np.testing.assert_array_equal(corners, labels.numpy() // turns)
+    assert set(labels.numpy().tolist()) == set(range(4 * turns))
+    if rotations:
+        turned = [np.rot90(image, -k) for image, k in zip(images.numpy(), labels % 4, strict=True)]
+        np.testing.assert_array_equal(np.stack(turned)[:, 0, 0, 0], corners)

@@ -1,0 +1,71 @@
+"""Which runs share a warm start through its cache: those alone whose phi would be equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink.experiments import train as training_job
+from meta_shrink.experiments.build import build
+from meta_shrink.types import Labelled
+from tests.tiny_runs import tiny_config
+
+EXAMPLES = Labelled(2, lambda key, size: (tf.zeros([size, 1]), tf.zeros([size], tf.int32)))
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[float]:
+    """Warm starts that were computed; each is told from the others by its value."""
+    values: list[float] = []
+
+    def warm_start(model, source, **options):
+        values.append(1.0 + len(values))
+        return [tf.fill(v.shape, values[-1]) for v in model.trainable_variables]
+
+    monkeypatch.setattr(training_job, "warm_start", warm_start)
+    return values
+
+
+def started(cache: Any, changes: dict[str, Any], algorithm: str = "sigma_reptile") -> float:
+    """phi of a run after its warm start."""
+    warm = {"warm_start.steps": 3, "warm_start.cache": str(cache)}
+    experiment = build(tiny_config(algorithm, warm | changes))
+    experiment = experiment._replace(source=experiment.source._replace(labelled=EXAMPLES))
+    training = training_job.set_up(experiment, tf.distribute.get_strategy())
+    training_job._warm_start(experiment, training.state, print, lambda: False)
+    phi = np.concatenate([np.ravel(p) for p in training.state.meta().phi])
+    assert (phi == phi[0]).all()
+    return float(phi[0])
+
+
+def test_runs_that_differ_in_their_algorithm_or_seed_share_it(tmp_path, computed):
+    first = started(tmp_path, {})
+    assert started(tmp_path, {"seed": 5}) == first
+    assert started(tmp_path, {}, "reptile") == first
+    assert computed == [first]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # As another split of the data set would be, which must not hand on its test classes.
+        {"task.num_train": 4},
+        {"model.initial": 2.0},
+        {"warm_start.seed": 1},
+        {"warm_start.steps": 4},
+        {"warm_start.learning_rate": 0.5},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_runs_with_other_data_model_or_schedule_do_not(tmp_path, computed, changes):
+    first = started(tmp_path, {})
+    assert started(tmp_path, changes) != first
+    assert len(computed) == 2
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path, computed):
+    assert started("", {}) != started("", {})
+    assert not list(tmp_path.iterdir())
