@@ -35,7 +35,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["meta_shrink", "meta_shrink.*"]),
-    package_data={"meta_shrink": ["**/*.html"]},
+    package_data={"meta_shrink": ["py.typed", "**/*.html"]},
     entry_points={"console_scripts": ["meta-shrink = meta_shrink.adapters.command_line:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[

@@ -27,6 +27,8 @@ LEVELS = {
     6: "experiments experiments.*",
     7: "__main__",
 }
+# meta_shrink/__init__.py hands out names of all of them; the library itself takes its version only.
+FACE_LEVEL = 7
 PROGRAM_LEVELS = {"configs": 8, "launch": 8, "export": 9, "benchmarks": 10}
 
 LIBRARY = ("meta_shrink",)
@@ -101,7 +103,7 @@ def level_of(module: str) -> float | None:
         return PROGRAM_LEVELS.get(package)
     rows = ((level, pattern) for level, row in LEVELS.items() for pattern in row.split())
     matching = (level for level, pattern in rows if fnmatch.fnmatchcase(name, pattern))
-    return next(matching, None) if name else 0
+    return next(matching, None) if name else FACE_LEVEL
 
 
 def package_of(module: str) -> str:
@@ -115,7 +117,8 @@ def imported_modules(node: ast.Import | ast.ImportFrom) -> list[str]:
     if isinstance(node, ast.Import):
         found = [alias.name for alias in node.names]
     elif node.module == "meta_shrink":  # `from meta_shrink import params` imports a module.
-        found = [f"{node.module}.{alias.name}" for alias in node.names]
+        names = [alias.name for alias in node.names if alias.name != "__version__"]
+        found = [f"{node.module}.{name}" for name in names]
         found = [name if level_of(name) is not None else "meta_shrink" for name in found]
     else:
         found = [node.module or ""]
