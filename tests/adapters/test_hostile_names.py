@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from meta_shrink.command_line import main
+from meta_shrink.adapters.command_line import main
 from tests.adapters.test_command_line import GOOD, ROOT, written
 
 NAMES = ["a\nok: b", "a\rok: b", "a\x1b[2K", "a (checked: signature)", "a\u202eb", "a\u2028b"]

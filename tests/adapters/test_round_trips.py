@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.checks import check_probe, implausible, prior_distance
+from meta_shrink.adapters.describe import _module_of
 from meta_shrink.adapters.manifest import ENCODINGS, TaskFacts
 from meta_shrink.adapters.reading import (
     Adapter,
@@ -207,3 +208,10 @@ def test_loading_a_speaker_takes_milliseconds(tmp_path):
         load_adapter(path, info)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.015
+
+
+def test_a_tensor_belongs_to_the_innermost_module():
+    modules = {"block": 1.0, "block/conv": 2.0}
+    names = ("block/conv/kernel", "block/bias", "block/conv2/kernel", "blocks/kernel", "block/conv")
+    owners = ["block/conv", "block", "block", "moments", "block/conv"]
+    assert [_module_of(name, modules) for name in names] == owners

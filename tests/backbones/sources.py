@@ -37,8 +37,8 @@ def source_of(
     modules: Sequence[str],
     *,
     classification: bool = True,
-    sigma2: float = 2.0,
-    rate: float = 0.1,
+    sigma2: float | Sequence[float] = 2.0,
+    rate: float | Sequence[float] = 0.1,
     **recipe: Any,
 ) -> ExportSource:
     """A source in which these modules are task-specific."""
@@ -54,8 +54,8 @@ def source_of(
         registry=registry,
         meta=MetaParams(
             [tf.constant(v.numpy()) for v in model.trainable_variables],
-            tf.fill([count], tf.math.log(sigma2)),
-            tf.fill([count], tf.math.log(rate)),
+            _logs(sigma2, count),
+            _logs(rate, count),
         ),
         state=[
             v.numpy() + rng.uniform(0.0, 0.5, v.shape).astype(v.dtype)
@@ -69,6 +69,11 @@ def source_of(
         adaptation=RECIPE | {"loss": {"name": loss}, "metric": loss} | recipe,
         probe_range=(0.0, 256.0),
     )
+
+
+def _logs(values: float | Sequence[float], count: int) -> tf.Tensor:
+    """[count] logarithms of one number or of one a module."""
+    return tf.constant(np.log(np.broadcast_to(values, [count])), tf.float32)
 
 
 def random_tensors(default: Any, seed: int, scale: float = 0.1) -> dict[str, np.ndarray]:

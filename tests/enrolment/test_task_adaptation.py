@@ -49,7 +49,8 @@ AUGMENT = {"scale": [0.8, 1.2], "shift": 0.2, "rotation": 30, "fill": 0.0}
     ],
 )
 def test_as_in_memory(recipe, tmp_path):
-    source = source_of(small_convnet(), ["conv_1", "bn_1", "output"], **recipe)
+    own: dict[str, Any] = {"sigma2": [9.0, 9.0, 0.5, 0.1, 0.02], "rate": [9.0, 9.0, 0.1, 0.05, 0.2]}
+    source = source_of(small_convnet(), ["conv_1", "bn_1", "output"], **own, **recipe)
     save_backbone(source, str(tmp_path))
     adapted = TaskAdaptation(Backbone.load(str(tmp_path)))(TRAIN, steps=7, seed=3)
     settings = source.adaptation
@@ -210,3 +211,11 @@ def test_bad_folders(backbone, tmp_path):
             adapt_tasks(
                 backbone, str(tmp_path / f"{name}.npz"), str(tmp_path / "o"), AdaptOptions()
             )
+
+
+def test_early_stopping_counts_records_in_a_row(backbone, monkeypatch):
+    adapt = TaskAdaptation(backbone)
+    values = iter([0.2, 0.1, 0.6, 0.5, 0.7, 0.4, 0.3, 0.9])
+    monkeypatch.setattr(adapt, "_measure", lambda tensors, heldout: next(values))
+    adapted = adapt(TRAIN, HELDOUT, steps=9, record=range(8), early_stop=2)
+    assert adapted.steps == 4 and list(adapted.curve) == [0, 1, 2, 3, 4, 5, 6]

@@ -110,3 +110,10 @@ def test_bursts_grow_to_half_a_second_and_no_further():
 def test_intervals_out_of_range_are_refused(name):
     with pytest.raises(UsageError, match=f"{name}=-1"):
         Fake().fit(EVERY._replace(**{name: -1}))
+
+
+def test_divergence_ends_after_the_number_of_bad_steps_allowed():
+    fake = Fake(bad_at=9)
+    with pytest.raises(DivergedError, match="No task of 3 meta-steps"):
+        fake.fit(EVERY._replace(log_every=1))  # bursts of one meta-step
+    assert int(fake.state.step) == 11

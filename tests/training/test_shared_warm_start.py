@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments.build import build
+from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.types import Labelled
-from tests.tiny_runs import tiny_config
+from tests.tiny_runs import NO_LOG, tiny_config
 
 EXAMPLES = Labelled(2, lambda key, size: (tf.zeros([size, 1]), tf.zeros([size], tf.int32)))
 
@@ -69,3 +70,18 @@ def test_runs_with_other_data_model_or_schedule_do_not(tmp_path, computed, chang
 def test_without_a_folder_nothing_is_kept(tmp_path, computed):
     assert started("", {}) != started("", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_resumed_run_keeps_what_it_learned_after_its_warm_start(tmp_path, computed):
+    schedule = {"warm_start.steps": 3, "train.steps": 2, "train.eval_every": 0}
+    config = tiny_config("reptile", schedule)
+    experiment = build(config)
+    experiment = experiment._replace(source=experiment.source._replace(labelled=EXAMPLES))
+    ends = []
+    for _ in range(2):
+        with open_workdir(str(tmp_path), config, **NO_LOG) as workdir:
+            training = training_job.train(experiment, workdir, **NO_LOG)
+        ends.append([p.numpy() for p in training.state.meta().phi])
+    assert computed == [1.0]
+    np.testing.assert_array_equal(ends[1], ends[0])
+    assert not np.array_equal(ends[0], np.ones_like(ends[0]))

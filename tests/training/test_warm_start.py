@@ -101,3 +101,14 @@ def test_refusals(options):
 def test_divergence_is_told():
     with pytest.raises(DivergedError, match="not finite"):
         start(network(), learning_rate=1e30)
+
+
+def test_every_step_of_a_warm_start_draws_its_own_examples():
+    drawn: list[tuple[int, ...]] = []
+
+    def told(key, size):
+        tf.py_function(lambda k: drawn.append(tuple(k.numpy())), [key], [])
+        return draw(key, size)
+
+    start(network(), steps=3, source=SOURCE._replace(labelled=Labelled(6, told)))
+    assert len(set(drawn)) == len(drawn) == 3

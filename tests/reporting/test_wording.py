@@ -1,0 +1,107 @@
+"""Sentences and tables of the report, from an evaluation of four numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from meta_shrink.reporting import evaluation_file, wording
+
+
+def scheme(name: str, kind: str, modules: list[str], mean: list[float]) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "modules": modules, "steps": [0, 5, 20], "mean": mean,
+            "ci95": [0.1, 0.2, 0.3]}  # fmt: skip
+
+
+def module(name: str, size: int, sigma2: float) -> dict[str, Any]:
+    return {"name": name, "size": size, "share": size / 100, "bytes": 4 * size, "sigma2": sigma2,
+            "task_specific": sigma2 > 0.1}  # fmt: skip
+
+
+def evaluation(**changes: Any) -> dict[str, Any]:
+    """Two modules of 10 and 90 parameters; training adapted for 5 steps."""
+    facts = {
+        "experiment": "small",
+        "algorithm": "sigma_reptile",
+        "meta_step": 7,
+        "metric": {"name": "mean squared error", "lower_is_better": True},
+        "num_tasks": 30,
+        "train_adaptation_steps": 5,
+        "modules": [module("a", 10, 0.5), module("b", 90, 1e-5)],
+        "selection": {"rule": "threshold", "value": 0.1, "modules": ["a"], "share": 0.1,
+                      "bytes": 40},
+        "schemes": [
+            scheme("all modules", "all", ["a", "b"], [4.0, 2.0, 1.0]),
+            scheme("selected modules", "selected", ["a"], [4.0, 3.0, 2.5]),
+            scheme("a", "single", ["a"], [4.0, 3.0, 2.5]),
+            scheme("b", "single", ["b"], [4.0, 2.2, 5.0]),
+            scheme("no adaptation", "none", [], [4.0, 4.0, 4.0]),
+        ],
+        "environment": {},
+    }  # fmt: skip
+    return evaluation_file.check_evaluation(facts | changes)
+
+
+def test_the_headline_by_hand():
+    assert wording.headline(evaluation()) == (
+        "Of 2 modules, 1 is task-specific: a – 10.0 % of the parameters, 40 bytes per task. After "
+        "5 adaptation steps, adapting it alone gives a held-out mean squared error of 3.00 ± 0.20; "
+        "adapting everything gives 2.00 ± 0.20; adapting nothing gives 4.00 ± 0.20."
+    )
+
+
+def test_metric_is_taken_where_the_evaluation_quotes_it():
+    quoted = evaluation(quoted_steps=20)
+    first = quoted["schemes"][0]
+    assert evaluation_file.at_horizon(quoted, first) == (20, 1.0, 0.3)
+    assert evaluation_file.at_horizon(evaluation(), first) == (5, 2.0, 0.2)
+    assert "After 20 adaptation steps" in wording.headline(quoted)
+
+
+def test_the_table_of_schemes_by_hand():
+    table = wording.scheme_table(evaluation())
+    rows = {row[0]: row for row in table.rows}
+    #                             modules, share, horizon, best, last: step, mean and interval
+    assert rows["all modules"][1:] == [2, 1.0, 5, 2.0, 0.2, 20, 1.0, 0.3, 20, 1.0, 0.3]
+    assert rows["selected modules"][1:3] == [1, 0.1]
+    assert rows["b"][1:] == [1, 0.9, 5, 2.2, 0.2, 5, 2.2, 0.2, 20, 5.0, 0.3]
+    assert table.marked == [1]
+    readable = {row[0]: row[1:] for row in wording.readable_schemes(evaluation()).rows}
+    assert readable["selected modules"] == [
+        "3.00 ± 0.20", "1.50×", "2.50 ± 0.30", "2.5 (step 20)",
+    ]  # fmt: skip
+    assert readable["b"][1] == "1.10×"
+
+
+def test_accuracies_rank_the_other_way():
+    other = evaluation(metric={"name": "accuracy", "lower_is_better": False})
+    assert evaluation_file.best_of(other, other["schemes"][3]) == (20, 5.0, 0.3)
+    assert evaluation_file.badness(other, other["schemes"][0]) == -2.0
+
+
+def test_the_best_single_choice_is_not_one_that_diverged():
+    found = evaluation()
+    found["modules"] = [module("a", 10, math.inf), module("b", 90, math.inf)]
+    found["schemes"][3]["mean"][1] = math.nan
+    assert "adapting only a, the best single choice, gives a held-out" in wording.headline(found)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(9_999, "9,999 bytes"), (12_300, "12.3 kB"), (4_560_000, "4.56 MB")]
+)
+def test_bytes(count, text):
+    assert evaluation_file.readable_bytes(count) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0.0 %"), (0.0004, "< 0.1 %"), (0.25, "25.0 %")])
+def test_shares(share, text):
+    assert evaluation_file.readable_share(share) == text
+
+
+def test_rows_of_the_log_are_sorted_by_step(tmp_path):
+    rows = [{"step": 20, "kind": "train"}, {"step": 10, "kind": "eval"}, {"note": 1}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row["step"] for row in evaluation_file.load_metrics(tmp_path)] == [10, 20]
