@@ -40,6 +40,7 @@ TABLE_9 = {
         task_steps=17,
         cg_steps=5,
         damping=6.5e-2,
+        damping_unit="precision",
         sigma2=1 / 0.14,
     ),
     "sigma_maml": Column((1e-3, 5e-2), 60_000, 5, task_rate=0.1, task_steps=5, sigma2=1.0),
@@ -59,7 +60,7 @@ TABLE_9 = {
 }
 # For 2 cores, 42x42 pixels: a warm start, then 100 meta-steps of 4 tasks.
 SHORT = Column((2e-4, 1e-2), 100, 4, task_rate=0.05, task_steps=5, decay="linear", clip_norm=10.0)
-IMPLICIT = SHORT._replace(rates=(1e-4, 5e-2), cg_steps=2, damping=1.0, sigma2=1 / 0.14)
+IMPLICIT = SHORT._replace(rates=(1e-4, 5e-2), cg_steps=2, damping=1.0)
 QUICK = {
     "maml": SHORT,
     "fomaml": SHORT,
@@ -67,7 +68,7 @@ QUICK = {
     "reptile": SHORT._replace(
         rates=(0.5, 0.0), meta_optimizer="sgd", task_optimizer="proximal_adam", task_rate=1e-3
     ),
-    "imaml": IMPLICIT,
+    "imaml": IMPLICIT._replace(damping=6.5e-2, damping_unit="precision", sigma2=1 / 0.14),
     "sigma_maml": SHORT._replace(rates=(2e-4, 5e-2), sigma2=10.0),
     "sigma_imaml": IMPLICIT._replace(sigma2=10.0),
     "sigma_reptile": IMPLICIT._replace(rates=(2e-4, 5e-2), sigma2=10.0),

@@ -9,9 +9,10 @@ class Column(NamedTuple):
     """One column of Table 4, 5, 8 or 9; 0 and None where the table has a dash.
 
     rates: meta learning rates of phi and of log sigma^2 (of log alpha for Meta-SGD). steps, batch:
-    meta-steps and tasks of each. cg_steps, damping: of the implicit gradient. task_optimizer,
-    task_rate, task_steps, task_batch: of adaptation, 0 images for all of them. sigma2: at the
-    start, 1/lambda for iMAML.
+    meta-steps and tasks of each. cg_steps, damping, damping_unit: of the implicit gradient; the
+    tables' column iMAML has d of Eq. 47, damping_unit "precision", the others d~ of Eq. 48.
+    task_optimizer, task_rate, task_steps, task_batch: of adaptation, 0 images for all of them.
+    sigma2: at the start, 1/lambda for iMAML.
     """
 
     rates: tuple[float, float]
@@ -23,6 +24,7 @@ class Column(NamedTuple):
     task_optimizer: str = "proximal_gd"
     cg_steps: int = 0
     damping: float = 0.0
+    damping_unit: str = "nll"
     sigma2: float | None = None
     decay: str = "none"
     clip_norm: float = 0.0
@@ -61,7 +63,12 @@ def use(config: Any, algorithm: str, column: Column) -> None:
     gradient, extra = ALGORITHMS[algorithm]
     options: dict[str, Any] = {"name": gradient}
     if column.cg_steps:
-        options |= {"cg_steps": column.cg_steps, "damping": column.damping, "hessian_data": "last"}
+        options |= {
+            "cg_steps": column.cg_steps,
+            "damping": column.damping,
+            "damping_unit": column.damping_unit,
+            "hessian_data": "last",
+        }
     if gradient == "sigma_reptile":
         options["phi_scale"] = column.phi_scale
     config.algorithm = options

@@ -38,6 +38,7 @@ TABLE_8 = {
         task_steps=19,
         cg_steps=4,
         damping=1.0,
+        damping_unit="precision",
         sigma2=1 / 0.025,
     ),
     "sigma_maml": Column((1.7e-4, 7.4e-3), 60_000, 32, task_rate=0.9, task_steps=3, sigma2=1.0),
@@ -68,9 +69,7 @@ TABLE_8 = {
 }
 # For 2 cores: a warm start, then 400 meta-steps of 8 tasks; tried on validation tasks.
 SHORT = Column((3e-4, 1e-2), 400, 8, task_rate=0.2, task_steps=3, decay="linear", clip_norm=10.0)
-IMPLICIT = SHORT._replace(
-    rates=(1e-4, 2e-2), task_steps=8, cg_steps=2, damping=1.0, sigma2=1 / 0.025
-)
+IMPLICIT = SHORT._replace(rates=(1e-4, 2e-2), task_steps=8, cg_steps=2, damping=1.0)
 # Gradient descent here too: Adam's equal steps of all weights undo the warm start (83 %).
 TOWARDS = SHORT._replace(rates=(0.5, 2e-2), meta_optimizer="sgd", task_steps=8)
 QUICK = {
@@ -78,7 +77,7 @@ QUICK = {
     "fomaml": SHORT,
     "meta_sgd": SHORT._replace(rate_per="parameter"),
     "reptile": TOWARDS,
-    "imaml": IMPLICIT,
+    "imaml": IMPLICIT._replace(damping_unit="precision", sigma2=1 / 0.025),
     "sigma_maml": SHORT._replace(rates=(3e-4, 2e-2), sigma2=10.0),
     "sigma_imaml": IMPLICIT._replace(sigma2=10.0),
     "sigma_reptile": TOWARDS._replace(cg_steps=2, damping=1.0, sigma2=10.0, phi_scale="sigma2"),

@@ -95,14 +95,16 @@ def sigma_imaml(config):
 
 
 def imaml(config):
-    """sigma^2 = 1/lambda for every module, not learned."""
+    """sigma^2 = 1/lambda for every module, not learned; the damping, searched, is d of Eq. 47."""
     sigma_imaml(config)
-    config.algorithm.damping = 25.0
+    config.algorithm.update({"damping": 0.95, "damping_unit": "precision"})
     config.adapt.learning_rate = 4.7e-4
     config.prior.sigma2 = 0.038
     config.train.clip_norm = 10.0
     config.meta_optimizer = {"phi": common.adam(5.9e-3, decay="linear")}
-    config.search.space = [r for r in config.search.space if "log_sigma2" not in r[0]]
+    rows = {row[0]: row for row in config.search.space if "log_sigma2" not in row[0]}
+    rows["algorithm.damping"] = ("algorithm.damping", "log", 1e-3, 10.0)
+    config.search.space = list(rows.values())
 
 
 def maml(config):

@@ -81,11 +81,16 @@ def regression(
     reduction: str = "mean",
     sigma2: float | Sequence[float] = 0.5,
     alpha: float = 0.1,
+    by: str = "layer",
 ) -> Problem:
-    """Least squares with a small tanh network, or a linear one (hidden=()): modules are layers."""
+    """Least squares with a small tanh network, or a linear one (hidden=()).
+
+    by: what a module is, "layer" or "variable".
+    """
     with precision_of(dtype):
         model = mlp(seed=0, inputs=inputs, hidden=hidden, activation="tanh")
-    registry = ModuleRegistry.by_layer(model)
+    modules = {"layer": ModuleRegistry.by_layer, "variable": ModuleRegistry.by_variable}
+    registry = modules[by](model)
     variances = np.broadcast_to(sigma2, [registry.num_modules]).tolist()
     rng = np.random.default_rng(2)
     x = rng.normal(size=[2, num_tasks, 6, inputs])

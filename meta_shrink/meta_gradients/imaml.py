@@ -22,6 +22,8 @@ from meta_shrink.types import (
 )
 
 SOLVERS = {"cg": conjugate_gradient, "neumann": neumann_series}
+# What a damping is a number of: d~ of Eq. 48 adds d~ I, d of Eq. 47 adds d Sigma^-1 (= d lambda I).
+DAMPING_UNITS = ("nll", "precision")
 
 
 def imaml(
@@ -31,13 +33,15 @@ def imaml(
     *,
     cg_steps: int = 5,
     damping: float = 0.0,
+    damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
 ) -> MetaGradient:
     """Implicit meta-gradient of phi and log sigma^2 (Eqs. 7 and 48).
 
     sigma-iMAML when log sigma^2 is learned; iMAML (Eq. 47) at sigma^2 = 1/lambda for every module
-    and damping = d lambda. Memory does not grow with the number of adaptation steps.
+    with damping = d of damping_unit "precision", or d lambda of "nll". Memory does not grow with
+    the number of adaptation steps.
 
     Args: as implicit_gradient.
 
@@ -45,7 +49,13 @@ def imaml(
       (MetaParams, Task) -> (Delta, metrics); log alpha gets no gradient.
     """
     solve_at = implicit_gradient(
-        nll, registry, cg_steps=cg_steps, damping=damping, solver=solver, hessian_data=hessian_data
+        nll,
+        registry,
+        cg_steps=cg_steps,
+        damping=damping,
+        damping_unit=damping_unit,
+        solver=solver,
+        hessian_data=hessian_data,
     )
 
     def meta_gradient(meta: MetaParams, task: Task):
@@ -60,6 +70,7 @@ def implicit_gradient(
     *,
     cg_steps: int,
     damping: float,
+    damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
 ) -> Callable[[MetaParams, Task, Params], tuple[MetaParams, Metrics]]:
@@ -67,26 +78,27 @@ def implicit_gradient(
 
         Delta_phi_m = u_m / sigma_m^2,  Delta_log_sigma^2_m = u_m . (theta_m - phi_m) / sigma_m^2
 
-    H = grad^2 nll_train + Sigma^-1 + damping I is Eq. 48 with its sign mended (positive definite).
+    H = grad^2 nll_train + Sigma^-1 + D is Eq. 48 with its sign mended (positive definite).
 
     Args:
       nll: (params, batch) -> scalar.
       registry: module of each variable.
       cg_steps: iterations of the solver.
-      damping: d~ of Eq. 48, in the units of the nll.
+      damping, damping_unit: "nll", D = damping I, d~ of Eq. 48; "precision", D = damping Sigma^-1,
+        d of Eq. 47 (d~ = d lambda at sigma^2 = 1/lambda).
       solver: "cg" or "neumann".
       hessian_data: task -> batch of the Hessian; the whole training batch by default.
 
     Raises:
-      UsageError: a negative damping, no solver step, or an unknown solver.
+      UsageError: a negative damping, no solver step, or an unknown solver or unit.
     """
-    _check(cg_steps, damping, solver)
+    _check(cg_steps, damping, damping_unit, solver)
     pick = hessian_data or (lambda task: task.train)
 
     def at(meta: MetaParams, task: Task, theta: Params) -> tuple[MetaParams, Metrics]:
         nll_val, grad_val = _value_and_grad(nll, theta, task.val)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
-        diagonal = [p + damping for p in precision]
+        diagonal = _damped(precision, damping, damping_unit)
         nll_train, hvp = _loss_and_hessian(nll, theta, pick(task))
         u, info = SOLVERS[solver](
             lambda v: [h + d * x for h, d, x in zip(hvp(v), diagonal, v, strict=True)],
@@ -95,10 +107,9 @@ def implicit_gradient(
             preconditioner=[tf.maximum(p / 1e3, 1) for p in precision],
         )
         delta_phi = multiply(precision, u)
-        moved = subtract(theta, meta.phi)
         delta = MetaParams(
             phi=delta_phi,
-            log_sigma2=registry.sum([d * x for d, x in zip(delta_phi, moved, strict=True)]),
+            log_sigma2=registry.sum(multiply(delta_phi, subtract(theta, meta.phi))),
             log_alpha=tf.nest.map_structure(tf.zeros_like, meta.log_alpha),
         )
         return delta, {"nll_val": nll_val, "nll_train": nll_train, **_solve(info)}
@@ -106,11 +117,20 @@ def implicit_gradient(
     return at
 
 
-def _check(cg_steps: int, damping: float, solver: str) -> None:
-    if cg_steps < 1 or damping < 0 or solver not in SOLVERS:
+def _damped(precision: list, damping: float, damping_unit: str) -> list:
+    """Diagonal of Sigma^-1 + D, a value per variable."""
+    if damping_unit == "nll":
+        return [p + damping for p in precision]
+    return [p * (1 + damping) for p in precision]
+
+
+def _check(cg_steps: int, damping: float, damping_unit: str, solver: str) -> None:
+    known = damping_unit in DAMPING_UNITS and solver in SOLVERS
+    if cg_steps < 1 or damping < 0 or not known:
         raise UsageError(
-            f"Implicit gradient got cg_steps={cg_steps}, damping={damping}, solver={solver!r}; "
-            f"expected cg_steps >= 1, damping >= 0, solver one of {', '.join(SOLVERS)}."
+            f"Implicit gradient got cg_steps={cg_steps}, damping={damping}, damping_unit="
+            f"{damping_unit!r}, solver={solver!r}; expected cg_steps >= 1, damping >= 0, "
+            f"damping_unit one of {', '.join(DAMPING_UNITS)}, solver one of {', '.join(SOLVERS)}."
         )
 
 

@@ -42,6 +42,7 @@ def sigma_reptile(
     *,
     cg_steps: int = 5,
     damping: float = 0.0,
+    damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
     phi_scale: str = "precision",
@@ -51,7 +52,7 @@ def sigma_reptile(
     The dependence of phi on sigma^2 is ignored, as in the paper (App. B.4).
 
     Args:
-      cg_steps, damping, solver, hessian_data: of implicit_gradient.
+      cg_steps, damping, damping_unit, solver, hessian_data: of implicit_gradient.
       phi_scale: "precision" as printed; "sigma2" multiplies Delta_phi by sigma_m^2, the learning
         rate "proportional to sigma^2" of Section 4.2, which is then Reptile's phi update.
 
@@ -61,7 +62,13 @@ def sigma_reptile(
     if phi_scale not in PHI_SCALES:
         raise UsageError(f"algorithm.phi_scale is {phi_scale!r}; expected one of {PHI_SCALES}.")
     implicit = implicit_gradient(
-        nll, registry, cg_steps=cg_steps, damping=damping, solver=solver, hessian_data=hessian_data
+        nll,
+        registry,
+        cg_steps=cg_steps,
+        damping=damping,
+        damping_unit=damping_unit,
+        solver=solver,
+        hessian_data=hessian_data,
     )
 
     def meta_gradient(meta: MetaParams, task: Task):

@@ -51,8 +51,8 @@ LAMBDA, DAMPING = 2.5, 0.3
 class Line:
     """Least squares y = x w + b by hand: its Hessian and gradients are known."""
 
-    def __init__(self, sigma2=1 / LAMBDA) -> None:
-        self.problem = regression(hidden=(), sigma2=sigma2)
+    def __init__(self, sigma2: float | list[float] = 1 / LAMBDA, *, by: str = "layer") -> None:
+        self.problem = regression(hidden=(), sigma2=sigma2, by=by)
         task = self.problem.task()
         self.task = task
         design = [np.column_stack([x, np.ones(len(x))]) for x in (task.train[0], task.val[0])]
@@ -69,15 +69,36 @@ class Line:
         return 2 / len(error) * self.design[1].T @ error
 
 
-def test_imaml_is_equation_47():
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"damping": DAMPING, "damping_unit": "precision"},  # d
+        {"damping": DAMPING * LAMBDA, "damping_unit": "nll"},  # d~ = d lambda
+    ],
+    ids=lambda options: options["damping_unit"],
+)
+def test_imaml_is_equation_47(options):
     line = Line()
     system = (1 + DAMPING) * np.eye(3) + line.hessian / LAMBDA
     expected = np.linalg.solve(system, line.validation_gradient())
-    gradient = imaml(
-        line.problem.nll, line.adapt, line.problem.registry, cg_steps=3, damping=DAMPING * LAMBDA
-    )
+    gradient = imaml(line.problem.nll, line.adapt, line.problem.registry, cg_steps=3, **options)
     delta, _ = gradient(line.problem.meta, line.task)
     np.testing.assert_allclose(flat(delta.phi), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("factory", [imaml, sigma_reptile])
+def test_a_damping_in_precisions_is_each_modules_own(factory):
+    # With d = 0.3 the prior of every module counts 1.3 times in the solve, and once outside it.
+    line = Line(sigma2=[1 / LAMBDA, 1 / (4 * LAMBDA)], by="variable")
+    precision = np.array([LAMBDA, LAMBDA, 4 * LAMBDA])
+    u = np.linalg.solve(line.hessian + np.diag(1.3 * precision), line.validation_gradient())
+    gradient = factory(
+        line.problem.nll, line.adapt, line.problem.registry, cg_steps=3, damping=DAMPING,
+        damping_unit="precision",
+    )  # fmt: skip
+    delta, _ = gradient(line.problem.meta, line.task)
+    parts = precision * u * (line.theta - line.phi)
+    np.testing.assert_allclose(delta.log_sigma2, [parts[:2].sum(), parts[2]], rtol=1e-9)
 
 
 @pytest.mark.parametrize("factory", [imaml, sigma_reptile])
@@ -121,7 +142,9 @@ def test_hessian_vector_products_and_their_data():
 
 
 @pytest.mark.parametrize(
-    "options", [{"cg_steps": 0}, {"damping": -0.1}, {"solver": "lu"}], ids=lambda o: next(iter(o))
+    "options",
+    [{"cg_steps": 0}, {"damping": -0.1}, {"solver": "lu"}, {"damping_unit": "lambda"}],
+    ids=lambda o: next(iter(o)),
 )
 def test_bad_options_are_refused_while_building(options):
     problem = regression()
