@@ -24,6 +24,7 @@ from meta_shrink.types import (
     Params,
     Task,
     TaskOptimizer,
+    weights_of,
 )
 
 NextBatch = Callable[[Task, tf.Tensor], Batch]
@@ -47,7 +48,10 @@ def full_batch(*, augment: Augment | None = None) -> NextBatch:
 
 
 def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
-    """Every step sees `size` training examples drawn without replacement, keyed by the step."""
+    """Every step sees `size` training examples drawn without replacement, keyed by the step.
+
+    Padding (weight 0) is drawn where a task has fewer examples than that, and only then.
+    """
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
         key = fold_in(task.key, step)
@@ -57,9 +61,14 @@ def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
 
 
 def random_examples(batch: Batch, size: int, key: tf.Tensor) -> Batch:
-    """`size` of the batch's examples, drawn without replacement by the key [2]."""
+    """`size` of the batch's examples, drawn without replacement by the key [2], padding last."""
     count = tf.shape(tf.nest.flatten(batch)[0])[0]
-    chosen = tf.math.top_k(uniform(key, [count]), k=size).indices
+    lot = uniform(key, [count])
+    weights = weights_of(batch)
+    if weights is not None:
+        there = tf.reduce_any(tf.reshape(weights > 0, [count, -1]), axis=1)
+        lot = tf.where(there, lot, lot - 1)
+    chosen = tf.math.top_k(lot, k=size).indices
     drawn = tf.nest.map_structure(lambda x: tf.gather(x, chosen), batch)
     return tf.nest.map_structure(_static(size), drawn)
 
@@ -79,11 +88,11 @@ def _static(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _augmented(augment: Augment | None, key: tf.Tensor, batch: Batch) -> Batch:
-    """The batch (inputs, targets) with other inputs."""
+    """The batch with other inputs."""
     if augment is None:
         return batch
-    inputs, targets = batch
-    return augment(fold_in(key, 0), inputs), targets
+    inputs, *rest = batch
+    return augment(fold_in(key, 0), inputs), *rest
 
 
 class Adaptation(NamedTuple):

@@ -12,11 +12,19 @@ import tensorflow as tf
 from meta_shrink.adaptation import Adaptation
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import ExampleLoss, Metric
+from meta_shrink.losses import ExampleLoss, Metric, reduced
 from meta_shrink.rng import fold_in
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
 from meta_shrink.tasks.transforms import MOMENTS
-from meta_shrink.types import Augment, MetaParams, Params, Task, TaskMetric, TaskSource
+from meta_shrink.types import (
+    Augment,
+    MetaParams,
+    Params,
+    Task,
+    TaskMetric,
+    TaskSource,
+    batch_parts,
+)
 
 TASKS_AT_ONCE = 50  # bounds the memory of an evaluation, where tasks run one after another
 VALIDATION_TASKS = 1_000_000  # without a validation split: held-out tasks from this number on
@@ -189,12 +197,12 @@ def inductive_metric(
     """
 
     def metric(theta: Params, task: Task) -> tf.Tensor:
-        inputs, _ = task.train
+        inputs, _, weights = batch_parts(task.train)
         if augment is not None:
             inputs = augment(fold_in(task.key, MOMENTS), inputs)
-        state = moments(model, theta, inputs)
-        val_inputs, val_targets = task.val
+        state = moments(model, theta, inputs, weights=weights)
+        val_inputs, val_targets, val_weights = batch_parts(task.val)
         outputs = model.stateless_call(theta, state, val_inputs, training=False)[0]
-        return tf.reduce_mean(example_metric(val_targets, outputs))
+        return reduced(example_metric(val_targets, outputs), "mean", val_weights)
 
     return metric

@@ -15,16 +15,22 @@ from meta_shrink.types import Params
 
 
 def moments(
-    model: keras.Model, theta: Params, inputs: Any, state: Sequence[Any] | None = None
+    model: keras.Model,
+    theta: Params,
+    inputs: Any,
+    state: Sequence[Any] | None = None,
+    *,
+    weights: tf.Tensor | None = None,
 ) -> list[tf.Tensor]:
     """The model's non-trainable state with each batch norm's moments over these inputs [N, ...].
 
     One forward pass in training mode; the moments are those of the inputs alone, not averaged
-    with former ones. state: of what is no moment; the model's own by default.
+    with former ones. state: of what is no moment; the model's own by default. weights: of the
+    inputs [N]; those of weight 0 are left out.
     """
     if state is None:
         state = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
-    with _forgetting(model):
+    with _forgetting(model), exact_moments(weights):
         return model.stateless_call(theta, state, inputs, training=True)[1]
 
 
@@ -46,12 +52,11 @@ def _forgetting(model: keras.Model) -> Iterator[None]:
             layer.momentum = momentum
 
 
-def apply_model(
-    model: keras.Model, *, native: bool = False
-) -> Callable[[Params, tf.Tensor], tf.Tensor]:
-    """(params, inputs [N, ...]) -> outputs [N, ...] of the model, in training mode.
+def apply_model(model: keras.Model, *, native: bool = False) -> Callable[..., tf.Tensor]:
+    """(params, inputs [N, ...], weights=None) -> outputs [N, ...] of the model, in training mode.
 
-    Batch normalisation uses batch statistics; its running statistics are read and never written.
+    Batch normalisation uses statistics of the batch, without its padding where weights tell of it;
+    its running statistics are read and never written.
     Normalisation layers get their exact second derivatives (see exact_moments).
 
     Args:
@@ -59,8 +64,8 @@ def apply_model(
     """
     frozen = [variable.numpy() for variable in model.non_trainable_variables]
 
-    def forward(params: Params, inputs: tf.Tensor) -> tf.Tensor:
-        with exact_moments(), native_kernels(native):
+    def forward(params: Params, inputs: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+        with exact_moments(weights), native_kernels(native):
             return model.stateless_call(params, frozen, inputs, training=True)[0]
 
     return forward

@@ -2,6 +2,7 @@
 
 Scale: `reduction="mean"` (default) averages over the examples of a batch; sigma^2 is then N times
 the Bayesian one, N the number of training examples. `reduction="sum"` is the exact posterior.
+With weights w (see types.Batch) and losses l they are sum(w l) / sum(w) and sum(w l).
 """
 
 from __future__ import annotations
@@ -14,11 +15,26 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.keras_model import apply_model
-from meta_shrink.types import Batch, NegLogLik, Params
+from meta_shrink.types import Batch, NegLogLik, Params, batch_parts
 
 ExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Metric = Callable[[Params, Batch], tf.Tensor]
-REDUCTIONS = {"mean": tf.reduce_mean, "sum": tf.reduce_sum}
+REDUCTIONS = ("mean", "sum")
+
+
+def reduced(losses: tf.Tensor, reduction: str, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Losses [N, ...] -> [] with weights [N], or as many leading axes of the losses as they have.
+
+    The mean of nothing (all weights 0) is NaN.
+    """
+    if weights is None:
+        return tf.reduce_mean(losses) if reduction == "mean" else tf.reduce_sum(losses)
+    missing = [1] * (len(losses.shape) - len(weights.shape))
+    weights = tf.reshape(tf.cast(weights, losses.dtype), [*tf.unstack(tf.shape(weights)), *missing])
+    total = tf.reduce_sum(weights * losses)
+    if reduction == "sum":
+        return total
+    return total / tf.reduce_sum(weights * tf.ones_like(losses))
 
 
 def squared_error() -> ExampleLoss:
@@ -60,7 +76,7 @@ def negative_log_likelihood(
     reduction: str = "mean",
     native: bool = False,
 ) -> NegLogLik:
-    """The loss of a batch (inputs, targets) as a scalar function of the parameters.
+    """The loss of a batch (inputs, targets[, weights]) as a scalar function of the parameters.
 
     Args:
       model: a built model.
@@ -73,11 +89,12 @@ def negative_log_likelihood(
     """
     if reduction not in REDUCTIONS:
         raise UsageError(f"loss.reduction is {reduction!r}; expected one of mean, sum.")
-    forward, reduce = apply_model(model, native=native), REDUCTIONS[reduction]
+    forward = apply_model(model, native=native)
 
     def nll(params: Params, batch: Batch) -> tf.Tensor:
-        inputs, targets = batch
-        return reduce(example_loss(targets, forward(params, inputs)))
+        inputs, targets, weights = batch_parts(batch)
+        losses = example_loss(targets, forward(params, inputs, weights))
+        return reduced(losses, reduction, weights)
 
     return nll
 

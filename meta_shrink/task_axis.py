@@ -74,6 +74,23 @@ def repeat_for_tasks(values: Any, count: Any) -> Any:
 
 
 def sampler(source: TaskSource, task_axis: str) -> Callable[[tf.Tensor], Task]:
-    """keys [T, 2] (or indices [T]) -> T tasks. Random draws do not vectorise: one by one then."""
+    """keys [T, 2] (or indices [T]) -> T tasks. Random draws do not vectorise: one by one then.
+
+    Raises:
+      UsageError: while tracing, tasks whose sizes are not known and may differ.
+    """
     axis = "sequential" if task_axis == "vectorized" else task_axis
-    return over_tasks(source.sample, axis)
+
+    def sample(key_or_index: tf.Tensor) -> Task:
+        task = source.sample(key_or_index)
+        for name, batch in (("train", task.train), ("val", task.val)):
+            loose = [x.shape for x in tf.nest.flatten(batch) if not x.shape.is_fully_defined()]
+            if loose:
+                raise UsageError(
+                    f"A task's {name} batch has an array of shape {loose[0]}, so tasks may differ "
+                    "in size: pad them with pad_tasks(source, train=N, val=N), N the size of the "
+                    "largest."
+                )
+        return task
+
+    return over_tasks(sample, axis)

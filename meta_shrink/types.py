@@ -12,7 +12,9 @@ import tensorflow as tf
 
 # One tensor per trainable variable, in `model.trainable_variables` order.
 Params = list[tf.Tensor]
-# Any structure of tensors whose leading axis is the example: usually (inputs, targets).
+# Tensors whose leading axis is the example: (inputs, targets), or (inputs, targets, weights) where
+# examples count differently, as Keras's sample_weight. weights: [N], or one for each number of the
+# loss ([N, T] for sequences); an example of weight 0 is padding and is as if it were not there.
 Batch = Any
 # Named scalars.
 Metrics = Mapping[str, tf.Tensor]
@@ -32,11 +34,25 @@ class MetaParams(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One task, on the device: its training batch, its validation batch, its stateless key [2]."""
+    """One task, on the device: its training batch, its validation batch, its stateless key [2].
+
+    Tasks of unequal size are padded to one size, with weight 0 (see Batch).
+    """
 
     train: Batch
     val: Batch
     key: tf.Tensor
+
+
+def batch_parts(batch: Batch) -> tuple[Any, Any, tf.Tensor | None]:
+    """(inputs, targets, weights or None) of a batch with or without weights."""
+    inputs, targets, *_ = batch
+    return inputs, targets, weights_of(batch)
+
+
+def weights_of(batch: Batch) -> tf.Tensor | None:
+    """The weights of a batch that has them; a batch of any other structure has none."""
+    return batch[2] if isinstance(batch, (tuple, list)) and len(batch) == 3 else None
 
 
 class Labelled(NamedTuple):

@@ -20,7 +20,7 @@ from meta_shrink.backbones.source import (
     split_adapter,
 )
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import REDUCTIONS
+from meta_shrink.losses import reduced
 from meta_shrink.registry import relative_path
 
 Tensors = Mapping[str, tf.Tensor]
@@ -39,7 +39,7 @@ def loss_of(
     theta, state = split_adapter(source, moving)
     outputs = call_model(source.model, theta, state, inputs, training=True)
     output = outputs if len(outputs) > 1 else next(iter(outputs.values()))
-    return REDUCTIONS[source.adaptation["reduction"]](source.example_loss(targets, output))
+    return reduced(source.example_loss(targets, output), source.adaptation["reduction"])
 
 
 def moments_of(source: ExportSource, inputs: Tensors, moving: Tensors) -> dict[str, tf.Tensor]:

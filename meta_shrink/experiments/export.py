@@ -18,12 +18,14 @@ from meta_shrink.backbones.source import input_specs
 from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import HELDOUT, Examples
+from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.export_source import source_from_workdir
 from meta_shrink.experiments.restore import restore
 from meta_shrink.runs.progress import Progress
 from meta_shrink.task_axis import sampler
+from meta_shrink.types import Batch, batch_parts
 
 CURVE_POINTS = 8
 # Tasks to come may lie somewhat outside the range of those that were measured.
@@ -105,11 +107,22 @@ def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples
     names = [spec.name for spec in input_specs(experiment.model)]
     for index in range(count):
         task = sample(tf.constant([index]))
-        train, val = (
-            Examples({names[0]: inputs[0].numpy()}, targets[0].numpy())
-            for inputs, targets in (task.train, task.val)
+        task = tf.nest.map_structure(lambda x: x[0].numpy(), task)
+        yield _examples(task.train, names[0]), _examples(task.val, names[0])
+
+
+def _examples(batch: Batch, name: str) -> Examples:
+    """The examples of a batch of arrays without its padding."""
+    inputs, targets, weights = batch_parts(batch)
+    if weights is None:
+        return Examples({name: inputs}, targets)
+    there = weights > 0
+    if there.ndim > 1 or len(np.unique(weights[there])) > 1:
+        raise UsageError(
+            "The examples of a held-out task have different weights, which adaptation by a "
+            "backbone does not know: export without held-out tasks (--num_tasks=0)."
         )
-        yield train, val
+    return Examples({name: inputs[there]}, targets[there])
 
 
 def write_tasks(workdir: str, out: str, *, count: int, log: Log = print) -> list[str]:

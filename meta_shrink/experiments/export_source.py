@@ -20,7 +20,7 @@ from meta_shrink.prior import BYTES_PER_PARAMETER, Selection, task_specific
 from meta_shrink.rng import fold_in, root_key
 from meta_shrink.sections import call
 from meta_shrink.tasks.alphabets import augment_options
-from meta_shrink.types import MetaParams, Params
+from meta_shrink.types import MetaParams, Params, batch_parts
 
 MOMENT_TASKS = 16
 Log = Callable[[str], Any]
@@ -107,10 +107,10 @@ def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
     @tf.function(autograph=False)
     def of_task(number: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(fold_in(root_key(experiment.config["seed"], "probe"), number))
-        inputs = task.train[0]
+        inputs, _, weights = batch_parts(task.train)
         if source.augment is not None:
             inputs = source.augment(task.key, inputs)
-        return moments(model, phi, inputs)
+        return moments(model, phi, inputs, weights=weights)
 
     rows = [of_task(tf.constant(number)) for number in range(MOMENT_TASKS)]
     return [np.mean([value.numpy() for value in column], 0) for column in zip(*rows, strict=True)]

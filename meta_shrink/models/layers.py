@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from meta_shrink.models.kernels.exact_moments import padding_is_left_out
 from meta_shrink.models.kernels.fused_batch_norm import fused_batch_norm
 from meta_shrink.models.kernels.max_pool import max_pool_2x2
 from meta_shrink.models.kernels.native_kernels import native_kernels_allowed
@@ -38,7 +39,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """[N, H, W, C] -> the same; records the batch's moments as Keras does."""
-        if not (training and native_kernels_allowed() and inputs.dtype == tf.float32):
+        fused = training and native_kernels_allowed() and not padding_is_left_out()
+        if not (fused and inputs.dtype == tf.float32):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = fused_batch_norm(
             inputs, self.gamma, self.beta, epsilon=self.epsilon
