@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.linear_solve import CGInfo, conjugate_gradient, neumann_series
-from meta_shrink.params import dense, multiply, subtract
+from meta_shrink.params import add, dense, multiply, subtract
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import (
     Adapt,
@@ -81,8 +81,7 @@ def implicit_gradient(
     H = grad^2 nll_train + Sigma^-1 + D is Eq. 48 with its sign mended (positive definite).
 
     Args:
-      nll: (params, batch) -> scalar.
-      registry: module of each variable.
+      nll, registry: (params, batch) -> scalar; module of each variable.
       cg_steps: iterations of the solver.
       damping, damping_unit: "nll", D = damping I, d~ of Eq. 48; "precision", D = damping Sigma^-1,
         d of Eq. 47 (d~ = d lambda at sigma^2 = 1/lambda).
@@ -101,7 +100,7 @@ def implicit_gradient(
         diagonal = _damped(precision, damping, damping_unit)
         nll_train, hvp = _loss_and_hessian(nll, theta, pick(task))
         u, info = SOLVERS[solver](
-            lambda v: [h + d * x for h, d, x in zip(hvp(v), diagonal, v, strict=True)],
+            lambda v: add(hvp(v), multiply(diagonal, v)),
             grad_val,
             num_steps=cg_steps,
             preconditioner=[tf.maximum(p / 1e3, 1) for p in precision],
