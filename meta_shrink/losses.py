@@ -7,6 +7,7 @@ With weights w (see types.Batch) and losses l they are sum(w l) / sum(w) and sum
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -43,7 +44,8 @@ def squared_error() -> ExampleLoss:
 
 
 def cross_entropy() -> ExampleLoss:
-    """Softmax cross-entropy of integer labels: [N], logits [N, classes] -> [N], in nats."""
+    """Softmax cross-entropy of integer labels: [N, ...], logits [N, ..., classes] -> [N, ...], in
+    nats. As "sequence_cross_entropy", with a label for each time, it is measured in bits."""
     return lambda target, output: tf.nn.sparse_softmax_cross_entropy_with_logits(target, output)
 
 
@@ -66,7 +68,12 @@ def gaussian(*, noise: Sequence[float]) -> ExampleLoss:
     return loss
 
 
-LOSSES = {"squared_error": squared_error, "cross_entropy": cross_entropy, "gaussian": gaussian}
+LOSSES = {
+    "squared_error": squared_error,
+    "cross_entropy": cross_entropy,
+    "sequence_cross_entropy": cross_entropy,
+    "gaussian": gaussian,
+}
 
 
 def negative_log_likelihood(
@@ -106,6 +113,11 @@ def accuracy() -> ExampleLoss:
     )
 
 
+def in_bits(loss: ExampleLoss) -> ExampleLoss:
+    """The same loss in bits."""
+    return lambda target, output: loss(target, output) / math.log(2)
+
+
 class MetricFacts(NamedTuple):
     """The held-out metric that goes with a loss.
 
@@ -120,5 +132,6 @@ class MetricFacts(NamedTuple):
 METRICS = {
     "squared_error": MetricFacts("mean squared error", True, lambda loss: loss),
     "cross_entropy": MetricFacts("accuracy", False, lambda loss: accuracy()),
+    "sequence_cross_entropy": MetricFacts("bits per sample", True, in_bits),
     "gaussian": MetricFacts("negative log-likelihood per observation", True, lambda loss: loss),
 }

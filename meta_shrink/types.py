@@ -65,6 +65,16 @@ class Labelled(NamedTuple):
     draw: Callable[[tf.Tensor, int], Batch]
 
 
+class Mixed(NamedTuple):
+    """Mini-batches of all meta-training tasks together, for a network that is trained as it is.
+
+    draw: (key [2], size) -> batch. validation: size -> a fixed batch of what draw never sees.
+    """
+
+    draw: Callable[[tf.Tensor, int], Batch]
+    validation: Callable[[int], Batch]
+
+
 class TaskSource(NamedTuple):
     """Where tasks come from; both functions are pure, stateless and compilable.
 
@@ -76,6 +86,9 @@ class TaskSource(NamedTuple):
     augment: (key [2], inputs [N, ...]) -> inputs, drawn anew for every mini-batch.
     augment_validation: whether the validation inputs of a task are augmented too, once.
     labelled: the training data of the meta-training tasks as one classification (warm start).
+    mixed: the same without labels, where the network itself is trained on it (warm start).
+    draw: (key, training data of a task, size) -> mini-batch, where that is more than choosing
+        `size` of the examples: pieces of recordings.
     """
 
     sample: Callable[[tf.Tensor], Task]
@@ -85,6 +98,8 @@ class TaskSource(NamedTuple):
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     augment_validation: bool = False
     labelled: Labelled | None = None
+    mixed: Mixed | None = None
+    draw: Callable[[tf.Tensor, Batch, int], Batch] | None = None
 
 
 class TaskOptimizer(NamedTuple):

@@ -9,10 +9,13 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.losses import (
+    LOSSES,
+    METRICS,
     accuracy,
     cross_entropy,
     gaussian,
     negative_log_likelihood,
+    reduced,
     squared_error,
 )
 from meta_shrink.models import mlp
@@ -82,3 +85,12 @@ def test_bad_noise_is_refused(noise):
 def test_unknown_reduction_is_refused():
     with pytest.raises(UsageError, match=r"'median'.*mean, sum"):
         negative_log_likelihood(mlp(seed=0), squared_error(), reduction="median")
+
+
+def test_sequences_are_measured_in_bits_per_label_that_counts():
+    logits = tf.math.log(tf.constant([[[0.5, 0.5], [0.25, 0.75], [0.01, 0.99]]]))
+    labels, weights = tf.constant([[0, 0, 0]]), tf.constant([[1.0, 1.0, 0.0]])
+    facts = METRICS["sequence_cross_entropy"]
+    each = facts.example(LOSSES["sequence_cross_entropy"]())(labels, logits)
+    assert reduced(each, "mean", weights).numpy() == pytest.approx(1.5)
+    assert (facts.name, facts.lower_is_better) == ("bits per sample", True)

@@ -4,6 +4,7 @@ from meta_shrink.tasks.alphabets import omniglot_alphabets
 from meta_shrink.tasks.few_shot import image_folder_few_shot, omniglot_few_shot
 from meta_shrink.tasks.gaussian import gaussian
 from meta_shrink.tasks.sinusoid import sinusoid
+from meta_shrink.tasks.speech import speech
 
 TASKS = {
     "gaussian": gaussian,
@@ -11,6 +12,7 @@ TASKS = {
     "omniglot_alphabets": omniglot_alphabets,
     "omniglot_few_shot": omniglot_few_shot,
     "sinusoid": sinusoid,
+    "speech": speech,
 }
 
 __all__ = [
@@ -20,4 +22,5 @@ __all__ = [
     "omniglot_alphabets",
     "omniglot_few_shot",
     "sinusoid",
+    "speech",
 ]

@@ -1,0 +1,133 @@
+"""One NPZ file per speaker: codes and frame features of all utterances, end to end.
+
+Arrays: codes uint8 [samples], phones uint8 [frames, 3], numbers float32 [frames, 6] (see
+features), utterances str [U], frames int32 [U] (each utterance has hop * frames samples), and
+`about`, a JSON text: {"format": FORMAT, "speaker", "split", "sample_rate", "features_version",
+"settings", "left_out": [[utterance, why], ...], "sha256"}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meta_shrink.errors import DataError
+from meta_shrink.images.whole_files import publish
+from meta_shrink.speech.features import FEATURES_VERSION, Frames
+from meta_shrink.speech.signal import hop_of
+
+FORMAT = "meta_shrink speech 1"
+SUFFIX = ".npz"
+ARRAYS = ("codes", "phones", "numbers", "utterances", "frames")
+_ERRORS = (ValueError, KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+class Utterance(NamedTuple):
+    """A prepared utterance: its name, codes uint8 [hop * F], features of F frames."""
+
+    name: str
+    codes: np.ndarray
+    features: Frames
+
+
+class Speaker(NamedTuple):
+    """A speaker's utterances; split is "train", "test", or "" where the corpus says nothing."""
+
+    name: str
+    split: str
+    sample_rate: int
+    utterances: Sequence[Utterance]
+    about: Mapping[str, Any]
+
+
+def write_speaker(path: str, speaker: Speaker) -> None:
+    """Writes a speaker's file, whole or not at all; speaker.about adds what else is to be kept."""
+    own = speaker.utterances
+    arrays: dict[str, Any] = {
+        "codes": np.concatenate([u.codes for u in own]),
+        "phones": np.concatenate([u.features.phones for u in own]),
+        "numbers": np.concatenate([u.features.numbers for u in own]),
+        "utterances": np.array([u.name for u in own]),
+        "frames": np.array([len(u.features.phones) for u in own], np.int32),
+    }
+    about = {
+        **speaker.about,
+        "format": FORMAT,
+        "speaker": speaker.name,
+        "split": speaker.split,
+        "sample_rate": speaker.sample_rate,
+        "features_version": FEATURES_VERSION,
+        "sha256": _digest(arrays),
+    }
+    text = np.array(json.dumps(about, sort_keys=True))
+    publish(path, lambda file: np.savez_compressed(file, about=text, **arrays))
+
+
+def read_speaker(path: str) -> Speaker:
+    """A speaker that write_speaker wrote.
+
+    Raises:
+      DataError: there is no such file, it is damaged, or of another version.
+    """
+    try:
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ARRAYS}
+            about = json.loads(str(file["about"]))
+        whole = about["format"] == FORMAT and about["sha256"] == _digest(arrays)
+        version, hop = about["features_version"], hop_of(about["sample_rate"])
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing; prepare the data again.") from error
+    except _ERRORS as error:
+        raise DataError(f"{path} is no prepared speaker ({error}); prepare it again.") from error
+    if not whole or version != FEATURES_VERSION:
+        raise DataError(
+            f"{path} is damaged or of another version (features {version}, expected "
+            f"{FEATURES_VERSION}); remove it and run launch.prepare_data speech again."
+        )
+    return Speaker(about["speaker"], about["split"], about["sample_rate"], _cut(arrays, hop), about)
+
+
+def read_speakers(folder: str) -> list[Speaker]:
+    """All speakers of a prepared folder, in the order of their names.
+
+    Raises:
+      DataError: there is none, one is damaged, or their sample rates differ.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
+    except OSError:
+        names = []
+    if not names:
+        raise DataError(
+            f"{folder} holds no prepared speech; run python -m launch.prepare_data speech "
+            f"--from=PATH --out={folder}."
+        )
+    speakers = [read_speaker(os.path.join(folder, name)) for name in names]
+    if len(rates := {speaker.sample_rate for speaker in speakers}) > 1:
+        raise DataError(f"{folder} has several sample rates, {sorted(rates)}; prepare it again.")
+    return speakers
+
+
+def _cut(arrays: Mapping[str, np.ndarray], hop: int) -> list[Utterance]:
+    ends = np.cumsum(arrays["frames"])
+    utterances = []
+    for name, first, end in zip(arrays["utterances"], ends - arrays["frames"], ends, strict=True):
+        frames = Frames(arrays["phones"][first:end], arrays["numbers"][first:end])
+        utterances.append(Utterance(str(name), arrays["codes"][first * hop : end * hop], frames))
+    return utterances
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        value = arrays[name]
+        digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""Sound as numbers: 8-bit mu-law codes, pitch, another sample rate."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import math
+import sys
+import types
+from typing import Any
+
+import numpy as np
+
+from meta_shrink.errors import UsageError
+from meta_shrink.speech.features import FRAMES_PER_SECOND
+
+CODES = 256
+SILENT_CODE = 128  # The code of 0.
+LOWEST_F0, HIGHEST_F0 = 60.0, 500.0
+_GATE_DB = 30.0  # Frames this much weaker than the loud ones have no pitch.
+
+
+def mu_law_encode(samples: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] -> codes 0 to 255 (G.711's curve with mu = 255, rounded)."""
+    clipped = np.clip(np.asarray(samples, np.float64), -1, 1)
+    curve = np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256)
+    return np.floor((curve + 1) / 2 * 255 + 0.5).astype(np.uint8)
+
+
+def mu_law_decode(codes: np.ndarray) -> np.ndarray:
+    """Codes 0 to 255 -> float32 samples in [-1, 1]; encoding them gives the codes back."""
+    curve = np.asarray(codes, np.float64) / 255 * 2 - 1
+    return (np.sign(curve) * np.expm1(np.abs(curve) * np.log(256)) / 255).astype(np.float32)
+
+
+def hop_of(sample_rate: int) -> int:
+    """Samples of a frame.
+
+    Raises:
+      UsageError: a frame would not hold a whole number of samples.
+    """
+    if sample_rate < 8000 or sample_rate % FRAMES_PER_SECOND:
+        raise UsageError(
+            f"sample_rate is {sample_rate}; expected at least 8000 and a multiple of "
+            f"{FRAMES_PER_SECOND}, the frames of a second (16000 and 24000 are)."
+        )
+    return sample_rate // FRAMES_PER_SECOND
+
+
+def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """float32 [N] at another sample rate, by a polyphase filter without aliases."""
+    if rate == wanted:
+        return np.asarray(samples, np.float32)
+    divisor = math.gcd(rate, wanted)
+    signal = speech_module("scipy.signal")
+    return signal.resample_poly(samples, wanted // divisor, rate // divisor).astype(np.float32)
+
+
+def pitch(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Pitch in Hz of every whole frame [N // hop], 0 where there is none.
+
+    DIO with StoneMask of WORLD (Morise 2009), gated by energy: DIO alone hears a pitch in a quarter
+    of the silence.
+    """
+    frames = len(samples) // hop_of(sample_rate)
+    world = _world()
+    wave = np.ascontiguousarray(samples, np.float64)
+    raw, times = world.dio(
+        wave,
+        sample_rate,
+        f0_floor=LOWEST_F0,
+        f0_ceil=HIGHEST_F0,
+        frame_period=1000 / FRAMES_PER_SECOND,
+    )
+    f0 = world.stonemask(wave, raw, times, sample_rate)
+    f0 = np.pad(f0[:frames], (0, max(frames - len(f0), 0)))
+    return np.where(loud(samples, sample_rate), f0, 0.0)
+
+
+def loud(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Which whole frames are within 30 dB of the loud ones: bool [N // hop]."""
+    hop = hop_of(sample_rate)
+    frames = len(samples) // hop
+    power = np.square(np.asarray(samples[: frames * hop], np.float64)).reshape(frames, hop)
+    # Over 25 ms, as a frame of 5 ms is shorter than the period of a low voice.
+    power = np.convolve(power.mean(1), np.ones(5) / 5, mode="same")
+    level = 10 * np.log10(power + 1e-12)
+    return level > (np.percentile(level, 95) if frames else 0) - _GATE_DB
+
+
+def speech_module(name: str) -> Any:
+    """A package of the extra `speech`, imported where it is used.
+
+    Raises:
+      UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(
+            f"Preparing speech needs {name}, which cannot be imported ({error}): "
+            "pip install 'meta_shrink[speech]'."
+        ) from error
+
+
+def _world() -> Any:
+    """pyworld; it asks pkg_resources for its own version, which setuptools 82 no longer has."""
+    if "pyworld" not in sys.modules and importlib.util.find_spec("pkg_resources") is None:
+        stand_in: Any = types.ModuleType("pkg_resources")
+        stand_in.get_distribution = importlib.metadata.distribution
+        sys.modules["pkg_resources"] = stand_in
+        try:
+            return speech_module("pyworld")
+        finally:
+            del sys.modules["pkg_resources"]
+    return speech_module("pyworld")

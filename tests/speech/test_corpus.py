@@ -1,0 +1,54 @@
+"""Prepared speakers: what is written is read, and what is damaged is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meta_shrink.errors import DataError
+from meta_shrink.speech.corpus import read_speaker, read_speakers, write_speaker
+from tests.speech.samples import prepared_folder, speaker
+
+
+def test_a_speaker_is_read_as_it_was_written(tmp_path):
+    written = speaker("anna", [7, 1, 30], split="test")
+    write_speaker(str(tmp_path / "anna.npz"), written)
+    got = read_speaker(str(tmp_path / "anna.npz"))
+    assert got[:3] == written[:3]
+    for ours, theirs in zip(got.utterances, written.utterances, strict=True):
+        assert ours.name == theirs.name
+        assert (ours.codes == theirs.codes).all()
+        assert (ours.features.phones == theirs.features.phones).all()
+        assert (ours.features.numbers == theirs.features.numbers).all()
+
+
+def test_speakers_come_in_the_order_of_their_names(tmp_path):
+    prepared_folder(tmp_path, [speaker(name, [5]) for name in ("zoe", "adam", "mia")])
+    assert [s.name for s in read_speakers(str(tmp_path))] == ["adam", "mia", "zoe"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, share):
+    path = tmp_path / "anna.npz"
+    write_speaker(str(path), speaker("anna", [50]))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"anna\.npz"):
+        read_speaker(str(path))
+
+
+@pytest.mark.parametrize("change", ["codes", "numbers", "frames"])
+def test_a_file_whose_arrays_were_changed_is_refused(tmp_path, change):
+    path = tmp_path / "anna.npz"
+    write_speaker(str(path), speaker("anna", [50, 40]))
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays[change] = arrays[change][::-1]
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match="damaged"):
+        read_speaker(str(path))
+
+
+def test_an_empty_folder_says_how_to_fill_it(tmp_path):
+    with pytest.raises(DataError, match=r"launch\.prepare_data speech"):
+        read_speakers(str(tmp_path / "none"))
