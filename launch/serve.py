@@ -5,7 +5,12 @@
 
 An adapter is named by its id or by an alias of index.json in the folder; SIGHUP reads index.json
 again. SIGTERM answers the requests in flight and ends with 0. Metrics for Prometheus: /metrics;
-health: /healthz, /readyz. It neither authenticates nor encrypts: put a proxy in front that does.
+health: /healthz, /readyz. It does not encrypt: put a proxy in front that does.
+
+--tokens=FILE lets only those ask who send Authorization: Bearer TOKEN (but for health). Each line
+of FILE is the SHA-256 of a token, and a note; SIGHUP reads it again:
+
+  TOKEN=$(openssl rand -hex 32); printf %s "$TOKEN" | sha256sum >> tokens
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.runs.workdir import StopSignal
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.server import Server
+from meta_shrink.serving.tokens import Tokens
 from meta_shrink.training.distribution import set_cpu_threads
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export.backbone.", required=True)
@@ -36,6 +42,8 @@ MAX_DELAY_MS = flags.DEFINE_float("max_delay_ms", 2.0, "A row waits this long fo
 MAX_QUEUE = flags.DEFINE_integer("max_queue", 1024, "Rows that may wait; more get 429.", 1)
 LOADERS = flags.DEFINE_integer("loaders", 2, "Threads that load adapters.", 1)
 MAX_BODY_MIB = flags.DEFINE_integer("max_body_mib", 16, "Size of a request; larger get 413.", 1)
+BODY_SECONDS = flags.DEFINE_float("body_seconds", 10.0, "For the body of a request; else 408.", 0.1)
+TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
 GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
 
@@ -70,6 +78,8 @@ def load() -> Server:
         bank,
         name=NAME.value,
         max_body_bytes=MAX_BODY_MIB.value * 2**20,
+        body_seconds=BODY_SECONDS.value,
+        tokens=None if TOKENS.value is None else Tokens(TOKENS.value),
         max_batch=MAX_BATCH.value,
         max_queue=MAX_QUEUE.value,
         max_delay_ms=MAX_DELAY_MS.value,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.serving.predict_request import SIGNATURE
 from meta_shrink.serving.protocol import ServedBackbone
-from meta_shrink.serving.rest import SIGNATURE
 
 _DTYPES = {
     "float16": "DT_HALF",

@@ -14,30 +14,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.errors import AdapterError, Overloaded, Stopping, UsageError
-from meta_shrink.serving.rows import as_row
-
-SIGNATURE = "serving_default"
-_KEYS = {"instances", "inputs", "adapter", "signature_name"}
-
-
-class RowRequest(NamedTuple):
-    """Checked inputs of one row and the adapter it names, which may be anything."""
-
-    inputs: dict[str, np.ndarray]
-    adapter: Any
-
-
-class PredictRequest(NamedTuple):
-    """The rows of a request; columnar: how it was written, and is to be answered."""
-
-    rows: list[RowRequest]
-    columnar: bool
+from meta_shrink.serving.predict_request import PredictRequest
+from meta_shrink.serving.request_body import SlowBody
 
 
 class Problem(NamedTuple):
@@ -50,26 +33,6 @@ class Problem(NamedTuple):
     def body(self) -> dict[str, Any]:
         """As JSON has it."""
         return {"error": self.error, "code": self.code}
-
-
-def parse_predict(body: bytes, backbone: BackboneInfo, *, max_rows: int) -> PredictRequest:
-    """The rows of a request.
-
-    Raises:
-      UsageError: it is not as this module's docstring says, or has the wrong inputs.
-    """
-    request = _parse_json(body)
-    if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
-        raise UsageError('The request has to be an object with either "instances" or "inputs".')
-    if unknown := sorted(set(request) - _KEYS):
-        raise UsageError(f"The request has the unknown key {unknown[0][:64]!r}.")
-    if request.get("signature_name", SIGNATURE) != SIGNATURE:
-        raise UsageError(f'"signature_name" can only be "{SIGNATURE}".')
-    columnar = "inputs" in request
-    rows = (_columns if columnar else _instances)(request, backbone)
-    if not 1 <= len(rows) <= max_rows:
-        raise UsageError(f"The request has {len(rows)} rows; expected 1 to {max_rows}.")
-    return PredictRequest([_checked(backbone, *row) for row in enumerate(rows)], columnar)
 
 
 def answer(
@@ -97,6 +60,8 @@ def problem(error: BaseException) -> Problem:
         return Problem(503, "stopping", str(error))
     if isinstance(error, AdapterError):
         return _adapter_problem(error)
+    if isinstance(error, SlowBody):
+        return Problem(408, "slow", str(error))
     if isinstance(error, UsageError):
         return Problem(400, "request", str(error))
     return Problem(500, "internal", "The network failed on this row; the server's log says more.")
@@ -109,70 +74,6 @@ def _adapter_problem(error: AdapterError) -> Problem:
         return Problem(404, error.code, "There is no adapter of this id or alias.")
     sentence = f"The file of this adapter must not be used ({error.code}): it has to be replaced."
     return Problem(503, error.code, sentence)
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except UsageError:
-        raise
-    except (ValueError, RecursionError) as error:
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)[:200]
-        raise UsageError(f"The request is not JSON ({reason}).") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise UsageError(f"The request holds {name}; numbers have to be finite.")
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; two adapters in one would leave open which is meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise UsageError("The request has an object with the same key twice.")
-    return found
-
-
-def _instances(request: Mapping[str, Any], backbone: BackboneInfo) -> list[tuple[Any, Any]]:
-    """(inputs, adapter) of each row of the row form."""
-    instances = request["instances"]
-    if not isinstance(instances, list):
-        raise UsageError('"instances" has to be a list with one entry for each row.')
-    rows = []
-    for instance in instances:
-        inputs = dict(instance) if isinstance(instance, dict) else _only(backbone, instance)
-        rows.append((inputs, inputs.pop("adapter", request.get("adapter"))))
-    return rows
-
-
-def _columns(request: Mapping[str, Any], backbone: BackboneInfo) -> list[tuple[Any, Any]]:
-    """(inputs, adapter) of each row of the columnar form."""
-    columns, adapter = request["inputs"], request.get("adapter")
-    columns = columns if isinstance(columns, dict) else _only(backbone, columns)
-    if not columns or not all(isinstance(column, list) for column in columns.values()):
-        raise UsageError('"inputs" has to hold a list for each input, one entry for each row.')
-    count = len(next(iter(columns.values())))
-    adapters = adapter if isinstance(adapter, list) else [adapter] * count
-    if any(len(column) != count for column in (*columns.values(), adapters)):
-        raise UsageError('"inputs" and "adapter" have lists of different lengths.')
-    rows = [{name: column[row] for name, column in columns.items()} for row in range(count)]
-    return list(zip(rows, adapters, strict=True))
-
-
-def _only(backbone: BackboneInfo, value: Any) -> dict[str, Any]:
-    """The inputs of a network with one input that is not named."""
-    if len(backbone.inputs) != 1:
-        names = ", ".join(spec.name for spec in backbone.inputs)
-        raise UsageError(f"The inputs have to be an object with the keys {names}.")
-    return {backbone.inputs[0].name: value}
-
-
-def _checked(backbone: BackboneInfo, number: int, row: tuple[Any, Any]) -> RowRequest:
-    inputs, adapter = row
-    try:
-        return RowRequest(as_row(backbone, inputs), adapter)
-    except UsageError as error:
-        raise UsageError(f"Row {number}: {error}") from None
 
 
 def _result(outcome: Mapping[str, np.ndarray] | BaseException) -> dict[str, Any] | Problem:

@@ -1,7 +1,7 @@
 """A reference server over HTTP: TensorFlow Serving's predict API (`rest`), health and metrics.
 
-It loads nothing that a request names by a path, and has no endpoint that changes anything. Put
-what authenticates and encrypts in front of it.
+It loads nothing that a request names by a path, and has no endpoint that changes anything. Who may
+ask is a matter of tokens (`tokens`), if there are any; put what encrypts in front of it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ from meta_shrink.serving import metadata, rest
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.batching import Batcher
 from meta_shrink.serving.metrics import ServerMetrics, Snapshot
+from meta_shrink.serving.predict_request import RowRequest, parse_predict
 from meta_shrink.serving.protocol import ServedBackbone
+from meta_shrink.serving.request_body import BodyReader
+from meta_shrink.serving.server_log import RepeatedLines, keep_to_ourselves, origin
+from meta_shrink.serving.tokens import Tokens
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
-_CODES = {404: "path", 405: "method", 413: "too_large"}
+_CODES = {401: "token", 404: "path", 405: "method", 413: "too_large"}
+_OPEN = ("/healthz", "/readyz")  # To all, tokens or not: whoever watches the server has none.
+LINGER_SECONDS = 1.0  # For the rest of a body that was refused; then the connection is closed.
+PARSERS = 2  # Requests parsed at a time, of which each may take some times its bytes.
 _RETRY_LATER = (429, 503)
 
 
@@ -35,7 +42,8 @@ class Server:
     """The handlers of one model; `application()` is what aiohttp runs.
 
     name: of the model in URLs; by default that of the backbone, with "_" for what URLs do not take.
-    max_body_bytes: of a request. batching: options of `Batcher`.
+    max_body_bytes, body_seconds: of the body of a request. tokens: who may ask; None is all.
+    batching: options of `Batcher`.
     """
 
     def __init__(
@@ -45,6 +53,8 @@ class Server:
         *,
         name: str = "",
         max_body_bytes: int = 16 * 2**20,
+        body_seconds: float = 10.0,
+        tokens: Tokens | None = None,
         max_batch: int = 32,
         max_queue: int = 1024,
         **batching: Any,
@@ -58,11 +68,11 @@ class Server:
                 "adapter: name the input otherwise and export again."
             )
         self._backbone, self._bank = backbone, bank
-        self._max_body_bytes, self._max_batch, self._max_queue = (
-            max_body_bytes,
-            max_batch,
-            max_queue,
-        )
+        self._max_batch, self._max_queue = max_batch, max_queue
+        self._bodies = BodyReader(max_bytes=max_body_bytes, seconds=body_seconds)
+        self._parsers = asyncio.Semaphore(PARSERS)
+        self._tokens = tokens
+        self._refused, self._failed = RepeatedLines(), RepeatedLines()
         self.metrics = ServerMetrics(self._snapshot)
         self._ready = False
         self._batcher = Batcher(
@@ -76,8 +86,10 @@ class Server:
 
     def application(self) -> web.Application:
         """The routes; ready once started, and done with all requests when cleaned up."""
+        keep_to_ourselves()
         app = web.Application(
-            client_max_size=self._max_body_bytes, middlewares=[self._count, self._errors]
+            middlewares=[self._count, self._errors, self._authenticate],
+            handler_args={"lingering_time": LINGER_SECONDS},
         )
         model = f"/v1/models/{self.name}"
         app.router.add_get(model, self._get_status)
@@ -91,11 +103,12 @@ class Server:
         return app
 
     def reload(self) -> None:
-        """Read the aliases again; where they are damaged, the former ones stay."""
-        try:
-            logging.info("%d aliases", self._bank.reload())
-        except MetaShrinkError as error:
-            logging.error("%s", error)
+        """Read the aliases and tokens again; where they are damaged, the former ones stay."""
+        for read in (self._bank.reload, *([self._tokens.reload] if self._tokens else [])):
+            try:
+                read()
+            except MetaShrinkError as error:
+                logging.error("%s", error)
 
     def warm_up(self) -> None:
         """Run the network on small and full batches, so that no request pays for its start."""
@@ -122,11 +135,11 @@ class Server:
         return Snapshot(self._bank.stats(), self._batcher.waiting, self._ready)
 
     async def _predict(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        # In threads: megabytes of JSON must not hold up other requests.
-        parsed = await asyncio.to_thread(
-            rest.parse_predict, body, self._backbone.info, max_rows=self._max_queue
-        )
+        async with self._bodies.body(request) as body, self._parsers:
+            # In threads: megabytes of JSON must not hold up other requests.
+            parsed = await asyncio.to_thread(
+                parse_predict, body, self._backbone.info, max_rows=self._max_queue
+            )
         outcomes = await asyncio.gather(
             *(self._row(row) for row in parsed.rows), return_exceptions=True
         )
@@ -134,18 +147,20 @@ class Server:
         self._count_rows(len(outcomes), codes)
         return _response(status, content)
 
-    async def _row(self, row: rest.RowRequest) -> dict[str, np.ndarray]:
+    async def _row(self, row: RowRequest) -> dict[str, np.ndarray]:
         try:
-            return await asyncio.wrap_future(self._batcher.submit(row.inputs, row.adapter))
+            answer = await asyncio.wrap_future(self._batcher.submit(row.inputs, row.adapter))
         except AdapterError as error:
             if error.code not in ("id", "not_found"):  # Those are the client's.
-                logging.error("adapter refused, %s: %s", error.code, error)
+                self._refused.say(row.adapter, f"adapter refused, {error.code}: {error}")
             raise
         except MetaShrinkError:
             raise
-        except Exception:
-            logging.exception("the network failed on a row")
+        except Exception as error:
+            self._failed.say("network", f"the network failed on a row: {origin(error)}")
             raise
+        self._refused.forget(row.adapter)
+        return answer
 
     def _count_rows(self, rows: int, codes: list[str]) -> None:
         self.metrics.rows.labels("ok").inc(rows - len(codes))
@@ -180,6 +195,17 @@ class Server:
         return response
 
     @web.middleware
+    async def _authenticate(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self._tokens is None or request.path in _OPEN:
+            return await handler(request)
+        if not self._tokens.accept(request.headers.get("Authorization")):
+            raise web.HTTPUnauthorized(
+                reason="Send Authorization: Bearer TOKEN, with a token that the server knows",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return await handler(request)
+
+    @web.middleware
     async def _errors(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Every error as JSON."""
         try:
@@ -187,12 +213,19 @@ class Server:
         except web.HTTPException as error:
             code = _CODES.get(error.status, "request")
             sentence = f"{request.method} of this path: {error.reason}."
-            return _json(error.status, rest.Problem(error.status, code, sentence).body())
+            response = _json(error.status, rest.Problem(error.status, code, sentence).body())
+            if error.status == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
+        except (asyncio.CancelledError, ConnectionError):
+            raise
         except Exception as error:
             problem = rest.problem(error)
             if problem.status == 500:
-                logging.exception("a request failed")
-            return _json(problem.status, problem.body())
+                self._failed.say("request", f"a request failed: {origin(error)}")
+            response = _json(problem.status, problem.body())
+        if not request.content.is_eof():  # What is left of the body is no request.
+            response.force_close()
+        return response
 
 
 def _json(status: int, value: Any) -> web.Response:

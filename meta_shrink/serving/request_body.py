@@ -1,0 +1,76 @@
+"""Bodies of requests: bounded in bytes, one and all together, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from meta_shrink.errors import Overloaded, UsageError
+
+BODIES = 8  # So many of the largest ones are held at a time.
+
+
+class SlowBody(UsageError):
+    """A body that did not come in time."""
+
+
+class BodyReader:
+    """Reads bodies of at most `max_bytes`, unpacked, within `seconds` each."""
+
+    def __init__(self, *, max_bytes: int, seconds: float) -> None:
+        if max_bytes < 1 or seconds <= 0:
+            raise UsageError(
+                f"max_body_bytes is {max_bytes} and body_seconds {seconds}; expected more than 0."
+            )
+        self._max_bytes, self._seconds = max_bytes, seconds
+        self._held = 0
+
+    @asynccontextmanager
+    async def body(self, request: web.Request) -> AsyncIterator[bytearray]:
+        """The body, whose bytes count as held within the `async with`.
+
+        Raises:
+          HTTPRequestEntityTooLarge: it is too long.
+          Overloaded: too many are held.
+          SlowBody, UsageError: it comes too slowly, or is not framed or packed as it says.
+        """
+        if (length := request.content_length or 0) > self._max_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_bytes, length)
+        body = bytearray()
+        try:
+            await self._read(request, body)
+            yield body
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: web.Request, body: bytearray) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                async for part in _parts(request):
+                    body += part
+                    self._held += len(part)
+                    if len(body) > self._max_bytes:
+                        raise web.HTTPRequestEntityTooLarge(self._max_bytes, len(body))
+                    if self._held > BODIES * self._max_bytes:
+                        raise Overloaded("Too many large requests are read: try again later.")
+        except TimeoutError:
+            raise SlowBody(f"The body has to come within {self._seconds:g} seconds.") from None
+
+
+async def _parts(request: web.Request) -> AsyncIterator[bytes]:
+    """What comes, unpacked; aiohttp raises a dozen types for bad packing and bad framing."""
+    while True:
+        try:
+            part = await request.content.readany()
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"The body is not framed or packed as its headers say ({type(error).__name__})."
+            ) from None
+        if not part:
+            return
+        yield part
