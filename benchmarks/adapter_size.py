@@ -24,7 +24,7 @@ from launch import cli
 from meta_shrink.adapters.manifest import ENCODINGS
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import UsageError
-from meta_shrink.runs.workdir import StopSignal, read_config
+from meta_shrink.runs.workdir import read_config
 from meta_shrink.sections import call
 from meta_shrink.training.distribution import set_cpu_threads
 
@@ -43,17 +43,10 @@ def main(argv):
     if any(device != devices[0] for device in devices):
         raise UsageError("These workdirs differ in their section device: measure them one by one.")
     call("device", set_cpu_threads, devices[0])
-    with StopSignal() as stop:
-        for workdir, out in outputs(WORKDIR.value, OUT.value):
-            found = study(
-                workdir,
-                ks=ks,
-                encodings=encodings,
-                num_tasks=NUM_TASKS.value,
-                stop_requested=lambda: stop.requested,
-            )
-            write(found, out)
-            print(markdown(found))
+    for workdir, out in outputs(WORKDIR.value, OUT.value):
+        found = study(workdir, ks=ks, encodings=encodings, num_tasks=NUM_TASKS.value)
+        write(found, out)
+        print(markdown(found))
 
 
 def numbers(texts: Sequence[str]) -> list[int]:

@@ -3,6 +3,12 @@
 import os
 import sys
 
+from meta_shrink import stopping
+
+# So it is while Python looks for the module of `python -m export.backbone`: a program starts.
+if sys.argv[:1] == ["-m"]:
+    stopping.end_at_once()
+
 try:
     import meta_shrink._require_tensorflow  # noqa: F401
 except ModuleNotFoundError as error:

@@ -14,7 +14,6 @@ from launch import cli
 from meta_shrink.experiments.export import export_backbone
 from meta_shrink.prior import BYTES_PER_PARAMETER
 from meta_shrink.reporting.wording import Table
-from meta_shrink.runs.workdir import StopSignal
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder of the backbone's versions.", required=True)
@@ -26,14 +25,7 @@ NUM_TASKS = flags.DEFINE_integer(
 def main(argv):
     """Export; see the module's docstring."""
     cli.no_arguments(argv)
-    with StopSignal() as stop:
-        info = export_backbone(
-            WORKDIR.value,
-            OUT.value,
-            num_tasks=NUM_TASKS.value,
-            stop_requested=lambda: stop.requested,
-            **selected(),
-        )
+    info = export_backbone(WORKDIR.value, OUT.value, num_tasks=NUM_TASKS.value, **selected())
     rows = [
         [
             module.name,

@@ -14,7 +14,6 @@ from launch import cli
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.adapt_tasks import AdaptOptions, adapt_tasks, mean_curve
 from meta_shrink.reporting.wording import Table
-from meta_shrink.runs.workdir import StopSignal
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export.backbone.", required=True)
 DATA = flags.DEFINE_string("data", None, "One task, or a folder of tasks.", required=True)
@@ -56,10 +55,7 @@ def main(argv):
         consent=CONSENT.value,
         licence=LICENCE.value,
     )
-    with StopSignal() as stop:
-        tasks = adapt_tasks(
-            backbone, DATA.value, OUT.value, options, stop_requested=lambda: stop.requested
-        )
+    tasks = adapt_tasks(backbone, DATA.value, OUT.value, options)
     curve = mean_curve(tasks)
     if curve:
         rows = [[step, f"{mean:.4f}", count] for step, mean, count in curve]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging as std_logging
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from absl import app, flags, logging
 
-from meta_shrink.errors import EXIT_OK, EXIT_USAGE, MetaShrinkError, UsageError, one_line
+from meta_shrink.errors import (
+    EXIT_OK,
+    EXIT_PREEMPTED,
+    EXIT_USAGE,
+    MetaShrinkError,
+    UsageError,
+    one_line,
+)
+from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
 
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
@@ -21,8 +31,10 @@ def run(main: Callable[[list[str]], Any]) -> None:
     """Parses the flags, calls main([program, remaining arguments ...]) and exits.
 
     The exit code is what `main` returns, or that of the MetaShrinkError it raises, which becomes
-    one line on stderr. Wrong flags end with 2. Any other exception is a bug: with its traceback.
+    one line on stderr. Wrong flags end with 2, a signal with 42 (stopping.py). Any other exception
+    is a bug: with its traceback.
     """
+    open_standard_streams()
     app.run(lambda argv: exit_code(main, argv), flags_parser=parse_flags)
 
 
@@ -31,13 +43,52 @@ def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     # Evaluation traces a function for each scheme on purpose; TensorFlow warns of each.
     std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # Lines in order with those of the progress.
-        sys.stdout.reconfigure(line_buffering=True)
     try:
-        return main(argv) or EXIT_OK
+        with StopSignal() as stop, stop.abandonable():
+            return main(argv) or EXIT_OK
     except MetaShrinkError as error:
         print(one_line(f"error: {error}"), file=sys.stderr)
         return error.exit_code
+    except (Interrupted, KeyboardInterrupt):  # A second Ctrl-C.
+        print(f"error: {STOPPED}", file=sys.stderr)
+        return EXIT_PREEMPTED
+
+
+def open_standard_streams() -> None:
+    """Make stdout and stderr streams that can always be written.
+
+    A closed pipe, a full disk or a closed terminal ends what is shown, not the work. Where 0, 1 or
+    2 is closed, the next file to be opened would be taken for it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
+        if isinstance(stream, io.TextIOWrapper):  # Lines in order with those of the progress.
+            stream.reconfigure(line_buffering=True)
+            setattr(sys, name, Forgiving(stream))
+
+
+class Forgiving:
+    """A text stream that drops what it cannot write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop, the text."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed.
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, if that can be done."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def no_arguments(argv: Sequence[str]) -> None:

@@ -27,7 +27,8 @@ from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, MetaShrinkError, Preempt
 from meta_shrink.reporting.methods import Method
 from meta_shrink.reporting.methods_table import write_methods
 from meta_shrink.reporting.wording import listed
-from meta_shrink.runs.workdir import StopSignal, hold_lock
+from meta_shrink.runs.workdir import hold_lock
+from meta_shrink.stopping import StopSignal
 
 SET = config_flags.DEFINE_config_file("set", None, "File of the set; executes that Python file.")
 OUT = flags.DEFINE_string("out", None, "Folder of all runs and the table. Default: runs/compare_*.")

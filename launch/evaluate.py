@@ -12,7 +12,7 @@ from absl import flags
 from launch import cli
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.reporting.wording import headline, module_table, readable_modules, readable_schemes
-from meta_shrink.runs.workdir import StopSignal, read_config
+from meta_shrink.runs.workdir import read_config
 from meta_shrink.sections import call
 from meta_shrink.training.distribution import set_cpu_threads
 
@@ -41,10 +41,7 @@ def main(argv):
         device["cpu_threads"] = CPU_THREADS.value
     call("device", set_cpu_threads, device)
     overrides = {name: flag.value for name, flag in OVERRIDES.items() if flag.value is not None}
-    with StopSignal() as stop:
-        evaluation = evaluate(
-            WORKDIR.value, overrides=overrides, stop_requested=lambda: stop.requested
-        )
+    evaluation = evaluate(WORKDIR.value, overrides=overrides)
     cli.print_table(readable_modules(module_table(evaluation)))
     cli.print_table(readable_schemes(evaluation))
     print(headline(evaluation))

@@ -25,7 +25,6 @@ from aiohttp import web
 from launch import cli
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.errors import UsageError
-from meta_shrink.runs.workdir import StopSignal
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.server import Server
 from meta_shrink.serving.tokens import Tokens
@@ -53,10 +52,9 @@ def main(argv):
     cli.no_arguments(argv)
     listener = bound_socket(HOST.value, PORT.value)
     set_cpu_threads(cpu_threads=CPU_THREADS.value)
-    with StopSignal() as stop:
-        server = load()
-    if stop.requested:
-        return
+    # Until it is there to read index.json again; the other signals end the loading.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    server = load()
     app = server.application()
     app.on_startup.append(lambda _: reload_on_hangup(server))
     url = f"http://{HOST.value}:{listener.getsockname()[1]}/v1/models/{server.name}"

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 from launch import cli
 from meta_shrink.errors import DivergedError
 from meta_shrink.experiments.sweep import sweep
-from meta_shrink.runs.workdir import StopSignal
 from meta_shrink.sections import call
+from meta_shrink.stopping import is_requested
 from meta_shrink.training.distribution import set_cpu_threads
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE or FILE:ARGUMENT.")
@@ -28,8 +28,7 @@ def main(argv):
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
     call("device", set_cpu_threads, config["device"])
-    with StopSignal() as stop:
-        study = sweep(config, WORKDIR.value, stop_requested=lambda: stop.requested)
+    study = sweep(config, WORKDIR.value, stop_requested=is_requested)
     if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
         raise DivergedError("No trial of the search came to a result; its messages say why.")
     best = study.best_trial

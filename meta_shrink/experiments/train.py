@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from meta_shrink.models import MODELS
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.progress import Progress
 from meta_shrink.runs.tensorboard import Summaries
-from meta_shrink.runs.workdir import StopSignal, Workdir
+from meta_shrink.runs.workdir import Workdir
 from meta_shrink.sections import call, named
+from meta_shrink.stopping import StopSignal
 from meta_shrink.tasks.augment import random_affine
-from meta_shrink.training.loop import Intervals, check_intervals, fit
+from meta_shrink.training import loop
 from meta_shrink.training.meta_batch import make_chunked_core, make_core, theta_of
 from meta_shrink.training.meta_state import MetaState, meta_optimizer
 from meta_shrink.training.meta_step import (
@@ -100,7 +101,7 @@ def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) ->
         replicas can not share.
     """
     schedule = call("train", Schedule, experiment.config["train"])
-    check_intervals(_intervals(schedule))
+    loop.check_intervals(_intervals(schedule))
     for name in ("chunk_steps", "keep_checkpoints"):
         if getattr(schedule, name) < 1:
             raise UsageError(f"train.{name} is {getattr(schedule, name)}; expected at least 1.")
@@ -126,42 +127,47 @@ def train(
     strategy = strategy or tf.distribute.get_strategy()
     schedule = call("train", Schedule, experiment.config["train"])
     with StopSignal() as stop:
-        training = set_up(experiment, strategy, lambda: stop.requested)
-        state = training.state
-        checkpoints = Checkpoints(
-            workdir.checkpoints_dir,
-            state.trackables(),
-            max_to_keep=schedule.keep_checkpoints,
-            log=log,
-        )
-        start = checkpoints.restore()
-        if start is None and experiment.config["warm_start"]["steps"]:
-            _warm_start(experiment, state, log, lambda: stop.requested)
-            _save(workdir, checkpoints, 0, schedule.steps)
-        start = start or 0
+        with stop.abandonable():
+            training = set_up(experiment, strategy, lambda: stop.requested)
+            state = training.state
+            save, start = _restore(experiment, workdir, state, schedule, log)
         workdir.metrics.rewind(start)
         workdir.timing.rewind(start)
         log(_opening(experiment, schedule, start))
         with Progress(schedule.steps, start=start) as progress:
-            fit(
-                training.run,
+            loop.fit(
+                loop.abandonable_at_first(training.run, stop),
                 state,
                 _intervals(schedule),
                 row_names=training.row_names,
                 module_names=experiment.registry.names,
-                metrics=Summaries(
-                    os.path.join(workdir.path, "tensorboard"), workdir.metrics, log=log
-                ),
+                metrics=Summaries(f"{workdir.path}/tensorboard", workdir.metrics, log=log),
                 timing=workdir.timing,
-                evaluate=validation(experiment, state),
-                save=lambda step: _save(workdir, checkpoints, step, schedule.steps),
+                evaluate=loop.abandonable(validation(experiment, state), state, save, stop),
+                save=save,
                 progress=lambda step, row: progress.update(step, **_headline(row)),
                 stop_requested=lambda: stop.requested,
+                owed=loop.owes_evaluation(workdir.metrics, start, schedule.eval_every),
             )
     return training
 
 
-def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -> None:
+def _restore(
+    experiment: Experiment, workdir: Workdir, state: MetaState, schedule: Schedule, log
+) -> tuple[Callable[[int], None], int]:
+    """What saves the state, and the meta-step that was reached; after a warm start, if any."""
+    checkpoints = Checkpoints(
+        workdir.checkpoints_dir, state.trackables(), max_to_keep=schedule.keep_checkpoints, log=log
+    )
+    save = functools.partial(_save, workdir, checkpoints, last=schedule.steps)
+    start = checkpoints.restore()
+    if start is None and experiment.config["warm_start"]["steps"]:
+        _warm_start(experiment, state, log)
+        save(0)
+    return save, start or 0
+
+
+def _warm_start(experiment: Experiment, state: MetaState, log) -> None:
     config, section = experiment.config, experiment.config["warm_start"]
     options = {key: section[key] for key in section if key not in ("cache", "augment")}
     affine = section.get("augment")
@@ -177,7 +183,6 @@ def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -
             augment=call("warm_start.augment", random_affine, affine) if affine else None,
             native=not experiment.jit,
             log=log,
-            stop_requested=stop_requested,
         )
 
     facts = {name: config[name] for name in ("warm_start", "task", "model")}
@@ -186,8 +191,8 @@ def _warm_start(experiment: Experiment, state: MetaState, log, stop_requested) -
         variable.assign(value)
 
 
-def _intervals(schedule: Schedule) -> Intervals:
-    return Intervals(*(getattr(schedule, name) for name in Intervals._fields))
+def _intervals(schedule: Schedule) -> loop.Intervals:
+    return loop.Intervals(*(getattr(schedule, name) for name in loop.Intervals._fields))
 
 
 def _save(workdir: Workdir, checkpoints: Checkpoints, step: int, last: int) -> None:

@@ -1,4 +1,4 @@
-"""The run directory: one owner, one config, its logs, and the wish to stop.
+"""The run directory: one owner, one config, its logs.
 
     DIR/config.json     effective config, canonical JSON    DIR/metrics.jsonl   rows, reproducible
     DIR/checkpoints/    see checkpointing.py                DIR/timing.jsonl    rows that may differ
@@ -12,17 +12,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
-import threading
 from collections.abc import Callable, Mapping
-from types import FrameType
 from typing import Any
 
 from meta_shrink.durable_files import from_json, remove_file, to_json, write_atomically
 from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.runs.metrics_log import MetricsLog
 
-__all__ = ["MetricsLog", "StopSignal", "Workdir", "open_workdir", "read_config"]
+__all__ = ["MetricsLog", "Workdir", "open_workdir", "read_config"]
 
 _WRITTEN_ATOMICALLY = ("config.json", "metrics.jsonl", "timing.jsonl")
 _ABSENT = "(absent)"
@@ -213,34 +210,3 @@ def read_config(path: str) -> dict[str, Any]:
             f"{path} is not a workdir (it has no config.json): run launch.train first."
         )
     return from_json(_read_json(path))
-
-
-class StopSignal:
-    """Within its `with` block SIGTERM and Ctrl-C only set `requested`; a second Ctrl-C interrupts.
-
-    Inert outside the main thread, where Python allows no handlers.
-    """
-
-    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._interrupts = 0
-        self._former: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> StopSignal:
-        if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._note) for number in self._SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
-            # None: a handler that was not set from Python, which Python cannot set again.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._former = {}
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.requested = True
-        self._interrupts += number == signal.SIGINT
-        if self._interrupts > 1:
-            raise KeyboardInterrupt

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import resource
 import time
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.runs.metrics_log import MetricsLog
+from meta_shrink.stopping import StopSignal
 from meta_shrink.training.meta_state import MetaState
 from meta_shrink.training.meta_step import Run
 
@@ -50,25 +54,27 @@ def fit(
     save: Callable[[int], Any],
     progress: Callable[[int, dict[str, float]], Any],
     stop_requested: Callable[[], bool],
+    owed: bool = False,
 ) -> None:
     """Run meta-training from state.step to every.steps.
 
     Args:
-      run: number of meta-steps -> number done.
-      metrics: gets deterministic rows (an interrupted run writes the same ones).
-      timing: gets wall-clock rows.
-      evaluate: held-out metrics of the present Phi.
+      run: meta-steps -> those done.
+      metrics, timing: get rows; an interrupted run writes the same metrics.
+      evaluate: held-out metrics of Phi.
       save: step -> saves a checkpoint.
       progress: called with the step and the latest numbers.
       stop_requested: asked between bursts.
+      owed: that of state.step, in which the run was stopped.
 
     Raises:
       Preempted: stopped on request; the state was saved.
       DivergedError: every.max_bad_steps was reached; the last checkpoint before is kept.
-      UsageError: an interval below 1.
     """
     check_intervals(every)
     step, burst, latest = int(state.step), 1, {}
+    if owed:
+        metrics.append({"step": step, "kind": "eval", **evaluate()})
     while step < every.steps:
         done, seconds = _timed(run, _until_boundary(step, burst, every))
         step, burst = step + done, _next_burst(burst, done, seconds)
@@ -85,6 +91,41 @@ def fit(
         if done and (step % every.checkpoint_every == 0 or step == every.steps):
             save(step)
         progress(step, latest)
+
+
+def abandonable_at_first(run: Run, stop: StopSignal) -> Run:
+    """The first call traces and compiles; there is nothing yet to lose."""
+    calls = itertools.count()
+
+    def run_or_stop(num_steps: int) -> int:
+        with stop.abandonable() if next(calls) == 0 else contextlib.nullcontext():
+            return run(num_steps)
+
+    return run_or_stop
+
+
+def abandonable(
+    evaluate: Callable[[], dict[str, float]],
+    state: MetaState,
+    save: Callable[[int], None],
+    stop: StopSignal,
+) -> Callable[[], dict[str, float]]:
+    """An evaluation that a signal ends; the run goes on with it when it resumes."""
+
+    def evaluate_or_stop() -> dict[str, float]:
+        step = int(state.step)
+        message = f"Stopped at meta-step {step}; the same command resumes."
+        with stop.abandonable(lambda: save(step), message):
+            return evaluate()
+
+    return evaluate_or_stop
+
+
+def owes_evaluation(rows: MetricsLog, step: int, eval_every: int) -> bool:
+    """Whether a run that resumes here was stopped within the evaluation of this meta-step."""
+    if not step or not eval_every or step % eval_every:
+        return False
+    return not any(row.get("step") == step and row.get("kind") == "eval" for row in rows.rows())
 
 
 def window_row(

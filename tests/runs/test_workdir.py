@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from meta_shrink.errors import ArtefactError, UsageError
-from meta_shrink.runs.workdir import StopSignal, open_workdir, read_config
+from meta_shrink.runs.workdir import open_workdir, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
@@ -151,38 +149,3 @@ def test_two_processes(tmp_path):
             holder.kill()
     with open_workdir(str(tmp_path), {"a": 1}):  # A killed owner holds nothing.
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop_signal(number):
-    former = signal.getsignal(number)
-    with StopSignal() as stop:
-        assert not stop.requested
-        os.kill(os.getpid(), number)
-        assert stop.requested
-    assert signal.getsignal(number) is former
-
-
-def test_second_ctrl_c_interrupts():
-    former = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), StopSignal() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.requested
-        os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is former
-
-
-def test_stop_signal_is_inert_in_other_threads():
-    handlers, requested = [], []
-
-    def work():
-        with StopSignal() as stop:
-            handlers.append(signal.getsignal(signal.SIGTERM))
-            requested.append(stop.requested)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert handlers == [signal.getsignal(signal.SIGTERM)] and requested == [False]

@@ -8,6 +8,7 @@ algorithm; every "process" starts from the initial variables.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from meta_shrink.experiments.build import Experiment, build
 from meta_shrink.experiments.train import Training, train
 from meta_shrink.rng import root_key
 from meta_shrink.runs.workdir import open_workdir
+from meta_shrink.stopping import SIGNALS
 from meta_shrink.training.distribution import make_strategy
 from meta_shrink.training.meta_step import task_keys
 from tests.tiny_runs import (
@@ -117,36 +119,55 @@ def test_a_finished_run_started_again_changes_nothing(tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*")} == before
 
 
-def test_a_stop_request_loses_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_stop_within_a_burst_loses_nothing(tmp_path, monkeypatch, number):
     job = tiny_job(monkeypatch, "fomaml", QUICK)
     job.start(tmp_path / "whole")
 
-    class Stop:
-        """A StopSignal whose signal comes while meta-step 33 runs."""
-
-        requested = False
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    stop = Stop()
-
     def before_step(step: int) -> None:
-        stop.requested = stop.requested or step == 33
+        if step == 33:
+            os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(training_job, "StopSignal", lambda: stop)
     with pytest.raises(Preempted, match="the same command resumes") as caught:
         job.start(tmp_path / "stopped", before_step)
     assert caught.value.exit_code == 42
-    assert int(job._training.state.step) >= 34
-    reached = values_of(job._training)["step"]
-    stop.requested = False
-    steps = []
+    reached = int(values_of(job._training)["step"])
+    assert reached >= 34
+    steps: list[int] = []
     job.start(tmp_path / "stopped", steps.append)
     assert steps[0] == reached
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("call", [0, 1, 2])
+def test_a_stop_within_an_evaluation_loses_nothing(tmp_path, monkeypatch, number, call):
+    job = tiny_job(monkeypatch, "fomaml")
+    job.start(tmp_path / "whole")
+    evaluate, calls = training_job.validation(job.experiment, job._training.state), iter(range(9))
+
+    def evaluate_or_stop() -> dict[str, float]:
+        if next(calls) == call:
+            os.kill(os.getpid(), number)
+        return evaluate()
+
+    monkeypatch.setattr(training_job, "validation", lambda *_: evaluate_or_stop)
+    with pytest.raises(Preempted, match=f"at meta-step {20 * (call + 1)}; the same command"):
+        job.start(tmp_path / "stopped")
+    steps: list[int] = []
+    job.start(tmp_path / "stopped", steps.append)
+    assert steps == list(range(20 * (call + 1), STEPS))
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_stop_within_the_first_burst_throws_it_away(tmp_path, monkeypatch, number):
+    job = tiny_job(monkeypatch, "fomaml", QUICK)
+    job.start(tmp_path / "whole")
+    with pytest.raises(Preempted):
+        job.start(tmp_path / "stopped", lambda step: os.kill(os.getpid(), number))
+    assert not list((tmp_path / "stopped" / "checkpoints").iterdir())
+    job.start(tmp_path / "stopped")
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
