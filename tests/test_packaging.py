@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TOP_IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "build", "data", "dist", "runs")
 EXTRAS = {"cpu", "gpu", "tpu", "images", "report", "search", "bench", "dev"}
-EXTRAS |= {"serve", "litert", "sign"}
+EXTRAS |= {"serve", "litert", "sign", "speech"}
 HIDE_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
 
 

@@ -6,11 +6,8 @@ resumes, shows a learning curve, and a run that wants more steps goes on where a
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import time
-import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,14 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.rng import fold_in, root_key
+from meta_shrink.training.pretraining_state import PretrainingState, kept_params
 from meta_shrink.types import Mixed, NegLogLik, Params
 
-STATE, CURVE = "state.npz", "curve.jsonl"
 _BURST = 10  # Steps of one call; a stop waits for it.
-_DAMAGED = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class Schedule(NamedTuple):
@@ -65,24 +60,21 @@ def pretrain(
     Args:
       model: newly built; its variables are the start.
       mixed: of the task source.
-      nll, metric: (params, batch) -> scalar; the metric is the curve's.
+      nll, metric, metric_name: (params, batch) -> scalar; the metric is the curve's.
       folder: for the state, the curve (curve.jsonl), the parameters at each of its points; what
         is there is used.
-      metric_name: for people.
-      jit: compile with XLA.
 
     Raises:
-      UsageError: a number out of range.
+      UsageError: a number out of range, or the folder is beyond these steps.
       Preempted: stopped on request; the same command resumes.
       DivergedError: the loss is not finite.
     """
     _check(schedule)
-    if (values := _read(_point(folder, schedule.steps))) is not None:
-        log(f"warm start: {schedule.steps} steps were done before, in {folder}.")
-        return [tf.constant(values[name]) for name in _names(model)]
+    if (kept := kept_params(folder, schedule.steps, model, log)) is not None:
+        return kept
     os.makedirs(folder, exist_ok=True)
-    state = _State.create(model, schedule)
-    state.restore(folder, log)
+    state = PretrainingState.create(model, schedule.learning_rate, schedule.halve_every)
+    state.restore(folder, schedule.steps, log)
     advance = _step(nll, mixed, schedule, state, jit)
     batch = mixed.validation(schedule.validation_size)
     validate = tf.function(lambda params: metric(params, batch), jit_compile=jit, autograph=False)
@@ -100,7 +92,7 @@ def pretrain(
     return state.params()
 
 
-def _until(end: int, state: _State, advance, stop_requested: Callable[[], bool]) -> float:
+def _until(end: int, state: PretrainingState, advance, stop_requested: Callable[[], bool]) -> float:
     """Mean loss of the steps up to `end`; a stop is noticed between bursts of them.
 
     Raises:
@@ -133,7 +125,7 @@ def _check(schedule: Schedule) -> None:
         )
 
 
-def _step(nll, mixed: Mixed, schedule: Schedule, state: _State, jit: bool):
+def _step(nll, mixed: Mixed, schedule: Schedule, state: PretrainingState, jit: bool):
     """A compiled function: number of steps -> mean loss of them."""
     root = root_key(schedule.seed, "warm_start")
     variables = state.model.trainable_variables
@@ -160,83 +152,5 @@ def _step(nll, mixed: Mixed, schedule: Schedule, state: _State, jit: bool):
     return advance
 
 
-class _State:
-    """Variables of the training, and the processor seconds that it has taken."""
-
-    def __init__(self, model: keras.Model, optimizer, step: tf.Variable):
-        self.model, self.optimizer, self.step, self.seconds = model, optimizer, step, 0.0
-
-    @classmethod
-    def create(cls, model: keras.Model, schedule: Schedule) -> _State:
-        rate: Any = schedule.learning_rate
-        if schedule.halve_every:
-            rate = keras.optimizers.schedules.ExponentialDecay(
-                rate, schedule.halve_every, 0.5, staircase=True
-            )
-        optimizer = keras.optimizers.Adam(rate)
-        optimizer.build(model.trainable_variables)
-        return cls(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
-
-    @property
-    def done(self) -> int:
-        return int(self.step.numpy())
-
-    def params(self) -> Params:
-        return [tf.convert_to_tensor(v.value) for v in self.model.trainable_variables]
-
-    def _variables(self) -> dict[str, Any]:
-        own = dict(zip(_names(self.model), self.model.trainable_variables, strict=True))
-        for number, variable in enumerate(self.optimizer.variables):
-            own[f"optimizer/{number}"] = variable
-        return own
-
-    def save(self, folder: str) -> None:
-        values = {name: np.asarray(v.value) for name, v in self._variables().items()}
-        _write(os.path.join(folder, STATE), {**values, "step": self.done, "seconds": self.seconds})
-
-    def point(self, folder: str, row: dict[str, Any]) -> None:
-        """Saves the state and one point of the curve."""
-        self.save(folder)
-        values = zip(_names(self.model), self.params(), strict=True)
-        _write(_point(folder, self.done), {name: value.numpy() for name, value in values})
-        row = {**row, "processor_seconds": round(self.seconds, 1), "time": round(time.time(), 1)}
-        with open(os.path.join(folder, CURVE), "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def restore(self, folder: str, log: Callable[[str], Any]) -> None:
-        values = _read(os.path.join(folder, STATE))
-        variables = self._variables()
-        if values is None or not set(variables) <= set(values):
-            return
-        for name, variable in variables.items():
-            variable.assign(values[name])
-        self.step.assign(int(values["step"]))
-        self.seconds = float(values["seconds"])
-        log(f"warm start: resuming at step {self.done}.")
-
-
-def _names(model: keras.Model) -> list[str]:
-    return [v.path.removeprefix(f"{model.name}/") for v in model.trainable_variables]
-
-
-def _point(folder: str, step: int) -> str:
-    return os.path.join(folder, f"step_{step:08}.npz")
-
-
 def _next_point(step: int, every: int) -> int:
     return (step // every + 1) * every
-
-
-def _write(path: str, values: dict[str, Any]) -> None:
-    stream = io.BytesIO()
-    np.savez(stream, **values)
-    write_atomically(path, stream.getvalue())
-
-
-def _read(path: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a file; None if it is missing or damaged."""
-    try:
-        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except _DAMAGED:
-        return None

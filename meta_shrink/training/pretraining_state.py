@@ -1,0 +1,123 @@
+"""What a pre-training keeps in its folder: its state, its curve, the parameters along it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from meta_shrink.durable_files import write_atomically
+from meta_shrink.errors import UsageError
+from meta_shrink.types import Params
+
+STATE, CURVE = "state.npz", "curve.jsonl"
+_DAMAGED = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+
+
+class PretrainingState:
+    """Variables of the training, and the processor seconds that it has taken."""
+
+    def __init__(self, model: keras.Model, optimizer, step: tf.Variable):
+        self.model, self.optimizer, self.step, self.seconds = model, optimizer, step, 0.0
+
+    @classmethod
+    def create(cls, model: keras.Model, learning_rate: float, halve_every: int) -> PretrainingState:
+        """At step 0; Adam's rate is halved every `halve_every` steps, 0 for never."""
+        rate: Any = learning_rate
+        if halve_every:
+            decay = keras.optimizers.schedules.ExponentialDecay
+            rate = decay(rate, halve_every, 0.5, staircase=True)
+        optimizer = keras.optimizers.Adam(rate)
+        optimizer.build(model.trainable_variables)
+        return cls(model, optimizer, tf.Variable(0, dtype=tf.int64, trainable=False))
+
+    @property
+    def done(self) -> int:
+        """Steps done."""
+        return int(self.step.numpy())
+
+    def params(self) -> Params:
+        """The model's trainable variables now."""
+        return [tf.convert_to_tensor(v.value) for v in self.model.trainable_variables]
+
+    def _variables(self) -> dict[str, Any]:
+        own = dict(zip(_names(self.model), self.model.trainable_variables, strict=True))
+        for number, variable in enumerate(self.optimizer.variables):
+            own[f"optimizer/{number}"] = variable
+        return own
+
+    def save(self, folder: str) -> None:
+        """Writes all that a resume needs."""
+        values = {name: np.asarray(v.value) for name, v in self._variables().items()}
+        _write(os.path.join(folder, STATE), {**values, "step": self.done, "seconds": self.seconds})
+
+    def point(self, folder: str, row: dict[str, Any]) -> None:
+        """Saves the state and one point of the curve."""
+        self.save(folder)
+        values = zip(_names(self.model), self.params(), strict=True)
+        _write(_point(folder, self.done), {name: value.numpy() for name, value in values})
+        row = {**row, "processor_seconds": round(self.seconds, 1), "time": round(time.time(), 1)}
+        with open(os.path.join(folder, CURVE), "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def restore(self, folder: str, most: int, log: Callable[[str], Any]) -> None:
+        """Reads what save wrote, if it is there and whole.
+
+        Raises:
+          UsageError: it is beyond step `most`.
+        """
+        values = _read(os.path.join(folder, STATE))
+        variables = self._variables()
+        if values is None or not set(variables) <= set(values):
+            return
+        if int(values["step"]) > most:
+            raise UsageError(
+                f"warm_start.steps is {most}, but {folder} has gone on to {int(values['step'])} "
+                "and kept no parameters there; take one of the steps of its curve.jsonl, or "
+                "another warm_start.cache."
+            )
+        for name, variable in variables.items():
+            variable.assign(values[name])
+        self.step.assign(int(values["step"]))
+        self.seconds = float(values["seconds"])
+        log(f"warm start: resuming at step {self.done}.")
+
+
+def kept_params(folder: str, steps: int, model: keras.Model, log) -> Params | None:
+    """The parameters at a point of the curve that was reached before."""
+    values, names = _read(_point(folder, steps)), _names(model)
+    if values is None or set(values) != set(names):
+        return None
+    log(f"warm start: {steps} steps were done before, in {folder}.")
+    return [tf.constant(values[name]) for name in names]
+
+
+def _names(model: keras.Model) -> list[str]:
+    return [v.path.removeprefix(f"{model.name}/") for v in model.trainable_variables]
+
+
+def _point(folder: str, step: int) -> str:
+    return os.path.join(folder, f"step_{step:08}.npz")
+
+
+def _write(path: str, values: dict[str, Any]) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, **values)
+    write_atomically(path, stream.getvalue())
+
+
+def _read(path: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a file; None if it is missing or damaged."""
+    try:
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except _DAMAGED:
+        return None
