@@ -3,11 +3,11 @@
 OUT/<id>.safetensors   the adapters
 OUT/index.json         {name of the task: id}, what a server reads
 OUT/tasks.json         {name of the task: how it was adapted, held-out metric by steps}
+OUT/tasks.jsonl        tasks that are done and not yet in the two (`finished_tasks`)
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,20 +16,18 @@ import numpy as np
 
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.checks import implausible
-from meta_shrink.adapters.index import INDEX_FILE, is_alias
+from meta_shrink.adapters.index import is_alias
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import SUFFIX
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.durable_files import write_atomically
+from meta_shrink.enrolment.finished_tasks import FinishedTasks
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles, read_task, task_paths
-from meta_shrink.errors import ArtefactError, DataError, UsageError
+from meta_shrink.errors import DataError, UsageError
 from meta_shrink.evaluation import recorded_steps
 from meta_shrink.runs.progress import Progress
 from meta_shrink.runs.workdir import hold_lock
-
-TASKS_FILE = "tasks.json"
 
 
 class AdaptOptions(NamedTuple):
@@ -88,13 +86,13 @@ def adapt_tasks(
 
 
 def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log):
-    adapt, done = TaskAdaptation(backbone), _read(os.path.join(out, TASKS_FILE))
+    adapt = TaskAdaptation(backbone)
     steps = options.steps or adapt.steps
-    with Progress(len(paths) * steps, label="adaptation") as progress:
+    with Progress(len(paths) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
         for number, (name, path) in enumerate(paths.items()):
             task = read_task(path, backbone.info, num_heldout=options.num_heldout)
             settings = _settings(backbone, task, options)
-            if _is_done(out, done.get(name), settings):
+            if _is_done(out, done.rows.get(name), settings):
                 progress.update((number + 1) * steps)
                 continue
             adapted = adapt(
@@ -107,16 +105,16 @@ def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log)
                 stop_requested=stop_requested,
                 told=lambda step, first=number * steps: progress.update(first + step),
             )
-            done[name] = _write(backbone, out, task, adapted, options) | {"settings": settings}
-            _write_index(out, done)
+            row = _write(backbone, out, task, adapted, options) | {"settings": settings}
+            done.add(name, row)
             if adapted.steps < steps:  # Stopped early; otherwise the last step has told.
                 progress.update((number + 1) * steps)
-            if done[name]["unusual"]:
+            if row["unusual"]:
                 log(
-                    f"{name}: {', '.join(done[name]['unusual'])} lie farther from the backbone, or "
+                    f"{name}: {', '.join(row['unusual'])} lie farther from the backbone, or "
                     "nearer, than in any task that it was measured on; look at the data."
                 )
-    return {name: done[name] for name in paths}
+    return {name: done.rows[name] for name in paths}
 
 
 def _settings(backbone: Backbone, task: TaskFiles, options: AdaptOptions) -> str:
@@ -152,26 +150,6 @@ def _write(backbone: Backbone, out: str, task: TaskFiles, adapted: Adapted, opti
         "metric": {str(step): value for step, value in adapted.curve.items()},
         "unusual": implausible(adapter, backbone.info, backbone.default.tensors),
     }
-
-
-def _write_index(out: str, done: Mapping[str, Mapping[str, Any]]) -> None:
-    index = {name: entry["adapter"] for name, entry in done.items()}
-    for file, content in ((TASKS_FILE, done), (INDEX_FILE, index)):
-        text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
-        write_atomically(os.path.join(out, file), text.encode())
-
-
-def _read(path: str) -> dict[str, Any]:
-    """The content of tasks.json, {} if there is none."""
-    try:
-        with open(path, "rb") as file:
-            return dict(json.load(file))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ArtefactError(
-            f"{path} can not be read ({error}): remove it, and the adapters are made again."
-        ) from error
 
 
 def mean_curve(tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[int, float, int]]:

@@ -1,0 +1,133 @@
+"""Which tasks have an adapter: tasks.json and index.json of a folder, and what is not in them yet.
+
+A task that is done is one line more in tasks.jsonl. The two files are written anew, and the lines
+removed, when there are as many lines as half of all tasks, and at the end: so all writing together
+is a few times the files, however many tasks there are, and a run that is killed loses none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from meta_shrink.adapters.index import INDEX_FILE
+from meta_shrink.adapters.manifest import is_sha256
+from meta_shrink.durable_files import remove_file, write_atomically
+from meta_shrink.errors import ArtefactError
+
+TASKS_FILE = "tasks.json"
+LINES_FILE = "tasks.jsonl"
+
+
+class FinishedTasks:
+    """rows: {name of a task: {"adapter": id, "settings": hash of what decides it, ...}}."""
+
+    def __init__(self, folder: str) -> None:
+        """Read what an earlier run left.
+
+        Raises:
+          ArtefactError: tasks.json is damaged.
+        """
+        self._folder = folder
+        self.rows = _read_tasks(os.path.join(folder, TASKS_FILE))
+        self._waiting = 0
+        for name, row in _read_lines(os.path.join(folder, LINES_FILE)):
+            self.rows[name] = row
+            self._waiting += 1
+
+    def __enter__(self) -> FinishedTasks:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.save()
+            return
+        with contextlib.suppress(OSError):  # Nothing is lost: the lines are there.
+            self.save()
+
+    def add(self, name: str, row: Mapping[str, Any]) -> None:
+        """One task more, durably."""
+        self.rows[name] = row
+        self._waiting += 1
+        line = json.dumps({"task": name, **row}, sort_keys=True, allow_nan=False)
+        _append(os.path.join(self._folder, LINES_FILE), line.encode() + b"\n")
+        if self._waiting * 2 >= len(self.rows):
+            self.save()
+
+    def save(self) -> None:
+        """Bring tasks.json and index.json up to date."""
+        if not self._waiting:
+            return
+        index = {name: row["adapter"] for name, row in self.rows.items()}
+        for file, content in ((TASKS_FILE, self.rows), (INDEX_FILE, index)):
+            text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
+            write_atomically(os.path.join(self._folder, file), text.encode())
+        remove_file(os.path.join(self._folder, LINES_FILE))
+        self._waiting = 0
+
+
+def _append(path: str, line: bytes) -> None:
+    """A whole line or none."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            written = os.write(descriptor, line)
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+        if written < len(line):  # The disk is full: the next write says so.
+            os.ftruncate(descriptor, size)
+            os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def _read_tasks(path: str) -> dict[str, Any]:
+    """The content of tasks.json, {} if there is none."""
+    try:
+        with open(path, "rb") as file:
+            rows = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error) or type(error).__name__) from error
+    if not isinstance(rows, dict) or not all(map(_is_row, rows.values())):
+        raise _damaged(path, "it does not map tasks to their adapters")
+    return rows
+
+
+def _damaged(path: str, why: str) -> ArtefactError:
+    return ArtefactError(
+        f"{path} can not be read ({why}): remove it, and the adapters are made again."
+    )
+
+
+def _read_lines(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, row) of each whole line; what a crash tore is adapted again."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.readlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        try:
+            row = json.loads(line)
+            name = row.pop("task")
+        except (ValueError, RecursionError, KeyError, AttributeError, TypeError):
+            continue
+        if line.endswith(b"\n") and isinstance(name, str) and _is_row(row):
+            yield name, row
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and is_sha256(row.get("adapter"))
+        and isinstance(row.get("settings"), str)
+    )
