@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.checks import check_probe, implausible, prior_distance
-from meta_shrink.adapters.describe import _module_of
+from meta_shrink.adapters.describe import _module_of, describe
 from meta_shrink.adapters.manifest import ENCODINGS, TaskFacts
 from meta_shrink.adapters.reading import (
     Adapter,
@@ -18,6 +18,7 @@ from meta_shrink.adapters.reading import (
     load_default,
     max_bytes,
     parse_adapter,
+    parse_stored,
 )
 from meta_shrink.adapters.writing import encode_adapter, quantised, write_adapter
 from meta_shrink.errors import AdapterError, UsageError
@@ -215,3 +216,10 @@ def test_a_tensor_belongs_to_the_innermost_module():
     names = ("block/conv/kernel", "block/bias", "block/conv2/kernel", "blocks/kernel", "block/conv")
     owners = ["block/conv", "block", "block", "moments", "block/conv"]
     assert [_module_of(name, modules) for name in names] == owners
+
+
+def test_inspect_counts_the_scales_of_a_module_with_its_tensors():
+    """conv: 24 + 4 bytes and 4 + 1 float32 scales; gain: a byte and a scale; 2 x 4 moments."""
+    stored = parse_stored(samples.encoded(INFO, "int8_delta"))
+    rows = {row["name"]: (row["tensors"], row["bytes"]) for row in describe(stored)["modules"]}
+    assert rows == {"conv": (4, 28 + 20), "gain": (2, 1 + 4), "moments": (2, 32)}

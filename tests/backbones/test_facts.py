@@ -1,14 +1,27 @@
-"""What an export says and computes, against numbers worked out by hand; nothing is saved."""
+"""What an export says and computes, against numbers worked out by hand."""
 
 from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink.adapters.backbone_info import (
+    EXTRA,
+    INFO_FILE,
+    read_backbone_info,
+    weights_sha256,
+)
+from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.signatures import loss_of
-from meta_shrink.backbones.writing import _modules, _tolerance
+from meta_shrink.backbones.writing import _modules, _tolerance, save_backbone
+from meta_shrink.errors import ArtefactError
 from tests.backbones.sources import small_convnet, source_of
 
 NAMES = ["conv_0", "bn_0", "conv_1", "bn_1", "output"]
@@ -56,3 +69,33 @@ def test_a_module_without_a_prior_has_no_variance():
 def test_the_tolerance_is_that_of_the_least_precise_layer(precision, expected):
     model = small_convnet(precision=precision)
     assert _tolerance(source_of(model, ["output"])) == expected
+
+
+def test_weights_are_hashed_with_their_numbers_shapes_and_types():
+    weights = np.array([1.0, -2.5], np.float32)
+    by_hand = hashlib.sha256(b'[[2],"<f4"]' + bytes.fromhex("0000803f000020c0")).hexdigest()
+    assert weights_sha256([weights]) == weights_sha256([weights.astype(">f4")]) == by_hand
+    others = [
+        [np.array([1.0, -2.5000002], np.float32)],
+        [weights[::-1]],
+        [weights[np.newaxis]],
+        [weights.astype(np.float64)],
+        [weights, weights],
+    ]
+    assert len({by_hand, *map(weights_sha256, others)}) == 6
+
+
+def test_weights_that_are_not_those_of_the_description_are_not_served(folder, tmp_path):
+    copy = tmp_path / "backbone"
+    shutil.copytree(folder, copy)
+    path = copy / "1" / EXTRA / INFO_FILE
+    info = read_backbone_info(folder)
+    path.write_bytes(replace(info, weights_sha256=info.weights_sha256[::-1]).to_json() + b"\n")
+    with pytest.raises(ArtefactError, match=r"are not those of its backbone\.json"):
+        Backbone.load(str(copy))
+
+
+def test_the_number_of_a_removed_version_is_not_used_again(source, tmp_path):
+    (tmp_path / "4").mkdir()
+    save_backbone(source, str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == ["4", "5", "README.md"]

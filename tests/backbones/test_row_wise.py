@@ -33,9 +33,13 @@ def mixed_and_one_by_one(model: keras.Model, own: list[str], inputs: np.ndarray,
         return {"outputs": model.stateless_call(theta, state, given["x"], training=False)[0]}
 
     index, inputs = np.array([2, 0, 1, 1, 0], np.int32)[:count], inputs[:count]
-    mixed = tf.function(row_wise(forward), autograph=False)(
-        {"x": tf.constant(inputs)}, tf.constant(index), adapters
+    # Batches of any size, as an export traces them: tf.vectorized_map does otherwise there.
+    any_size = tf.nest.map_structure(
+        lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype),
+        ({"x": tf.constant(inputs)}, tf.constant(index), adapters),
     )
+    served = tf.function(row_wise(forward), autograph=False, input_signature=any_size)
+    mixed = served({"x": tf.constant(inputs)}, tf.constant(index), adapters)
     rows = [
         forward({"x": inputs[r : r + 1]}, {k: v[index[r]] for k, v in adapters.items()})["outputs"]
         for r in range(count)

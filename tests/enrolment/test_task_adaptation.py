@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,9 @@ from meta_shrink.adaptation import adaptation, full_batch, random_batch
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import moment_variables
 from meta_shrink.backbones.writing import save_backbone
-from meta_shrink.enrolment.adapt_tasks import AdaptOptions, adapt_tasks
+from meta_shrink.enrolment.adapt_tasks import AdaptOptions, _settings, adapt_tasks
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
-from meta_shrink.enrolment.task_files import Examples, read_task, task_paths
+from meta_shrink.enrolment.task_files import Examples, TaskFiles, read_task, task_paths
 from meta_shrink.errors import DataError, Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import negative_log_likelihood
@@ -219,3 +221,30 @@ def test_early_stopping_counts_records_in_a_row(backbone, monkeypatch):
     monkeypatch.setattr(adapt, "_measure", lambda tensors, heldout: next(values))
     adapted = adapt(TRAIN, HELDOUT, steps=9, record=range(8), early_stop=2)
     assert adapted.steps == 4 and list(adapted.curve) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_fewer_examples_than_a_mini_batch_are_seen_whole(backbone):
+    few = Examples({"images": TRAIN.inputs["images"][:3]}, TRAIN.targets[:3])
+    whole, mini = TaskAdaptation(backbone), TaskAdaptation(backbone)
+    mini.batch_size = 4
+    expected = whole(few, steps=2).tensors
+    for name, value in mini(few, steps=2).tensors.items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def test_a_task_is_done_again_where_its_data_the_backbone_or_an_option_changed():
+    def settings(fingerprint="weights", sha256="data", **options):
+        backbone: Any = SimpleNamespace(info=SimpleNamespace(fingerprint={"of": fingerprint}))
+        return _settings(backbone, TaskFiles(TRAIN, None, (), sha256), AdaptOptions(**options))
+
+    others = [settings("other"), settings(sha256="other"), settings(steps=3), settings(seed=1)]
+    assert settings() == settings() and len({settings(), *others}) == 5
+
+
+def test_an_adapter_that_is_gone_is_made_again(backbone, tmp_path):
+    write_npz(tmp_path / "a.npz")
+    run = partial(adapt_tasks, backbone, str(tmp_path / "a.npz"), str(tmp_path / "out"))
+    entry = run(AdaptOptions(steps=1))["a"]
+    (tmp_path / "out" / f"{entry['adapter']}.safetensors").unlink()
+    assert run(AdaptOptions(steps=1))["a"] == entry
+    assert (tmp_path / "out" / f"{entry['adapter']}.safetensors").exists()

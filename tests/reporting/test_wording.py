@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from meta_shrink.reporting import evaluation_file, wording
+from meta_shrink.reporting.comparison import comparison_rows
+from meta_shrink.reporting.evaluation_file import Estimate
+from meta_shrink.reporting.methods import over_seeds
 
 
 def scheme(name: str, kind: str, modules: list[str], mean: list[float]) -> dict[str, Any]:
@@ -105,3 +108,27 @@ def test_rows_of_the_log_are_sorted_by_step(tmp_path):
     rows = [{"step": 20, "kind": "train"}, {"step": 10, "kind": "eval"}, {"note": 1}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [row["step"] for row in evaluation_file.load_metrics(tmp_path)] == [10, 20]
+
+
+def test_numbers_are_those_of_the_last_recorded_step_that_is_not_beyond():
+    curve = {"steps": [4, 5, 6], "mean": [4.0, 5.0, 6.0], "ci95": [0.4, 0.5, 0.6]}
+    assert evaluation_file.estimate_at(curve, 5) == (5, 5.0, 0.5)
+    assert evaluation_file.estimate_at(curve, 5.9) == (5, 5.0, 0.5)
+    assert evaluation_file.estimate_at(curve, 3) == (4, 4.0, 0.4)  # none is earlier
+
+
+def test_the_rows_of_a_comparison_by_hand():
+    columns, [row] = comparison_rows([("mine", evaluation())])
+    found = dict(zip(columns, row, strict=True))
+    assert (found["algorithm"], found["meta_step"], found["adaptation_steps"]) == ("mine", 7, 5)
+    assert (found["all mean"], found["all ci95"], found["selected mean"]) == (2.0, 0.2, 3.0)
+    assert (found["none mean"], found["a mean"], found["b mean"]) == (4.0, 3.0, 2.2)
+    assert found["task_specific"] == "a"
+
+
+def test_a_comparison_has_no_mean_over_seeds_of_which_one_diverged():
+    estimates = [Estimate(5, 0.5, 0.1), Estimate(5, math.nan, math.nan)]
+    assert math.isnan(over_seeds(estimates).mean)
+    # Two seeds, 1 and 3: standard deviation sqrt 2, Student's t of one degree of freedom 12.706.
+    interval = over_seeds([Estimate(5, 1.0, 0.1), Estimate(5, 3.0, 0.1)])
+    assert (interval.mean, interval.ci95) == (2.0, pytest.approx(12.7062, rel=1e-5))

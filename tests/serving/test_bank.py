@@ -113,6 +113,9 @@ def test_one_load_for_threads_that_ask_at_once(tmp_path):
         assert len({id(future.result(5)) for future in asked}) == 1
     assert backbone.probed == [key]
     assert (bank.stats().loads, bank.stats().pinned) == (1, 1)
+    for left in range(7, -1, -1):  # Each of them has a pin of its own to give back.
+        bank.release(asked[left].result())
+        assert bank.stats().pinned == (left > 0)
 
 
 def test_failures_are_typed_shared_and_forgotten(tmp_path):
