@@ -121,8 +121,10 @@ class HeldOut:
           stop_requested: asked between calls.
 
         Raises:
+          UsageError: more tasks than there are.
           Preempted: a stop was requested.
         """
+        require_tasks(self._source, count, validation=validation)
         at_once = min(count, TASKS_AT_ONCE) if self._one_by_one else count
         groups = [
             tf.range(first, min(first + at_once, count)) for first in range(0, count, at_once)
@@ -171,6 +173,18 @@ class HeldOut:
             return None
         one_by_one = over_tasks(self._source.truth, "sequential")
         return tf.function(one_by_one, autograph=False)(indices).numpy()
+
+
+def require_tasks(source: TaskSource, count: int, *, validation: bool = False) -> None:
+    """Raises UsageError if the source has fewer held-out (or validation) tasks: one counted twice
+    would make an interval too narrow."""
+    there = source.num_validation if validation else source.num_heldout
+    if there and count > there:
+        setting, kind = ("validation_tasks", "validation") if validation else ("num_tasks", "test")
+        raise UsageError(
+            f"eval.{setting} asks for {count} tasks, but there are {there} {kind} tasks; set it to "
+            f"{there} or less."
+        )
 
 
 def mean_and_ci95(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,25 @@ def reduced(losses: tf.Tensor, reduction: str, weights: tf.Tensor | None = None)
 
 def squared_error() -> ExampleLoss:
     """Squared error summed over outputs: [N, D], [N, D] -> [N]. (No 1/2: the paper's MSE.)"""
-    return lambda target, output: tf.reduce_sum(tf.square(output - target), axis=-1)
+
+    def loss(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.square(output - _like(target, output)), axis=-1)
+
+    return loss
+
+
+def _like(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    """The targets as numbers like the outputs.
+
+    Raises:
+      UsageError: another shape: [N] minus [N, 1] would be [N, N].
+    """
+    if not target.shape.is_compatible_with(output.shape):
+        raise UsageError(
+            f"Targets have shape {target.shape}, the model's outputs {output.shape}; expected the "
+            "same: make one number for each example [N, 1]."
+        )
+    return tf.cast(target, output.dtype)
 
 
 def cross_entropy() -> ExampleLoss:
@@ -63,7 +81,7 @@ def gaussian(*, noise: Sequence[float]) -> ExampleLoss:
 
     def loss(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         scale = tf.constant(list(noise), output.dtype)
-        return 0.5 * tf.reduce_sum(tf.square((output - target) / scale), axis=-1)
+        return 0.5 * tf.reduce_sum(tf.square((output - _like(target, output)) / scale), axis=-1)
 
     return loss
 

@@ -89,6 +89,7 @@ class TaskSource(NamedTuple):
     mixed: the same without labels, where the network itself is trained on it (warm start).
     draw: (key, training data of a task, size) -> mini-batch, where that is more than choosing
         `size` of the examples: pieces of recordings.
+    num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
     """
 
     sample: Callable[[tf.Tensor], Task]
@@ -100,6 +101,8 @@ class TaskSource(NamedTuple):
     labelled: Labelled | None = None
     mixed: Mixed | None = None
     draw: Callable[[tf.Tensor, Batch, int], Batch] | None = None
+    num_heldout: int = 0
+    num_validation: int = 0
 
 
 class TaskOptimizer(NamedTuple):

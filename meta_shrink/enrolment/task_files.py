@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
 from meta_shrink.errors import DataError
-from meta_shrink.images.npz_file import NPZ_ERRORS
 from meta_shrink.images.pictures import ENDINGS, decode_rgb
-
-HELDOUT = "heldout_"
+from meta_shrink.tasks.example_arrays import TARGETS, fitted, read_npz
 
 
 class Examples(NamedTuple):
@@ -53,9 +51,6 @@ def read_task(path: str, info: BackboneInfo, *, num_heldout: int = 0) -> TaskFil
         train, heldout, classes = _read_folder(path, info, num_heldout)
     else:
         (train, heldout), classes = _read_npz(path, info), ()
-    for examples in (train, heldout):
-        if examples is not None:
-            check_examples(info, examples, path)
     return TaskFiles(train, heldout, classes, _sha256(train, heldout))
 
 
@@ -96,22 +91,9 @@ def _pictures(folder: str) -> list[str]:
 
 
 def _read_npz(path: str, info: BackboneInfo) -> tuple[Examples, Examples | None]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except NPZ_ERRORS as error:
-        raise DataError(f"{path} can not be read as NPZ ({error}).") from error
-    train = {k: v for k, v in arrays.items() if not k.startswith(HELDOUT)}
-    heldout = {k.removeprefix(HELDOUT): v for k, v in arrays.items() if k.startswith(HELDOUT)}
-    return _examples(train, info, path), _examples(heldout, info, path) if heldout else None
-
-
-def _examples(arrays: dict[str, Any], info: BackboneInfo, path: str) -> Examples:
-    if "targets" not in arrays:
-        raise DataError(f"{path} has no array 'targets'; it has {', '.join(arrays) or 'none'}.")
-    if len(info.inputs) == 1 and "inputs" in arrays:
-        arrays[info.inputs[0].name] = arrays.pop("inputs")
-    return Examples({k: v for k, v in arrays.items() if k != "targets"}, arrays["targets"])
+    train, heldout = read_npz(path)
+    held = fitted_examples(heldout, info, path) if heldout else None
+    return fitted_examples(train, info, path), held
 
 
 def _read_folder(path: str, info: BackboneInfo, num_heldout: int):
@@ -133,14 +115,15 @@ def _read_folder(path: str, info: BackboneInfo, num_heldout: int):
             )
         for number, file in enumerate(files):
             parts[number >= len(files) - num_heldout].append((_read_picture(file, images), label))
-    train, heldout = (_stacked(part, info) for part in parts.values())
-    return train, heldout if parts[True] else None, tuple(map(os.path.basename, folders))
+    train = _stacked(parts[False], info, path)
+    heldout = _stacked(parts[True], info, path) if parts[True] else None
+    return train, heldout, tuple(map(os.path.basename, folders))
 
 
-def _stacked(part: list[tuple[np.ndarray, int]], info: BackboneInfo) -> Examples:
+def _stacked(part: list[tuple[np.ndarray, int]], info: BackboneInfo, path: str) -> Examples:
     pictures = np.array([picture for picture, _ in part])
-    labels = np.array([label for _, label in part], info.adaptation["targets"]["dtype"])
-    return Examples({info.inputs[0].name: pictures}, labels)
+    labels = np.array([label for _, label in part], np.int32)
+    return fitted_examples({info.inputs[0].name: pictures, TARGETS: labels}, info, path)
 
 
 def _read_picture(path: str, images: Mapping[str, Any]) -> np.ndarray:
@@ -153,50 +136,29 @@ def _read_picture(path: str, images: Mapping[str, Any]) -> np.ndarray:
     return 255 - pixels if images["invert"] else pixels
 
 
-def check_examples(info: BackboneInfo, examples: Examples, where: str = "The task") -> None:
+def fitted_examples(
+    arrays: Mapping[str, np.ndarray], info: BackboneInfo, where: str = "The task"
+) -> Examples:
+    """Arrays by name as the inputs and targets of a backbone (example_arrays.fitted).
+
+    Raises:
+      DataError: they do not fit; the message says what was expected.
+    """
+    targets = info.adaptation["targets"]
+    spec = ArraySpec(TARGETS, tuple(targets["shape"]), targets["dtype"])
+    labels = info.adaptation["loss"].get("name") == "cross_entropy"
+    classes = (info.outputs[0].shape[-1] or 0) if labels else 0
+    found = fitted(dict(arrays), (*info.inputs, spec), where, classes=classes)
+    return Examples({k: v for k, v in found.items() if k != TARGETS}, found[TARGETS])
+
+
+def check_examples(info: BackboneInfo, examples: Examples) -> None:
     """Check that examples fit the inputs and targets of a backbone.
 
     Raises:
       DataError: they do not; the message says what was expected.
     """
-    targets = info.adaptation["targets"]
-    specs = {spec.name: (spec.shape, spec.dtype) for spec in info.inputs}
-    specs["targets"] = (tuple(targets["shape"]), targets["dtype"])
-    arrays = {**examples.inputs, "targets": examples.targets}
-    if arrays.keys() != specs.keys():
-        raise DataError(
-            f"{where} has {', '.join(sorted(arrays))}; the backbone takes "
-            f"{', '.join(sorted(specs))}."
-        )
-    count = len(examples.targets)
-    for name, (shape, dtype) in specs.items():
-        array = arrays[name]
-        fits = array.ndim == len(shape) + 1 and all(
-            size in (None, given) for size, given in zip(shape, array.shape[1:], strict=True)
-        )
-        if not fits or len(array) != count or not count:
-            raise DataError(
-                f"{where}: {name} has shape {list(array.shape)}; the backbone takes [N, "
-                f"{', '.join(str(size or 'any') for size in shape)}] with one N >= 1 for all."
-            )
-        if not np.can_cast(array.dtype, dtype, "same_kind") or not np.isfinite(array).all():
-            raise DataError(
-                f"{where}: {name} holds {array.dtype} numbers, not all of them finite or of a kind "
-                f"that becomes {dtype}."
-            )
-    _check_labels(info, examples.targets, where)
-
-
-def _check_labels(info: BackboneInfo, targets: np.ndarray, where: str) -> None:
-    """Labels of classes that the backbone has."""
-    if info.adaptation["loss"].get("name") != "cross_entropy":
-        return
-    ways = info.outputs[0].shape[-1] or 0
-    if not 0 <= targets.min() <= targets.max() < ways:
-        raise DataError(
-            f"{where}: targets are from {targets.min()} to {targets.max()}; the backbone has "
-            f"{ways} classes, 0 to {ways - 1}."
-        )
+    fitted_examples({**examples.inputs, TARGETS: examples.targets}, info)
 
 
 def _sha256(*parts: Examples | None) -> str:

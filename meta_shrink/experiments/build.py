@@ -19,6 +19,7 @@ from meta_shrink.evaluation import HeldOut, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.config import (
     Schedule,
+    check_counts,
     check_learned,
     check_sections,
     check_shapes,
@@ -126,6 +127,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
     initial = _initial(phi, registry, adapt, config["prior"])
     check_learned(method, config)
     check_task_axis(method, config, jit)
+    check_counts(config, source)
     check_shapes(nll, initial, source, adapt.batch_size)
     return Experiment(
         config=config,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import require_examples
 from meta_shrink.errors import UsageError
+from meta_shrink.evaluation import require_tasks
 from meta_shrink.meta_gradients import Method
 from meta_shrink.rng import root_key
 from meta_shrink.task_axis import over_tasks
@@ -151,6 +152,17 @@ def check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource, batch_
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"Model and task do not fit together: {reason}") from error
+
+
+def check_counts(config: Mapping[str, Any], source: TaskSource) -> None:
+    """An evaluation needs no more tasks than there are."""
+    options = EvalOptions(**config["eval"]) if "eval" in config else None
+    if options is None:
+        return
+    require_tasks(source, max(options.num_tasks, options.group_tasks))
+    if config["train"]["eval_every"]:
+        count = options.validation_tasks or options.num_tasks
+        require_tasks(source, count, validation=True)
 
 
 def algorithm_name(config: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import input_specs
 from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
-from meta_shrink.enrolment.task_files import HELDOUT, Examples
+from meta_shrink.enrolment.task_files import Examples
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
@@ -25,6 +25,7 @@ from meta_shrink.experiments.export_source import source_from_workdir
 from meta_shrink.experiments.restore import restore
 from meta_shrink.runs.progress import Progress
 from meta_shrink.task_axis import sampler
+from meta_shrink.tasks.example_arrays import HELDOUT
 from meta_shrink.types import Batch, batch_parts
 
 CURVE_POINTS = 8
@@ -112,17 +113,18 @@ def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples
 
 
 def _examples(batch: Batch, name: str) -> Examples:
-    """The examples of a batch of arrays without its padding."""
-    inputs, targets, weights = batch_parts(batch)
+    """The examples of a batch of arrays without its padding; name: of one input alone."""
+    given, targets, weights = batch_parts(batch)
+    inputs = given if isinstance(given, Mapping) else {name: given}
     if weights is None:
-        return Examples({name: inputs}, targets)
+        return Examples(inputs, targets)
     there = weights > 0
     if there.ndim > 1 or len(np.unique(weights[there])) > 1:
         raise UsageError(
             "The examples of a held-out task have different weights, which adaptation by a "
             "backbone does not know: export without held-out tasks (--num_tasks=0)."
         )
-    return Examples({name: inputs[there]}, targets[there])
+    return Examples({key: value[there] for key, value in inputs.items()}, targets[there])
 
 
 def write_tasks(workdir: str, out: str, *, count: int, log: Log = print) -> list[str]:

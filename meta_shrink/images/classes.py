@@ -108,4 +108,9 @@ def hash_order(names: Iterable[str], salt: str = "0") -> list[str]:
     A shuffle that depends on nothing else: neither on the order of a directory listing nor on a
     random generator. Adding a name moves no other past its neighbours.
     """
-    return sorted(names, key=lambda name: hashlib.sha256(f"{salt}/{name}".encode()).digest())
+
+    def digest(name: str) -> bytes:
+        # A file's name may hold bytes that are no text.
+        return hashlib.sha256(f"{salt}/{name}".encode("utf-8", "surrogatepass")).digest()
+
+    return sorted(names, key=digest)

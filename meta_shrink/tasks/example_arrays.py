@@ -1,0 +1,161 @@
+"""The examples of a task as arrays by name, from a user or from an NPZ file. NumPy only.
+
+A task is {"targets": [N, ...], name of an input: [N, ...]}, and optionally the same with
+"heldout_" in front: what it is validated on. "inputs" will do for the input where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.errors import DataError
+from meta_shrink.images.npz_file import read_arrays
+
+HELDOUT, INPUTS, TARGETS = "heldout_", "inputs", "targets"
+Arrays = dict[str, np.ndarray]
+
+
+class TaskExamples(NamedTuple):
+    """What one task is adapted to, and what it is validated on: {} where nothing is set apart."""
+
+    train: Arrays
+    heldout: Arrays
+
+
+def read_folder(data_dir: str) -> dict[str, TaskExamples]:
+    """{name: examples} of the NPZ files in a folder, in the order of names.
+
+    Raises:
+      DataError: there is none, or one is damaged.
+    """
+    entries = sorted(os.listdir(data_dir)) if os.path.isdir(data_dir) else []
+    names = [entry for entry in entries if entry.endswith(".npz")]
+    if not names:
+        raise DataError(
+            f"task.data_dir={data_dir!r} holds no NPZ file; expected one for each task, with the "
+            "arrays 'inputs' and 'targets'."
+        )
+    return {name.removesuffix(".npz"): read_npz(os.path.join(data_dir, name)) for name in names}
+
+
+def read_npz(path: str) -> TaskExamples:
+    """The arrays of a task's NPZ file.
+
+    Raises:
+      DataError: it is damaged or no NPZ file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return divided(read_arrays(file, path))
+    except OSError as error:
+        raise DataError(f"{path} can not be read ({error.strerror or error}).") from error
+
+
+def divided(arrays: Mapping[str, Any]) -> TaskExamples:
+    """Arrays with and without "heldout_" in front of their names."""
+    found = TaskExamples({}, {})
+    for name, value in arrays.items():
+        part = found.heldout if name.startswith(HELDOUT) else found.train
+        part[name.removeprefix(HELDOUT)] = np.asarray(value)
+    return found
+
+
+def specs_of(train: Arrays, *, labels: bool) -> tuple[ArraySpec, ...]:
+    """What an array of each name looks like in every task, from those of the first task.
+
+    Args:
+      labels: the targets are numbers of classes; otherwise numbers, [N] being [N, 1].
+
+    Raises:
+      DataError: no targets, or nothing else.
+    """
+    if TARGETS not in train or len(train) < 2:
+        raise DataError(
+            f"A task has the arrays {', '.join(train) or '(none)'}; expected {TARGETS!r} and the "
+            "inputs of the model."
+        )
+    specs = []
+    for name, array in train.items():
+        whole = labels if name == TARGETS else np.issubdtype(array.dtype, np.integer)
+        shape = array.shape[1:]
+        if name == TARGETS and not labels and not shape:
+            shape = (1,)
+        kept = name != TARGETS and array.dtype == np.uint8
+        specs.append(ArraySpec(name, shape, "uint8" if kept else "int32" if whole else "float32"))
+    return tuple(specs)
+
+
+def fitted(arrays: Arrays, specs: Sequence[ArraySpec], where: str, *, classes: int = 0) -> Arrays:
+    """The arrays as a network takes them, in the order and the types of the specs.
+
+    One number for each example, [N], is also taken for [N, 1].
+
+    Args:
+      specs: of the inputs and of the targets; None in a shape is an axis of any length.
+      where: which task, for the message.
+      classes: that there are, where the targets are labels.
+
+    Raises:
+      DataError: an array is missing, unknown, of another shape or kind, or holds NaN.
+    """
+    inputs = [spec.name for spec in specs if spec.name != TARGETS]
+    if len(inputs) == 1 and INPUTS in arrays:
+        arrays = {inputs[0] if name == INPUTS else name: a for name, a in arrays.items()}
+    if arrays.keys() != {spec.name for spec in specs}:
+        raise DataError(
+            f"{where} has {', '.join(sorted(map(str, arrays))) or 'no array'}; expected "
+            f"{', '.join(sorted(spec.name for spec in specs))}."
+        )
+    result = {spec.name: _fitted(arrays[spec.name], spec, where) for spec in specs}
+    lengths = {name: len(array) for name, array in result.items()}
+    if len(set(lengths.values())) > 1 or not min(lengths.values()):
+        listed = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+        raise DataError(f"{where} has {listed}; their shapes begin with one number, 1 or more.")
+    if classes:
+        _check_labels(result[TARGETS], classes, where)
+    return result
+
+
+def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
+    if spec.shape == (1,) and array.ndim == 1:
+        array = array[:, np.newaxis]
+    fits = array.ndim == len(spec.shape) + 1 and all(
+        size in (None, given) for size, given in zip(spec.shape, array.shape[1:], strict=True)
+    )
+    if not fits:
+        expected = ", ".join(["N", *(str(size or "any") for size in spec.shape)])
+        raise DataError(
+            f"{where}: {spec.name} has shape {list(array.shape)}; expected [{expected}], N "
+            "examples, all of one size."
+        )
+    if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+        raise DataError(
+            f"{where}: {spec.name} holds {array.dtype}, which does not become {spec.dtype}; "
+            "convert it first, labels to whole numbers."
+        )
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(
+            f"{where}: {spec.name} is not finite in example {row}; leave such examples out, "
+            "or fill them in."
+        )
+    if array.dtype == np.uint8 and spec.name != TARGETS:
+        return array  # Pictures: a quarter of the memory, and Keras casts.
+    with np.errstate(over="ignore"):
+        cast = array.astype(spec.dtype)
+    if not np.isfinite(cast).all() or (cast.dtype.kind in "iu" and (cast != array).any()):
+        raise DataError(f"{where}: {spec.name} holds numbers too large for {spec.dtype}.")
+    return cast
+
+
+def _check_labels(targets: np.ndarray, classes: int, where: str) -> None:
+    if not 0 <= targets.min() <= targets.max() < classes:
+        raise DataError(
+            f"{where}: targets are from {targets.min()} to {targets.max()}; expected {classes} "
+            f"classes, 0 to {classes - 1}."
+        )
