@@ -12,14 +12,13 @@ from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.config import Schedule
-from meta_shrink.models import MODELS
+from meta_shrink.experiments.warm_start import warm_started
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.progress import Progress
 from meta_shrink.runs.tensorboard import Summaries
 from meta_shrink.runs.workdir import Workdir
-from meta_shrink.sections import call, named
+from meta_shrink.sections import call
 from meta_shrink.stopping import StopSignal
-from meta_shrink.tasks.augment import random_affine
 from meta_shrink.training import loop
 from meta_shrink.training.meta_batch import make_chunked_core, make_core, theta_of
 from meta_shrink.training.meta_state import MetaState, meta_optimizer
@@ -30,8 +29,6 @@ from meta_shrink.training.meta_step import (
     make_run,
     share_of_replica,
 )
-from meta_shrink.training.warm_start import cached, warm_start
-from meta_shrink.types import Params
 
 
 class Training(NamedTuple):
@@ -167,26 +164,8 @@ def _restore(
     return save, start or 0
 
 
-def _warm_start(experiment: Experiment, state: MetaState, log) -> None:
-    config, section = experiment.config, experiment.config["warm_start"]
-    options = {key: section[key] for key in section if key not in ("cache", "augment")}
-    affine = section.get("augment")
-
-    def compute() -> Params:
-        # Its own model, from its own seed: runs with other seeds share the result.
-        return call(
-            "warm_start",
-            warm_start,
-            options,
-            model=named("model", MODELS, config["model"], seed=options["seed"]),
-            source=experiment.source,
-            augment=call("warm_start.augment", random_affine, affine) if affine else None,
-            native=not experiment.jit,
-            log=log,
-        )
-
-    facts = {name: config[name] for name in ("warm_start", "task", "model")}
-    phi = cached(section["cache"], facts, compute) if section.get("cache") else compute()
+def _warm_start(experiment: Experiment, state: MetaState, folder: str, log, stop_requested):
+    phi = warm_started(experiment, folder, log, stop_requested)
     for variable, value in zip(state.components["phi"], phi, strict=True):
         variable.assign(value)
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.experiments import train as training_job
+from meta_shrink.experiments import warm_start as warm_starts
 from meta_shrink.experiments.build import build
 from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.types import Labelled
@@ -26,7 +27,7 @@ def computed(monkeypatch) -> list[float]:
         values.append(1.0 + len(values))
         return [tf.fill(v.shape, values[-1]) for v in model.trainable_variables]
 
-    monkeypatch.setattr(training_job, "warm_start", warm_start)
+    monkeypatch.setattr(warm_starts, "warm_start", warm_start)
     return values
 
 
@@ -35,9 +36,8 @@ def started(cache: Any, changes: dict[str, Any], algorithm: str = "sigma_reptile
     warm = {"warm_start.steps": 3, "warm_start.cache": str(cache)}
     experiment = build(tiny_config(algorithm, warm | changes))
     experiment = experiment._replace(source=experiment.source._replace(labelled=EXAMPLES))
-    training = training_job.set_up(experiment, tf.distribute.get_strategy())
-    training_job._warm_start(experiment, training.state, print, lambda: False)
-    phi = np.concatenate([np.ravel(p) for p in training.state.meta().phi])
+    values = warm_starts.warm_started(experiment, "", print, lambda: False)
+    phi = np.concatenate([np.ravel(value) for value in values])
     assert (phi == phi[0]).all()
     return float(phi[0])
 

@@ -1,0 +1,104 @@
+"""phi before the first meta-step: the section `warm_start` of a config carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from meta_shrink.durable_files import to_json
+from meta_shrink.errors import UsageError
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.images.whole_files import locked
+from meta_shrink.models import MODELS
+from meta_shrink.sections import call, named
+from meta_shrink.tasks import TASKS
+from meta_shrink.tasks.augment import random_affine
+from meta_shrink.training.pretraining import Schedule, pretrain
+from meta_shrink.training.warm_start import cached, warm_start
+from meta_shrink.types import Params, TaskSource
+
+Log = Callable[[str], Any]
+StopRequested = Callable[[], bool]
+
+
+def warm_started(
+    experiment: Experiment, folder: str, log: Log, stop_requested: StopRequested
+) -> Params:
+    """phi after the warm start that the config asks for, from its cache where it is there.
+
+    A source whose tasks are classes is classified (warm_start); one that mixes its tasks
+    pre-trains the network as it is (pretrain).
+
+    Args:
+      folder: for what a pre-training keeps, where the config names no cache.
+    """
+    if experiment.source.labelled is None and experiment.source.mixed is not None:
+        return _pretrained(experiment, folder, log, stop_requested)
+    return _classified(experiment, log, stop_requested)
+
+
+def _classified(experiment: Experiment, log: Log, stop_requested: StopRequested) -> Params:
+    config, section = experiment.config, experiment.config["warm_start"]
+    options = {key: section[key] for key in section if key not in ("cache", "augment")}
+    affine = section.get("augment")
+
+    def compute() -> Params:
+        # Its own model, from its own seed: runs with other seeds share the result.
+        return call(
+            "warm_start",
+            warm_start,
+            options,
+            model=named("model", MODELS, config["model"], seed=options["seed"]),
+            source=experiment.source,
+            augment=call("warm_start.augment", random_affine, affine) if affine else None,
+            native=not experiment.jit,
+            log=log,
+            stop_requested=stop_requested,
+        )
+
+    facts = {name: config[name] for name in ("warm_start", "task", "model")}
+    return cached(section["cache"], facts, compute) if section.get("cache") else compute()
+
+
+def _pretrained(
+    experiment: Experiment, folder: str, log: Log, stop_requested: StopRequested
+) -> Params:
+    """One folder for all numbers of steps: a run that wants more goes on where another ended."""
+    config, section = experiment.config, experiment.config["warm_start"]
+    options = {key: section[key] for key in section if key not in ("cache", "task", "augment")}
+    if section.get("augment"):
+        raise UsageError("warm_start.augment is of images; this task has none, so leave it out.")
+    schedule = call("warm_start", Schedule, options)
+    task = {**config["task"], **section.get("task", {})}
+    if section.get("cache"):
+        facts = {"options": {**options, "steps": 0}, "task": task, "model": config["model"]}
+        folder = os.path.join(section["cache"], f"pretraining_{_digest(facts)}")
+    os.makedirs(folder, exist_ok=True)
+    with locked(os.path.join(folder, "state.npz")):
+        return pretrain(
+            named("model", MODELS, config["model"], seed=schedule.seed),
+            _mixing(experiment.source, task, config, schedule.seed).mixed,
+            experiment.nll,
+            experiment.metric,
+            schedule,
+            folder=folder,
+            metric_name=experiment.metric_facts.name,
+            jit=experiment.jit,
+            log=log,
+            stop_requested=stop_requested,
+        )
+
+
+def _mixing(source: TaskSource, task: Mapping[str, Any], config, seed: int) -> Any:
+    """The source itself, or that of the section's own task options."""
+    return source if task == dict(config["task"]) else named("task", TASKS, task, seed=seed)
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    content = json.dumps(to_json({**facts, "tensorflow": tf.__version__}), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
