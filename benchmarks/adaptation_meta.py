@@ -70,14 +70,14 @@ def functions(precision, num_steps):
         return draw(task, tf.constant(num_steps - 1))
 
     options = {"cg_steps": CG_STEPS, "damping": DAMPING, "hessian_data": last}
-    implicit = imaml(library.nll, adapt, library.registry, **options)
-    towards = sigma_reptile(library.nll, adapt, library.registry, **options)
+    implicit = imaml(library.nll, library.registry, **options)
+    towards = sigma_reptile(library.nll, library.registry, **options)
     of_task = {
         "adaptation": adapt,
-        "sigma-iMAML": lambda meta, task: implicit(meta, _on_mini_batch(task)),
-        "sigma-Reptile": lambda meta, task: towards(meta, _on_mini_batch(task)),
-        "sigma-iMAML, all validation images": implicit,
-        "sigma-Reptile, all validation images": towards,
+        "sigma-iMAML": lambda meta, task: implicit(meta, _on_mini_batch(task), adapt),
+        "sigma-Reptile": lambda meta, task: towards(meta, _on_mini_batch(task), adapt),
+        "sigma-iMAML, all validation images": lambda meta, task: implicit(meta, task, adapt),
+        "sigma-Reptile, all validation images": lambda meta, task: towards(meta, task, adapt),
     }
     of_theta = {
         "one Hessian-vector product, 20 images": lambda task, theta: hessian_vector_product(

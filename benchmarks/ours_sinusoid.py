@@ -57,7 +57,9 @@ def meta_gradient(
 
     @tf.function(jit_compile=True, autograph=False)
     def total(meta, tasks):
-        lifted = over_tasks(lambda task: built.meta_gradient(meta, task), TASK_AXIS)
+        lifted = over_tasks(
+            lambda task: built.meta_gradient(meta, task, built.adapt.whole), TASK_AXIS
+        )
         return sum_finite(*lifted(tasks))
 
     delta, count, _ = total(meta, tasks)

@@ -123,4 +123,5 @@ NegLogLik = Callable[[Params, Batch], tf.Tensor]
 # (adapted parameters, task) -> scalar on the task's validation data.
 TaskMetric = Callable[[Params, Task], tf.Tensor]
 Adapt = Callable[[MetaParams, Task], Params]
-MetaGradient = Callable[[MetaParams, Task], tuple[MetaParams, Metrics]]
+# (Phi, task, how it is adapted) -> (Delta, metrics).
+MetaGradient = Callable[[MetaParams, Task, Adapt], tuple[MetaParams, Metrics]]

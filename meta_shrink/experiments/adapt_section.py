@@ -11,13 +11,14 @@ from meta_shrink.adaptation import (
     NextBatch,
     adaptation,
     full_batch,
+    make_adapt,
     random_batch,
 )
 from meta_shrink.errors import UsageError
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import choose, named
-from meta_shrink.types import Augment, NegLogLik
+from meta_shrink.types import Adapt, Augment, NegLogLik
 
 
 class AdaptSettings(NamedTuple):
@@ -38,6 +39,11 @@ class AdaptSettings(NamedTuple):
     def adaptation(self) -> Adaptation:
         """Adaptation of all modules."""
         return self.make()
+
+    @property
+    def whole(self) -> Adapt:
+        """The adaptation of meta-training in one piece: (Phi, task) -> theta."""
+        return make_adapt(self.adaptation, steps=self.steps)
 
 
 def adapt_settings(

@@ -7,13 +7,12 @@ the keys that are known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from meta_shrink.adaptation import make_adapt
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import HeldOut, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
@@ -40,7 +39,7 @@ from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
 from meta_shrink.tasks import TASKS
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
-from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, TaskSource
+from meta_shrink.types import MetaGradient, MetaParams, NegLogLik, TaskSource
 
 ALGORITHMS = META_GRADIENTS
 REGISTRIES = {
@@ -51,10 +50,7 @@ REGISTRIES = {
 
 
 class Experiment(NamedTuple):
-    """Everything of a config that is functions; no variables yet.
-
-    make_meta_gradient: Adapt -> MetaGradient, so that adaptation may also run in chunks.
-    """
+    """Everything of a config that is functions; no variables yet."""
 
     config: Mapping[str, Any]
     model: keras.Model
@@ -67,14 +63,9 @@ class Experiment(NamedTuple):
     source: TaskSource
     adapt: AdaptSettings
     method: Method
-    make_meta_gradient: Callable[[Adapt], MetaGradient]
+    meta_gradient: MetaGradient
     initial: MetaParams
     jit: bool
-
-    @property
-    def meta_gradient(self) -> MetaGradient:
-        """The meta-gradient with adaptation in one piece."""
-        return self.make_meta_gradient(make_adapt(self.adapt.adaptation, steps=self.adapt.steps))
 
     def held_out(self, modules: Sequence[str] | None = None, *, inductive: bool = False) -> HeldOut:
         """The held-out tasks of this experiment, ready to be adapted (compiled at first use).
@@ -141,7 +132,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
         source=source,
         adapt=adapt,
         method=method,
-        make_meta_gradient=_meta_gradient_maker(config["algorithm"], nll, registry, adapt),
+        meta_gradient=_meta_gradient(config["algorithm"], nll, registry, adapt),
         initial=initial,
         jit=jit,
     )
@@ -166,21 +157,14 @@ def _loss(*, model: keras.Model, jit: bool, name: str, reduction: str, **options
     return facts, example_loss, nll, metric
 
 
-def _meta_gradient_maker(options, nll, registry, adapt: AdaptSettings):
-    """Adapt -> MetaGradient; hessian_data "last" is the last mini-batch of adaptation."""
+def _meta_gradient(options, nll, registry, adapt: AdaptSettings) -> MetaGradient:
+    """hessian_data "last" is the last mini-batch of adaptation."""
     method = META_GRADIENTS[options["name"]]
     rest = {key: value for key, value in options.items() if key != "name"}
     if "hessian_data" in rest:
         data = {"all": None, "last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
         rest["hessian_data"] = choose("algorithm.hessian_data", data, rest["hessian_data"])
-
-    def make(adapt_function: Adapt) -> MetaGradient:
-        return call(
-            "algorithm", method.factory, rest, nll=nll, adapt=adapt_function, registry=registry
-        )
-
-    make(lambda meta, task: meta.phi)  # refuse bad options now, not in the first meta-step
-    return make
+    return call("algorithm", method.factory, rest, nll=nll, registry=registry)
 
 
 def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, prior) -> MetaParams:

@@ -6,13 +6,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
-
 from meta_shrink.errors import ArtefactError
 from meta_shrink.experiments.build import Experiment, build
-from meta_shrink.experiments.train import set_up
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.workdir import read_config
+from meta_shrink.training.meta_state import MetaState
 from meta_shrink.types import MetaParams
 
 
@@ -23,9 +21,9 @@ def restore(workdir: str, log: Callable[[str], Any] = print) -> tuple[Experiment
       UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
     """
     experiment = build(read_config(workdir))
-    state = set_up(experiment, tf.distribute.get_strategy()).state
+    state = MetaState.create(experiment.initial, {}, names=experiment.registry.paths)
     checkpoints = Checkpoints(
-        os.path.join(workdir, "checkpoints"), state.trackables(), log=log, is_chief=False
+        os.path.join(workdir, "checkpoints"), state.learned(), log=log, is_chief=False
     )
     step = checkpoints.restore()
     if step is None:

@@ -20,7 +20,7 @@ from meta_shrink.runs.workdir import Workdir
 from meta_shrink.sections import call
 from meta_shrink.stopping import StopSignal
 from meta_shrink.training import loop
-from meta_shrink.training.meta_batch import make_chunked_core, make_core, theta_of
+from meta_shrink.training.meta_batch import make_chunked_core, make_core
 from meta_shrink.training.meta_state import MetaState, meta_optimizer
 from meta_shrink.training.meta_step import (
     EXTRA_METRICS,
@@ -76,7 +76,7 @@ def set_up(
     how = {"task_axis": schedule.task_axis, "jit": experiment.jit}
     if _in_chunks(experiment, schedule, strategy):
         core = make_chunked_core(
-            experiment.make_meta_gradient(theta_of),
+            experiment.meta_gradient,
             experiment.source,
             experiment.adapt.adaptation,
             steps=experiment.adapt.steps,
@@ -85,7 +85,7 @@ def set_up(
             **how,
         )
         return Training(state, make_chunked_run(core, state, **options), row_names)
-    core = make_core(experiment.meta_gradient, experiment.source, **how)
+    core = make_core(experiment.meta_gradient, experiment.adapt.whole, experiment.source, **how)
     run = make_run(core, state, strategy, jit=experiment.jit, **options)
     return Training(state, run, row_names)
 

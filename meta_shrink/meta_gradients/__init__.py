@@ -1,4 +1,5 @@
-"""Rows of Table 1: factories of (MetaParams, Task) -> (Delta, metrics), and what each learns."""
+"""Rows of Table 1: factories of (MetaParams, Task, Adapt) -> (Delta, metrics), and
+what each learns."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +16,7 @@ SOLVE = ("cg/residual_norm", "cg/curvature_min", "cg/breakdown")
 class Method(NamedTuple):
     """A meta-gradient and its facts.
 
-    factory: (nll, adapt, registry, **options) -> MetaGradient.
+    factory: (nll, registry, **options) -> MetaGradient.
     learns: components of Phi that it has a gradient for.
     metrics: names of the metrics it returns.
     needs_prior: whether sigma^2 = inf leaves it without a gradient.

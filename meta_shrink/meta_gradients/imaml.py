@@ -28,7 +28,6 @@ DAMPING_UNITS = ("nll", "precision")
 
 def imaml(
     nll: NegLogLik,
-    adapt: Adapt,
     registry: ModuleRegistry,
     *,
     cg_steps: int = 5,
@@ -46,9 +45,9 @@ def imaml(
     Args: as implicit_gradient.
 
     Returns:
-      (MetaParams, Task) -> (Delta, metrics); log alpha gets no gradient.
+      (MetaParams, Task, Adapt) -> (Delta, metrics); log alpha gets no gradient.
     """
-    solve_at = implicit_gradient(
+    delta_at = implicit_gradient(
         nll,
         registry,
         cg_steps=cg_steps,
@@ -58,8 +57,8 @@ def imaml(
         hessian_data=hessian_data,
     )
 
-    def meta_gradient(meta: MetaParams, task: Task):
-        return solve_at(meta, task, adapt(meta, task))
+    def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
+        return delta_at(meta, task, adapt(meta, task))
 
     return meta_gradient
 
@@ -94,7 +93,7 @@ def implicit_gradient(
     _check(cg_steps, damping, damping_unit, solver)
     pick = hessian_data or (lambda task: task.train)
 
-    def at(meta: MetaParams, task: Task, theta: Params) -> tuple[MetaParams, Metrics]:
+    def delta_at(meta: MetaParams, task: Task, theta: Params) -> tuple[MetaParams, Metrics]:
         nll_val, grad_val = _value_and_grad(nll, theta, task.val)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
         diagonal = _damped(precision, damping, damping_unit)
@@ -113,7 +112,7 @@ def implicit_gradient(
         )
         return delta, {"nll_val": nll_val, "nll_train": nll_train, **_solve(info)}
 
-    return at
+    return delta_at
 
 
 def _damped(precision: list, damping: float, damping_unit: str) -> list:

@@ -9,7 +9,7 @@ from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, Task
 
 
-def maml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient:
+def maml(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
     """Back-propagation through adaptation: grad_Phi nll_val(theta_hat(Phi)) (Eq. 6).
 
     sigma-MAML when log sigma^2 is learned, MAML at sigma^2 = inf, Meta-SGD at sigma^2 = inf with
@@ -17,11 +17,11 @@ def maml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient
     Memory grows with the number of adaptation steps.
 
     Returns:
-      (MetaParams, Task) -> (gradient of the same structure, metrics nll_val and nll_train).
+      (MetaParams, Task, Adapt) -> (gradient of the same structure, metrics nll_val and nll_train).
     """
     del registry
 
-    def meta_gradient(meta: MetaParams, task: Task):
+    def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         with tf.GradientTape() as tape:
             tape.watch(meta)
             theta = adapt(meta, task)
@@ -32,7 +32,7 @@ def maml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient
     return meta_gradient
 
 
-def fomaml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient:
+def fomaml(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
     """First-order MAML: grad nll_val at theta_hat, adaptation's own derivative taken as I.
 
     Up to the factor 1/(1 + damping/lambda) this is iMAML with one conjugate-gradient step where
@@ -40,7 +40,7 @@ def fomaml(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradie
     """
     del registry
 
-    def meta_gradient(meta: MetaParams, task: Task):
+    def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         theta = adapt(meta, task)
         with tf.GradientTape() as tape:
             tape.watch(theta)

@@ -15,7 +15,7 @@ from meta_shrink.types import Adapt, Batch, MetaGradient, MetaParams, NegLogLik,
 PHI_SCALES = ("precision", "sigma2")
 
 
-def reptile(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradient:
+def reptile(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
     """Delta_phi = phi - theta_hat (Section 2), learns phi only.
 
     sigma-Reptile at sigma^2 = inf with the rate of phi proportional to sigma^2. The paper adapts
@@ -23,7 +23,7 @@ def reptile(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradi
     """
     del registry
 
-    def meta_gradient(meta: MetaParams, task: Task):
+    def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         theta = adapt(meta, task)
         delta = MetaParams(
             phi=subtract(meta.phi, theta),
@@ -37,7 +37,6 @@ def reptile(nll: NegLogLik, adapt: Adapt, registry: ModuleRegistry) -> MetaGradi
 
 def sigma_reptile(
     nll: NegLogLik,
-    adapt: Adapt,
     registry: ModuleRegistry,
     *,
     cg_steps: int = 5,
@@ -71,7 +70,7 @@ def sigma_reptile(
         hessian_data=hessian_data,
     )
 
-    def meta_gradient(meta: MetaParams, task: Task):
+    def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         theta = adapt(meta, task)
         delta, metrics = implicit(meta, task, theta)
         towards = subtract(meta.phi, theta)

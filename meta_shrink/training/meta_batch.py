@@ -6,32 +6,16 @@ No variables and static shapes, so it can be compiled for a device that is not t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from meta_shrink.adaptation import Adaptation
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
-from meta_shrink.types import MetaGradient, MetaParams, Params, TaskSource
+from meta_shrink.types import Adapt, MetaGradient, MetaParams, TaskSource
 
 Totals = tuple[MetaParams, tf.Tensor, dict[str, tf.Tensor]]
 # (Phi, keys [T, 2]) -> (sum of Delta over the finite tasks, their number [], {metric: sum}).
 Core = Callable[[MetaParams, tf.Tensor], Totals]
-
-
-class AdaptedTask(NamedTuple):
-    """A task together with its adapted parameters theta."""
-
-    train: Any
-    val: Any
-    key: tf.Tensor
-    theta: Params
-
-
-def theta_of(meta: MetaParams, task: Any) -> Params:
-    """The Adapt function of an AdaptedTask: nothing is left to do."""
-    del meta
-    return task.theta
 
 
 def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
@@ -52,14 +36,14 @@ def _finite_rows(x: tf.Tensor) -> tf.Tensor:
 
 
 def make_core(
-    meta_gradient: MetaGradient, source: TaskSource, *, task_axis: str, jit: bool
+    meta_gradient: MetaGradient, adapt: Adapt, source: TaskSource, *, task_axis: str, jit: bool
 ) -> Core:
     """The pure part of a meta-step, compiled as one function of tensors with static shapes."""
     sample = sampler(source, task_axis)
 
     @tf.function(jit_compile=jit, autograph=False)
     def core(meta: MetaParams, keys: tf.Tensor) -> Totals:
-        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
+        lifted = over_tasks(lambda task: meta_gradient(meta, task, adapt), task_axis)
         return sum_finite(*lifted(sample(keys)))
 
     return core
@@ -79,7 +63,6 @@ def make_chunked_core(
     """As make_core, in pieces of at most chunk_steps adaptation steps, for long adaptation.
 
     Args:
-      meta_gradient: built with `theta_of` as its Adapt function.
       stop_requested: asked between pieces; once true, the result is None.
     """
     sample = sampler(source, task_axis)
@@ -99,8 +82,11 @@ def make_chunked_core(
 
     @tf.function(jit_compile=jit, autograph=False)
     def finish(meta, tasks, thetas):
-        lifted = over_tasks(lambda task: meta_gradient(meta, task), task_axis)
-        return sum_finite(*lifted(AdaptedTask(tasks.train, tasks.val, tasks.key, thetas)))
+        def adapted(pair):
+            task, theta = pair
+            return meta_gradient(meta, task, lambda *_: theta)
+
+        return sum_finite(*over_tasks(adapted, task_axis)((tasks, thetas)))
 
     def core(meta: MetaParams, keys: tf.Tensor) -> Totals | None:
         tasks, states = begin(meta, keys)

@@ -52,7 +52,7 @@ class MetaState:
 
     components: "phi", "log_sigma2", "log_alpha" -> its variables (phi: V, log_sigma2: one [M],
         log_alpha: one [M] or V).
-    optimizers: the meta-optimizer of each *learned* component.
+    optimizers: the meta-optimizer of each *learned* component; none where Phi is only read.
     step: meta-steps done. bad_steps: non-finite meta-steps in a row. window: metric sums since
         the last row of the log.
     """
@@ -70,7 +70,7 @@ class MetaState:
         initial: MetaParams,
         optimizers: Mapping[str, keras.optimizers.Optimizer],
         *,
-        num_metrics: int,
+        num_metrics: int = 0,
         names: tuple[str, ...],
     ) -> MetaState:
         """Variables at their initial values; call inside the strategy's scope.
@@ -120,12 +120,17 @@ class MetaState:
             values["phi"], values["log_sigma2"][0], alpha if self._per_parameter_alpha else alpha[0]
         )
 
-    def trackables(self) -> dict[str, tf.Variable]:
-        """Every variable under a stable name, for a checkpoint."""
-        named = {"step": self.step, "bad_steps": self.bad_steps, "window": self.window}
+    def learned(self) -> dict[str, tf.Variable]:
+        """The variables of Phi and the step under their names in a checkpoint."""
+        named = {"step": self.step}
         for component, variables in self.components.items():
             for variable in variables:
                 named[f"{component}.{variable.name}"] = variable.value
+        return named
+
+    def trackables(self) -> dict[str, tf.Variable]:
+        """Every variable under a stable name, for a checkpoint."""
+        named = {**self.learned(), "bad_steps": self.bad_steps, "window": self.window}
         for component, optimizer in self.optimizers.items():
             for number, variable in enumerate(optimizer.variables):
                 named[f"optimizer.{component}.{number}.{variable.name}"] = variable.value

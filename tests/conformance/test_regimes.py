@@ -52,8 +52,9 @@ def meta_gradient_of(model: str, method: str, optimizer: str, **options):
     problem = problem_of(model)
     steps = adaptation(problem.nll, OPTIMIZERS[optimizer](), problem.registry, **options)
     factory = META_GRADIENTS[method].factory
+    gradient = factory(problem.nll, problem.registry, **OPTIONS.get(method, {}))
     adapt = make_adapt(steps, steps=STEPS)
-    return factory(problem.nll, adapt, problem.registry, **OPTIONS.get(method, {}))
+    return lambda meta, task: gradient(meta, task, adapt)
 
 
 @cache

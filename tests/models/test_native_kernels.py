@@ -130,9 +130,9 @@ def test_maml_through_a_loop_of_native_kernels():
     for native in (False, True):
         nll = negative_log_likelihood(model, cross_entropy(), native=native)
         steps = adaptation(nll, proximal_gd(), registry)
-        gradient = maml(nll, make_adapt(steps, steps=3), registry)
+        gradient, adapt = maml(nll, registry), make_adapt(steps, steps=3)
         # One task after another in a loop, as in training: that is where the lists are.
-        of_tasks = over_tasks(lambda task, g=gradient: g(meta, task), "sequential")
+        of_tasks = over_tasks(lambda task, g=gradient, a=adapt: g(meta, task, a), "sequential")
         tasks = repeat_for_tasks(task, 2)
         results.append(tf.nest.flatten(tf.function(of_tasks, autograph=False)(tasks)[0]))
     largest = max(float(tf.reduce_max(tf.abs(value))) for value in results[0])

@@ -45,7 +45,7 @@ def test_gradient_of_every_meta_parameter(optimizer, rates):
     steps = adaptation(problem.nll, OPTIMIZERS[optimizer](), problem.registry)
     adapt = make_adapt(steps, steps=4)
     loss = tf.function(lambda meta: problem.nll(adapt(meta, task), task.val))
-    found, metrics = tf.function(maml(problem.nll, adapt, problem.registry))(meta, task)
+    found, metrics = tf.function(maml(problem.nll, problem.registry))(meta, task, adapt)
     np.testing.assert_allclose(metrics["nll_val"], loss(meta))
     for gradient, expected in zip(tf.nest.flatten(found), differences(loss, meta), strict=True):
         assert np.abs(expected).max() > 1e-4

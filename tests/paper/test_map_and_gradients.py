@@ -58,7 +58,7 @@ def test_gradient_of_sigma2_is_equation_16(factory, sigma2):
         by_sigma2, K / (N * sigma2**2 * shrink) * (theta - MEANS.y) * (theta - PHI)
     )
     for number, expected in enumerate(sigma2 * by_sigma2):
-        delta, _ = gradient(problem.meta, problem.task(number))
+        delta, _ = gradient(problem.meta, problem.task(number), map_adapt(problem))
         np.testing.assert_allclose(delta.log_sigma2, [expected], rtol=1e-9)
 
 
@@ -69,14 +69,14 @@ def test_gradient_of_phi_is_equation_18(factory, sigma2):
     options = {} if factory is maml else {"cg_steps": 1}
     gradient = factory(problem.nll, map_adapt(problem), problem.registry, **options)
     for number, y, theta in zip(range(3), MEANS.y, exact_map(sigma2), strict=True):
-        delta, _ = gradient(problem.meta, problem.task(number))
+        delta, _ = gradient(problem.meta, problem.task(number), map_adapt(problem))
         np.testing.assert_allclose(delta.phi[0], [-K / (1 + N * sigma2) * (y - theta)], rtol=1e-9)
 
 
 @pytest.mark.parametrize("sigma2", SIGMA2)
 def test_sigma_reptile_moves_phi_by_the_gradient_of_the_joint_density(sigma2):
     problem = problem_at(sigma2, 1 / N)
-    gradient = sigma_reptile(problem.nll, map_adapt(problem), problem.registry, cg_steps=1)
+    gradient = sigma_reptile(problem.nll, problem.registry, cg_steps=1)
     for number, theta in enumerate(exact_map(sigma2)):
-        delta, _ = gradient(problem.meta, problem.task(number))
+        delta, _ = gradient(problem.meta, problem.task(number), map_adapt(problem))
         np.testing.assert_allclose(delta.phi[0], [(PHI - theta) / sigma2], rtol=1e-9)

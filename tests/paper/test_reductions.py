@@ -89,8 +89,8 @@ def test_maml_is_sigma_maml_without_a_prior():
     for _ in range(STEPS):
         theta = theta - ALPHA * train.gradient(theta)
     way = np.linalg.matrix_power(np.eye(3) - ALPHA * train.hessian, STEPS)
-    gradient = maml(problem.nll, adapt_with(problem, proximal_gd()), problem.registry)
-    delta, _ = gradient(problem.meta, task)
+    gradient, adapt = maml(problem.nll, problem.registry), adapt_with(problem, proximal_gd())
+    delta, _ = gradient(problem.meta, task, adapt)
     np.testing.assert_allclose(flat(delta.phi), way @ val.gradient(theta), rtol=1e-9)
     np.testing.assert_array_equal(delta.log_sigma2, [0.0])
 
@@ -101,11 +101,12 @@ def test_meta_sgd_rates_after_one_step():
     meta, task = problem.meta._replace(log_alpha=logs), problem.task()
     phi = flat(meta.phi)
     moved = -ALPHA * ByHand(task.train).gradient(phi)
-    gradient = maml(problem.nll, adapt_with(problem, proximal_gd(), steps=1), problem.registry)
-    delta, _ = gradient(meta, task)
+    gradient = maml(problem.nll, problem.registry)
+    adapt = adapt_with(problem, proximal_gd(), steps=1)
+    delta, _ = gradient(meta, task, adapt)
     expected = moved * ByHand(task.val).gradient(phi + moved)
     np.testing.assert_allclose(flat(delta.log_alpha), expected, rtol=1e-9)
-    per_module, _ = gradient(problem.meta, task)
+    per_module, _ = gradient(problem.meta, task, adapt)
     np.testing.assert_allclose(per_module.log_alpha, [expected.sum()], rtol=1e-9)
 
 
@@ -117,9 +118,10 @@ def three_means(**options) -> Problem:
 def test_meta_sgd_per_parameter_is_per_module_where_modules_are_single_parameters():
     problem = three_means(sigma2=[np.inf] * 3)
     rates = tf.math.log(tf.constant([0.05, 0.1, 0.02], tf.float64))
-    gradient = maml(problem.nll, adapt_with(problem, proximal_gd()), problem.registry)
-    module, _ = gradient(problem.meta._replace(log_alpha=rates), problem.task())
-    parameter, _ = gradient(problem.meta._replace(log_alpha=tf.split(rates, 3)), problem.task())
+    gradient, adapt = maml(problem.nll, problem.registry), adapt_with(problem, proximal_gd())
+    module, _ = gradient(problem.meta._replace(log_alpha=rates), problem.task(), adapt)
+    split = problem.meta._replace(log_alpha=tf.split(rates, 3))
+    parameter, _ = gradient(split, problem.task(), adapt)
     np.testing.assert_allclose(flat(parameter.log_alpha), module.log_alpha, rtol=1e-12)
     np.testing.assert_allclose(flat(parameter.phi), flat(module.phi), rtol=1e-12)
     assert np.abs(module.log_alpha).min() > 1e-3
@@ -129,10 +131,10 @@ def test_meta_sgd_per_parameter_is_per_module_where_modules_are_single_parameter
 def test_reptile_is_the_phi_update_of_sigma_reptile_with_rates_like_sigma2(sigma2):
     problem = regression(sigma2=sigma2)
     adapt = adapt_with(problem, proximal_gd())
-    plain, _ = reptile(problem.nll, adapt, problem.registry)(problem.meta, problem.task())
+    plain, _ = reptile(problem.nll, problem.registry)(problem.meta, problem.task(), adapt)
     scaled, as_printed = (
-        sigma_reptile(problem.nll, adapt, problem.registry, damping=0.1, phi_scale=scale)(
-            problem.meta, problem.task()
+        sigma_reptile(problem.nll, problem.registry, damping=0.1, phi_scale=scale)(
+            problem.meta, problem.task(), adapt
         )[0]
         for scale in ("sigma2", "precision")
     )
@@ -146,9 +148,9 @@ def test_fomaml_is_imaml_with_one_cg_step_where_the_hessian_is_a_multiple_of_the
     sigma2, damping, curvature = 0.4, 0.3, 5  # 5 observations of noise 1
     problem = three_means(sigma2=[sigma2] * 3)
     adapt = adapt_with(problem, proximal_gd())
-    first, _ = fomaml(problem.nll, adapt, problem.registry)(problem.meta, problem.task())
-    implicit, _ = imaml(problem.nll, adapt, problem.registry, cg_steps=1, damping=damping)(
-        problem.meta, problem.task()
+    first, _ = fomaml(problem.nll, problem.registry)(problem.meta, problem.task(), adapt)
+    implicit, _ = imaml(problem.nll, problem.registry, cg_steps=1, damping=damping)(
+        problem.meta, problem.task(), adapt
     )
     scale = 1 + sigma2 * (curvature + damping)
     np.testing.assert_allclose(scale * flat(implicit.phi), flat(first.phi), rtol=1e-10)
@@ -163,8 +165,8 @@ def test_fomaml_is_imaml_with_one_cg_step_where_the_hessian_vanishes():
         return tf.reduce_sum(tf.concat(params, 0) * tf.reduce_sum(batch[0], 0))
 
     first, implicit = (
-        factory(linear, lambda meta, task: meta.phi, problem.registry, **options)(
-            problem.meta, problem.task()
+        factory(linear, problem.registry, **options)(
+            problem.meta, problem.task(), lambda meta, task: meta.phi
         )[0]
         for factory, options in ((fomaml, {}), (imaml, {"cg_steps": 1, "damping": damping}))
     )
@@ -183,8 +185,8 @@ def test_mean_reduction_is_sum_reduction_at_n_times_the_variance():
         )  # fmt: skip
         adapt = adapt_with(problem, proximal_gd(), steps=3)
         thetas.append(flat(adapt(problem.meta, problem.task())))
-        gradient = imaml(problem.nll, adapt, problem.registry, cg_steps=2)
-        deltas.append(gradient(problem.meta, problem.task())[0])
+        gradient = imaml(problem.nll, problem.registry, cg_steps=2)
+        deltas.append(gradient(problem.meta, problem.task(), adapt)[0])
     np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-10)
     total, mean = deltas  # the validation loss is a mean of 5, too
     np.testing.assert_allclose(flat(total.phi), 5 * flat(mean.phi), rtol=1e-9)

@@ -59,7 +59,9 @@ def test_a_task_that_is_not_finite_is_left_out_and_counted(algorithm, task_axis)
     changes = {"train.meta_batch_size": 3, "train.task_axis": task_axis, "meta_optimizer.phi": SGD}
     experiment = build(tiny_config(algorithm, changes))
     keys = keys_of_step(experiment.config, 0, 3)
-    core = make_core(experiment.meta_gradient, experiment.source, **WITHOUT_XLA)
+    core = make_core(
+        experiment.meta_gradient, experiment.adapt.whole, experiment.source, **WITHOUT_XLA
+    )
     deltas, count, _ = core(experiment.initial, tf.constant(keys[[0, 2]]))
     assert count == 2
     expected = [p - 0.1 * d / 2 for p, d in zip(experiment.initial.phi, deltas.phi, strict=True)]
