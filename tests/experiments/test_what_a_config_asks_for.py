@@ -66,7 +66,7 @@ def test_the_hessian_of_the_last_mini_batch():
     changes = {"adapt.batch_size": 2, "adapt.steps": 3, "algorithm.hessian_data": "last"}
     experiment = build(tiny_config("sigma_reptile", changes))
     task = experiment.source.sample(KEY)
-    _, metrics = experiment.meta_gradient(experiment.initial, task)
+    _, metrics = experiment.meta_gradient(experiment.initial, task, experiment.adapt.whole)
     theta = make_adapt(experiment.adapt.adaptation, steps=3)(experiment.initial, task)
     losses = [
         float(experiment.nll(theta, experiment.adapt.next_batch(task, tf.constant(step))))

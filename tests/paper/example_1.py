@@ -54,11 +54,12 @@ def map_adapt(problem: Problem, *, steps: int = 1) -> Adapt:
 def total_gradient(factory: Callable, x: np.ndarray, y: np.ndarray, **options) -> Callable:
     """(phi, sigma2) -> sum over tasks of (Delta_phi, Delta_log_sigma2) of a meta-gradient."""
     problem = normal_means(x, y, sigma2=[1.0], alpha=1 / x.shape[1])
-    one = factory(problem.nll, map_adapt(problem), problem.registry, cg_steps=1, **options)
+    one = factory(problem.nll, problem.registry, cg_steps=1, **options)
+    adapt = map_adapt(problem)
 
     @tf.function
     def sums(meta):
-        deltas, _ = over_tasks(lambda task: one(meta, task), "vectorized")(problem.tasks)
+        deltas, _ = over_tasks(lambda task: one(meta, task, adapt), "vectorized")(problem.tasks)
         return tf.reduce_sum(deltas.phi[0]), tf.reduce_sum(deltas.log_sigma2)
 
     def at(phi: float, sigma2: float) -> tuple[float, float]:

@@ -93,10 +93,10 @@ def test_a_damping_in_precisions_is_each_modules_own(factory):
     precision = np.array([LAMBDA, LAMBDA, 4 * LAMBDA])
     u = np.linalg.solve(line.hessian + np.diag(1.3 * precision), line.validation_gradient())
     gradient = factory(
-        line.problem.nll, line.adapt, line.problem.registry, cg_steps=3, damping=DAMPING,
+        line.problem.nll, line.problem.registry, cg_steps=3, damping=DAMPING,
         damping_unit="precision",
     )  # fmt: skip
-    delta, _ = gradient(line.problem.meta, line.task)
+    delta, _ = gradient(line.problem.meta, line.task, line.adapt)
     parts = precision * u * (line.theta - line.phi)
     np.testing.assert_allclose(delta.log_sigma2, [parts[:2].sum(), parts[2]], rtol=1e-9)
 

@@ -49,7 +49,7 @@ def test_the_map_is_not_reached_by_too_few_steps():
 def test_gradient_of_sigma2_is_equation_16(factory, sigma2):
     problem = problem_at(sigma2, 1 / N)
     options = {} if factory is maml else {"cg_steps": 1}
-    gradient = factory(problem.nll, map_adapt(problem), problem.registry, **options)
+    gradient = factory(problem.nll, problem.registry, **options)
     shrink = 1 + 1 / (N * sigma2)
     first = MEANS.x - MEANS.y + (PHI - MEANS.y) / (N * sigma2)
     by_sigma2 = K / (N * sigma2**2 * shrink**3) * first * (MEANS.x - PHI)
@@ -67,7 +67,7 @@ def test_gradient_of_sigma2_is_equation_16(factory, sigma2):
 def test_gradient_of_phi_is_equation_18(factory, sigma2):
     problem = problem_at(sigma2, 1 / N)
     options = {} if factory is maml else {"cg_steps": 1}
-    gradient = factory(problem.nll, map_adapt(problem), problem.registry, **options)
+    gradient = factory(problem.nll, problem.registry, **options)
     for number, y, theta in zip(range(3), MEANS.y, exact_map(sigma2), strict=True):
         delta, _ = gradient(problem.meta, problem.task(number), map_adapt(problem))
         np.testing.assert_allclose(delta.phi[0], [-K / (1 + N * sigma2) * (y - theta)], rtol=1e-9)
