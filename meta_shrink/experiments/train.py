@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -159,15 +160,11 @@ def _restore(
     save = functools.partial(_save, workdir, checkpoints, last=schedule.steps)
     start = checkpoints.restore()
     if start is None and experiment.config["warm_start"]["steps"]:
-        _warm_start(experiment, state, log)
+        phi = warm_started(experiment, os.path.join(workdir.path, "warm_start"), log)
+        for variable, value in zip(state.components["phi"], phi, strict=True):
+            variable.assign(value)
         save(0)
     return save, start or 0
-
-
-def _warm_start(experiment: Experiment, state: MetaState, folder: str, log, stop_requested):
-    phi = warm_started(experiment, folder, log, stop_requested)
-    for variable, value in zip(state.components["phi"], phi, strict=True):
-        variable.assign(value)
 
 
 def _intervals(schedule: Schedule) -> loop.Intervals:

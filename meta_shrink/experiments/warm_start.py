@@ -23,12 +23,9 @@ from meta_shrink.training.warm_start import cached, warm_start
 from meta_shrink.types import Params, TaskSource
 
 Log = Callable[[str], Any]
-StopRequested = Callable[[], bool]
 
 
-def warm_started(
-    experiment: Experiment, folder: str, log: Log, stop_requested: StopRequested
-) -> Params:
+def warm_started(experiment: Experiment, folder: str, log: Log) -> Params:
     """phi after the warm start that the config asks for, from its cache where it is there.
 
     A source whose tasks are classes is classified (warm_start); one that mixes its tasks
@@ -38,11 +35,11 @@ def warm_started(
       folder: for what a pre-training keeps, where the config names no cache.
     """
     if experiment.source.labelled is None and experiment.source.mixed is not None:
-        return _pretrained(experiment, folder, log, stop_requested)
-    return _classified(experiment, log, stop_requested)
+        return _pretrained(experiment, folder, log)
+    return _classified(experiment, log)
 
 
-def _classified(experiment: Experiment, log: Log, stop_requested: StopRequested) -> Params:
+def _classified(experiment: Experiment, log: Log) -> Params:
     config, section = experiment.config, experiment.config["warm_start"]
     options = {key: section[key] for key in section if key not in ("cache", "augment")}
     affine = section.get("augment")
@@ -58,16 +55,13 @@ def _classified(experiment: Experiment, log: Log, stop_requested: StopRequested)
             augment=call("warm_start.augment", random_affine, affine) if affine else None,
             native=not experiment.jit,
             log=log,
-            stop_requested=stop_requested,
         )
 
     facts = {name: config[name] for name in ("warm_start", "task", "model")}
     return cached(section["cache"], facts, compute) if section.get("cache") else compute()
 
 
-def _pretrained(
-    experiment: Experiment, folder: str, log: Log, stop_requested: StopRequested
-) -> Params:
+def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
     """One folder for all numbers of steps: a run that wants more goes on where another ended."""
     config, section = experiment.config, experiment.config["warm_start"]
     options = {key: section[key] for key in section if key not in ("cache", "task", "augment")}
@@ -90,7 +84,6 @@ def _pretrained(
             metric_name=experiment.metric_facts.name,
             jit=experiment.jit,
             log=log,
-            stop_requested=stop_requested,
         )
 
 

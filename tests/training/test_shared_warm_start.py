@@ -36,7 +36,7 @@ def started(cache: Any, changes: dict[str, Any], algorithm: str = "sigma_reptile
     warm = {"warm_start.steps": 3, "warm_start.cache": str(cache)}
     experiment = build(tiny_config(algorithm, warm | changes))
     experiment = experiment._replace(source=experiment.source._replace(labelled=EXAMPLES))
-    values = warm_starts.warm_started(experiment, "", print, lambda: False)
+    values = warm_starts.warm_started(experiment, "", print)
     phi = np.concatenate([np.ravel(value) for value in values])
     assert (phi == phi[0]).all()
     return float(phi[0])
