@@ -42,7 +42,7 @@ def full_batch(*, augment: Augment | None = None) -> NextBatch:
     """Every step sees the task's whole training batch."""
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
-        return _augmented(augment, fold_in(task.key, step), task.train)
+        return _augmented(augment, task.key, step, task.train)
 
     return next_batch
 
@@ -54,8 +54,8 @@ def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
     """
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
-        key = fold_in(task.key, step)
-        return _augmented(augment, key, random_examples(task.train, size, key))
+        drawn = random_examples(task.train, size, fold_in(task.key, "mini_batch", step))
+        return _augmented(augment, task.key, step, drawn)
 
     return next_batch
 
@@ -63,7 +63,7 @@ def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
 def random_examples(batch: Batch, size: int, key: tf.Tensor) -> Batch:
     """`size` of the batch's examples, drawn without replacement by the key [2], padding last."""
     count = tf.shape(tf.nest.flatten(batch)[0])[0]
-    lot = uniform(key, [count])
+    lot = uniform(key, "examples", [count])
     weights = weights_of(batch)
     if weights is not None:
         there = tf.reduce_any(tf.reshape(weights > 0, [count, -1]), axis=1)
@@ -87,12 +87,20 @@ def _static(size: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda x: tf.ensure_shape(x, [size, *x.shape[1:]])
 
 
-def _augmented(augment: Augment | None, key: tf.Tensor, batch: Batch) -> Batch:
+def _augmented(augment: Augment | None, key: tf.Tensor, step: tf.Tensor, batch: Batch) -> Batch:
     """The batch with other inputs."""
     if augment is None:
         return batch
     inputs, *rest = batch
-    return augment(fold_in(key, 0), inputs), *rest
+    return augment(fold_in(key, "augment_step", step), inputs), *rest
+
+
+def augmented_once(augment: Augment | None, task: Task) -> Batch:
+    """The task's training batch as the moments of its adapted network are taken of."""
+    if augment is None:
+        return task.train
+    inputs, *rest = task.train
+    return augment(fold_in(task.key, "augment_moments"), inputs), *rest
 
 
 class Adaptation(NamedTuple):

@@ -9,13 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adaptation import Adaptation
+from meta_shrink.adaptation import Adaptation, augmented_once
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import ExampleLoss, Metric, reduced
-from meta_shrink.rng import fold_in
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
-from meta_shrink.tasks.transforms import MOMENTS
 from meta_shrink.types import (
     Augment,
     MetaParams,
@@ -211,9 +209,7 @@ def inductive_metric(
     """
 
     def metric(theta: Params, task: Task) -> tf.Tensor:
-        inputs, _, weights = batch_parts(task.train)
-        if augment is not None:
-            inputs = augment(fold_in(task.key, MOMENTS), inputs)
+        inputs, _, weights = batch_parts(augmented_once(augment, task))
         state = moments(model, theta, inputs, weights=weights)
         val_inputs, val_targets, val_weights = batch_parts(task.val)
         outputs = model.stateless_call(theta, state, val_inputs, training=False)[0]

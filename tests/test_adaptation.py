@@ -192,7 +192,7 @@ def test_tasks_with_equal_data_draw_and_augment_by_their_own_keys():
     assert not np.array_equal(first, second)
 
     def augment(key, inputs):
-        return inputs + tf.cast(uniform(key, []), inputs.dtype)
+        return inputs + tf.cast(uniform(key, "test", []), inputs.dtype)
 
     for draw in (full_batch(augment=augment), random_batch(size=6, augment=augment)):
         sums = [float(tf.reduce_sum(draw(one, 0)[0])) for one in (task, other)]

@@ -13,17 +13,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adaptation import AdaptState, full_batch, proximal_steps, random_batch
+from meta_shrink.adaptation import (
+    AdaptState,
+    augmented_once,
+    full_batch,
+    proximal_steps,
+    random_batch,
+)
 from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.task_files import Examples, check_examples
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.losses import LOSSES, METRICS
 from meta_shrink.proximal import OPTIMIZERS
-from meta_shrink.rng import fold_in
 from meta_shrink.sections import named
 from meta_shrink.tasks.augment import random_affine
-from meta_shrink.tasks.transforms import MOMENTS
 from meta_shrink.types import Task
 
 # A stop request is seen, and progress told, about this often.
@@ -188,9 +192,7 @@ class TaskAdaptation:
     def _tensors(self, theta: Sequence[tf.Tensor], task: Task) -> dict[str, np.ndarray]:
         """All tensors of the adapter: theta, and the moments of the adapted network."""
         arguments = self._arguments(theta)
-        inputs = task.train[0]
-        if self._augment is not None:
-            inputs = self._augment(fold_in(task.key, MOMENTS), inputs)
+        inputs = augmented_once(self._augment, task)[0]
         if "moments" in self._backbone.signatures:
             moments = self._backbone.signatures["moments"](**self._named(inputs), **arguments)
             arguments = arguments | moments

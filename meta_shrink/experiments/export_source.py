@@ -106,10 +106,10 @@ def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
 
     @tf.function(autograph=False)
     def of_task(number: tf.Tensor) -> list[tf.Tensor]:
-        task = source.sample(fold_in(root_key(experiment.config["seed"], "probe"), number))
+        task = source.sample(root_key(experiment.config["seed"], "probe", number))
         inputs, _, weights = batch_parts(task.train)
         if source.augment is not None:
-            inputs = source.augment(task.key, inputs)
+            inputs = source.augment(fold_in(task.key, "augment_probe"), inputs)
         return moments(model, phi, inputs, weights=weights)
 
     rows = [of_task(tf.constant(number)) for number in range(MOMENT_TASKS)]

@@ -11,7 +11,7 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.images.classes import ImageClasses, hash_order, require_images, subset
 from meta_shrink.images.omniglot import alphabet_split
-from meta_shrink.rng import fold_in, root_key, uniform
+from meta_shrink.rng import root_key, uniform
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.tasks.few_shot import labelled_batch, read_omniglot
 from meta_shrink.types import Labelled, Task, TaskSource
@@ -60,11 +60,10 @@ def omniglot_alphabets(
     split_of = alphabet_split(classes, num_train=num_alphabets, salt=split)
     arrays = {name: _tasks(classes, alphabets, split) for name, alphabets in split_of.items()}
     draw = {name: _task(tasks, num_instances) for name, tasks in arrays.items()}
-    keys = {"test": root_key(seed, "heldout_tasks"), "val": root_key(seed, "validation_tasks")}
     return TaskSource(
-        sample=lambda key: draw["train"](_any(key, num_alphabets), fold_in(key, 1)),
-        heldout=lambda index: draw["test"](index, fold_in(keys["test"], index)),
-        validation=lambda index: draw["val"](index, fold_in(keys["val"], index)),
+        sample=lambda key: draw["train"](_any(key, num_alphabets), key),
+        heldout=lambda index: draw["test"](index, root_key(seed, "heldout_tasks", index)),
+        validation=lambda index: draw["val"](index, root_key(seed, "validation_tasks", index)),
         augment=affine,
         augment_validation=augment_validation,
         labelled=_labelled(arrays["train"][:, :, :num_instances]),
@@ -80,7 +79,7 @@ def augment_options(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _any(key: tf.Tensor, count: int) -> tf.Tensor:
-    return uniform(fold_in(key, 0), [], 0, count, tf.int32)
+    return uniform(key, "alphabet", [], 0, count, tf.int32)
 
 
 def _check(num_alphabets: int, num_instances: int) -> None:
@@ -128,7 +127,7 @@ def _labelled(tasks: np.ndarray) -> Labelled:
     images, count = tf.constant(tasks.reshape(-1, *shape)), alphabets * characters * instances
 
     def draw(key: tf.Tensor, size: int):
-        rows = uniform(fold_in(key, 0), [size], 0, count, tf.int32)
+        rows = uniform(key, "labelled_characters", [size], 0, count, tf.int32)
         return tf.gather(images, rows), rows // instances
 
     return Labelled(alphabets * characters, draw)

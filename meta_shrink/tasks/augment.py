@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.rng import fold_in, uniform
+from meta_shrink.rng import uniform
 from meta_shrink.types import Augment
 
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -49,9 +49,9 @@ def random_affine(
     def augment(key: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         # A task whose number of images is known only when it is adapted has no static one.
         count, size = images.shape[0] or tf.shape(images)[0], images.shape[1]
-        factor = uniform(fold_in(key, 0), [count, 1, 1], low, high)
-        offset = uniform(fold_in(key, 1), [2, count, 1, 1], -shift * size, shift * size)
-        degrees = uniform(fold_in(key, 2), [count, 1, 1], -rotation, most, tf.int32)
+        factor = uniform(key, "affine_scale", [count, 1, 1], low, high)
+        offset = uniform(key, "affine_shift", [2, count, 1, 1], -shift * size, shift * size)
+        degrees = uniform(key, "affine_rotation", [count, 1, 1], -rotation, most, tf.int32)
         angle = tf.cast(degrees, tf.float32) * (math.pi / 180)
         rows, columns = _sources(size, factor, offset, angle)
         return _SAMPLERS[interpolation](tf.cast(images, tf.float32), rows, columns, fill)

@@ -11,7 +11,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.images.classes import ImageClasses, require_images, subset
 from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.omniglot import character_split, load_omniglot
-from meta_shrink.rng import fold_in, root_key, uniform
+from meta_shrink.rng import root_key, uniform
 from meta_shrink.types import Labelled, Task, TaskSource
 
 
@@ -116,7 +116,6 @@ def episodes(
             f"task got ways={ways}, shots={shots}, queries={queries}, heldout_queries="
             f"{heldout_queries}; expected at least 2 ways and 1 of the others."
         )
-    keys = {"test": root_key(seed, "heldout_tasks"), "val": root_key(seed, "validation_tasks")}
     draw = {}
     for name, pool in pools.items():
         count = queries if name == "train" else heldout_queries
@@ -124,8 +123,8 @@ def episodes(
         draw[name] = _episode(pool, ways, shots, count, rotations)
     return TaskSource(
         sample=draw["train"],
-        heldout=lambda index: draw["test"](fold_in(keys["test"], index)),
-        validation=lambda index: draw["val"](fold_in(keys["val"], index)),
+        heldout=lambda index: draw["test"](root_key(seed, "heldout_tasks", index)),
+        validation=lambda index: draw["val"](root_key(seed, "validation_tasks", index)),
         labelled=_labelled(pools["train"], rotations),
     )
 
@@ -136,8 +135,8 @@ def _labelled(pool: ImageClasses, rotations: bool) -> Labelled:
     classes, turns = tf.constant(labels, tf.int32), 4 if rotations else 1
 
     def draw(key: tf.Tensor, size: int):
-        rows = uniform(fold_in(key, 0), [size], 0, len(labels), tf.int32)
-        quarters = uniform(fold_in(key, 1), [size], 0, turns, tf.int32)
+        rows = uniform(key, "labelled_images", [size], 0, len(labels), tf.int32)
+        quarters = uniform(key, "labelled_turns", [size], 0, turns, tf.int32)
         turned = _turn(tf.gather(images, rows)[:, tf.newaxis], quarters)[:, 0]
         return turned, tf.gather(classes, rows) * turns + quarters
 
@@ -153,17 +152,15 @@ def _episode(
     most = int(pool.count.max())
 
     def episode(key: tf.Tensor) -> Task:
-        order = uniform(fold_in(key, 0), [len(pool.names)])
+        order = uniform(key, "episode_classes", [len(pool.names)])
         classes = tf.math.top_k(order, k=ways).indices
-        lot = uniform(fold_in(key, 1), [ways, most])
+        lot = uniform(key, "episode_images", [ways, most])
         exists = tf.range(most) < tf.gather(count, classes)[:, tf.newaxis]
         picked = tf.math.top_k(tf.where(exists, lot, -1.0), k=shots + queries).indices
         chosen = tf.gather(images, tf.gather(first, classes)[:, tf.newaxis] + picked)
         if rotations:
-            chosen = _turn(chosen, uniform(fold_in(key, 2), [ways], 0, 4, tf.int32))
-        return Task(
-            labelled_batch(chosen[:, :shots]), labelled_batch(chosen[:, shots:]), fold_in(key, 3)
-        )
+            chosen = _turn(chosen, uniform(key, "episode_turns", [ways], 0, 4, tf.int32))
+        return Task(labelled_batch(chosen[:, :shots]), labelled_batch(chosen[:, shots:]), key)
 
     return episode
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.models.gaussian import MEANS, num_observed
-from meta_shrink.rng import fold_in, normal, root_key
+from meta_shrink.rng import normal, root_key
 from meta_shrink.types import Task, TaskSource
 
 
@@ -37,26 +37,28 @@ def gaussian(
       UsageError: lengths that do not fit together, or no observation.
     """
     _check(mean, phi, sigma, noise, num_train, num_val)
-    heldout_key = root_key(seed, "heldout_tasks")
+
+    def heldout_key(index: tf.Tensor) -> tf.Tensor:
+        return root_key(seed, "heldout_tasks", index)
 
     def task(key: tf.Tensor, points: int) -> Task:
         theta = draw_theta(key, phi, sigma)
         means = MEANS[mean](theta)
         scale = tf.constant(list(noise), tf.float32)
-        x = normal(fold_in(key, 1), [num_train + points, len(noise)], means, scale)
+        x = normal(key, "gaussian_observations", [num_train + points, len(noise)], means, scale)
         return Task((x[:num_train], x[:num_train]), (x[num_train:], x[num_train:]), key)
 
     return TaskSource(
         sample=lambda key: task(key, num_val),
-        heldout=lambda index: task(fold_in(heldout_key, index), num_heldout_val or num_val),
-        truth=lambda index: draw_theta(fold_in(heldout_key, index), phi, sigma),
+        heldout=lambda index: task(heldout_key(index), num_heldout_val or num_val),
+        truth=lambda index: draw_theta(heldout_key(index), phi, sigma),
     )
 
 
 def draw_theta(key: tf.Tensor, phi: Sequence[float], sigma: Sequence[float]) -> tf.Tensor:
     """The true theta [M] of the task with this key."""
     center, spread = tf.constant(list(phi), tf.float32), tf.constant(list(sigma), tf.float32)
-    return normal(fold_in(key, 0), [len(phi)], center, spread)
+    return normal(key, "gaussian_theta", [len(phi)], center, spread)
 
 
 def _check(mean, phi, sigma, noise, num_train, num_val):

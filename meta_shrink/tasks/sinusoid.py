@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.rng import fold_in, root_key, uniform
+from meta_shrink.rng import root_key, uniform
 from meta_shrink.types import Task, TaskSource
 
 AMPLITUDE, PHASE, INPUTS = (0.1, 5.0), (0.0, math.pi), (-5.0, 5.0)
@@ -31,17 +31,16 @@ def sinusoid(
             f"task got num_train={num_train}, num_val={num_val}, "
             f"num_heldout_val={num_heldout_val}; expected at least 1 point each."
         )
-    heldout_key = root_key(seed, "heldout_tasks")
 
     def task(key: tf.Tensor, points: int) -> Task:
-        shape = uniform(fold_in(key, 0), [2], 0.0, 1.0)
+        shape = uniform(key, "sinusoid_shape", [2])
         amplitude = AMPLITUDE[0] + (AMPLITUDE[1] - AMPLITUDE[0]) * shape[0]
         phase = PHASE[0] + (PHASE[1] - PHASE[0]) * shape[1]
-        x = uniform(fold_in(key, 1), [num_train + points, 1], *INPUTS)
+        x = uniform(key, "sinusoid_inputs", [num_train + points, 1], *INPUTS)
         y = amplitude * tf.sin(x - phase)
         return Task((x[:num_train], y[:num_train]), (x[num_train:], y[num_train:]), key)
 
     return TaskSource(
         sample=lambda key: task(key, num_val),
-        heldout=lambda index: task(fold_in(heldout_key, index), num_heldout_val),
+        heldout=lambda index: task(root_key(seed, "heldout_tasks", index), num_heldout_val),
     )

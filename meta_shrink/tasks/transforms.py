@@ -10,9 +10,6 @@ from meta_shrink.adaptation import random_examples, require_examples
 from meta_shrink.rng import fold_in
 from meta_shrink.types import Batch, Task, TaskSource, batch_parts, weights_of
 
-# In place of an adaptation step, in the key of what is drawn for other purposes.
-VALIDATION, MOMENTS, VALIDATION_BATCH = -1, -2, -3
-
 
 def train_on_all(source: TaskSource) -> TaskSource:
     """Meta-training tasks whose training batch holds their validation examples too (Reptile)."""
@@ -53,7 +50,7 @@ def validate_on_batch(source: TaskSource, size: int) -> TaskSource:
     def sample(key: tf.Tensor) -> Task:
         task = source.sample(key)
         require_examples(task.val, size, "train.validation_batch", "validation")
-        drawn = random_examples(task.val, size, fold_in(task.key, VALIDATION_BATCH))
+        drawn = random_examples(task.val, size, fold_in(task.key, "validation_batch"))
         return task._replace(val=drawn)
 
     return source._replace(sample=sample)
@@ -111,7 +108,9 @@ def augment_validation(source: TaskSource) -> TaskSource:
         def drawn(key_or_index: tf.Tensor) -> Task:
             task = draw(key_or_index)
             inputs, *rest = task.val
-            return task._replace(val=(augment(fold_in(task.key, VALIDATION), inputs), *rest))
+            return task._replace(
+                val=(augment(fold_in(task.key, "augment_validation"), inputs), *rest)
+            )
 
         return drawn
 

@@ -132,8 +132,8 @@ def share_of_replica(meta_batch_size: int, replicas: int) -> int:
 
 def task_keys(root: tf.Tensor, step: tf.Tensor, first: Any, count: int) -> tf.Tensor:
     """Keys [count, 2] of the tasks first, first + 1, ... of a meta-step."""
-    step_key = fold_in(root, step)
-    return tf.stack([fold_in(step_key, first + number) for number in range(count)])
+    step_key = fold_in(root, "meta_step", step)
+    return tf.stack([fold_in(step_key, "task", first + number) for number in range(count)])
 
 
 def make_update(

@@ -22,8 +22,8 @@ import tensorflow as tf
 from meta_shrink.durable_files import to_json, write_atomically
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
-from meta_shrink.rng import fold_in, root_key
-from meta_shrink.types import Augment, Labelled, Params, TaskSource
+from meta_shrink.rng import STREAMS, fold_in, root_key
+from meta_shrink.types import Augment, Batch, Labelled, Params, TaskSource
 
 LINES = 5  # of progress
 
@@ -62,9 +62,10 @@ def warm_start(
       DivergedError: the loss is not finite.
     """
     labelled = _checked(source.labelled, steps, batch_size, learning_rate)
+    batch = examples(labelled, augment or source.augment, seed, batch_size)
     _classify(
         _classifier(model, labelled.num_classes, seed),
-        _examples(labelled, augment or source.augment, seed, steps, batch_size),
+        tf.data.Dataset.range(steps).map(batch).prefetch(2),
         keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
         [_Watch(steps, log, stop_requested)],
         native,
@@ -92,7 +93,9 @@ def cached(directory: str, facts: Mapping[str, Any], compute: Callable[[], Param
     Runs that differ in their algorithm alone share their warm start: one file in `directory`,
     named by the facts (everything that decides the result). A damaged file is made anew.
     """
-    content = json.dumps(to_json({**facts, "tensorflow": tf.__version__}), sort_keys=True)
+    content = json.dumps(
+        to_json({**facts, "streams": STREAMS, "tensorflow": tf.__version__}), sort_keys=True
+    )
     name = f"warm_start_{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
     path = os.path.join(directory, name)
     try:
@@ -114,17 +117,19 @@ def _classifier(model: keras.Model, num_classes: int, seed: int) -> keras.Model:
     return keras.Model(model.inputs, logits, name="warm_start")
 
 
-def _examples(
-    labelled: Labelled, augment, seed: int, steps: int, batch_size: int
-) -> tf.data.Dataset:
-    root = root_key(seed, "warm_start")
+def examples(
+    labelled: Labelled, augment: Augment | None, seed: int, batch_size: int
+) -> Callable[[tf.Tensor], Batch]:
+    """Number of the step -> its batch, keyed by (seed, step) alone."""
 
-    def batch(step: tf.Tensor):
-        key = fold_in(root, step)
+    def batch(step: tf.Tensor) -> Batch:
+        key = root_key(seed, "warm_start", step)
         images, labels = labelled.draw(key, batch_size)
-        return (images if augment is None else augment(key, images)), labels
+        if augment is not None:
+            images = augment(fold_in(key, "augment_warm_start"), images)
+        return images, labels
 
-    return tf.data.Dataset.range(steps).map(batch).prefetch(2)
+    return batch
 
 
 def _classify(classifier: keras.Model, examples, rate: Any, callbacks: list[Any], native: bool):

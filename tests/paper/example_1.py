@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt
 from meta_shrink.proximal import proximal_gd
-from meta_shrink.rng import fold_in, root_key
+from meta_shrink.rng import root_key
 from meta_shrink.task_axis import over_tasks
 from meta_shrink.tasks import gaussian
 from meta_shrink.types import Adapt
@@ -35,7 +35,7 @@ def draw(num_tasks: int, *, phi: float, sigma2: float, num_train: int, num_val: 
 
     @tf.function
     def sample_all():
-        keys = tf.map_fn(lambda t: fold_in(root_key(seed, "train_tasks"), t), tf.range(num_tasks))
+        keys = tf.map_fn(lambda t: root_key(seed, "train_tasks", t), tf.range(num_tasks))
         tasks = over_tasks(source.sample, "sequential")(keys)
         return tasks.train[0], tasks.val[0]
 

@@ -57,7 +57,7 @@ def test_the_test_alphabets_do_not_move_with_the_number_of_training_alphabets():
     for count in (5, 30):
         tasks = source(num_alphabets=count)
         validation = alphabets_of(tasks.validation, 36 - count)
-        keys = [fold_in(tf.constant([0, 1]), n) for n in range(count * 8)]
+        keys = [fold_in(tf.constant([0, 1]), "test", n) for n in range(count * 8)]
         trained = {int(who(tasks.sample(key).val[0])[0, 0]) for key in keys}
         assert len(validation) == 36 - count and len(trained) == count
         assert not trained & validation and not (trained | validation) & tests[5]
@@ -95,7 +95,7 @@ def test_reptile_adapts_on_all_twenty_drawings():
 def test_the_warm_start_sees_the_training_instances_of_the_training_alphabets_only():
     tasks = source(num_alphabets=5, num_instances=2)
     assert tasks.labelled is not None and tasks.labelled.num_classes == 100
-    keys = [fold_in(tf.constant([0, 1]), n) for n in range(200)]
+    keys = [fold_in(tf.constant([0, 1]), "test", n) for n in range(200)]
     trained = {tuple(row) for key in keys for row in who(tasks.sample(key).train[0]).tolist()}
     images, labels = tasks.labelled.draw(tf.constant([1, 1]), 2000)
     seen = who(images).tolist()

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.rng import fold_in, uniform
+from meta_shrink.rng import uniform
 from meta_shrink.tasks.augment import INTERPOLATIONS, random_affine
 
 KEY = tf.constant([3, 4])
@@ -21,9 +21,9 @@ FILL = 7.0
 def by_pixel_loop(images: np.ndarray, interpolation: str) -> np.ndarray:
     """The same map written pixel by pixel, from the same random numbers."""
     count, size = images.shape[:2]
-    factor = uniform(fold_in(KEY, 0), [count, 1, 1], 0.8, 1.2).numpy().ravel()
-    offset = uniform(fold_in(KEY, 1), [2, count, 1, 1], -0.2 * size, 0.2 * size).numpy()
-    degrees = uniform(fold_in(KEY, 2), [count, 1, 1], -180, 180, tf.int32).numpy().ravel()
+    factor = uniform(KEY, "affine_scale", [count, 1, 1], 0.8, 1.2).numpy().ravel()
+    offset = uniform(KEY, "affine_shift", [2, count, 1, 1], -0.2 * size, 0.2 * size).numpy()
+    degrees = uniform(KEY, "affine_rotation", [count, 1, 1], -180, 180, tf.int32).numpy().ravel()
     centre, out = (size - 1) / 2, np.zeros(images.shape)
 
     def pixel(n, row, column):

@@ -44,7 +44,7 @@ def identities(batch) -> list[tuple[int, int]]:
 
 
 def some_keys(count: int):
-    return [fold_in(tf.constant([5, 6]), number) for number in range(count)]
+    return [fold_in(tf.constant([5, 6]), "test", number) for number in range(count)]
 
 
 def test_an_episode_has_different_classes_and_no_image_twice():
@@ -71,7 +71,7 @@ def test_each_split_has_its_own_classes():
     tasks = source(heldout_queries=4)
     for index in range(20):
         index = tf.constant(index)
-        key = fold_in(some_keys(1)[0], index)
+        key = fold_in(some_keys(1)[0], "test", index)
         assert {c // 50 for c, _ in identities(tasks.sample(key).val)} == {0}
         assert tasks.validation is not None
         assert {c // 50 for c, _ in identities(tasks.validation(index).val)} == {1}

@@ -12,7 +12,7 @@ from meta_shrink.models.gaussian import MEANS
 from meta_shrink.rng import fold_in
 from meta_shrink.tasks import gaussian, sinusoid
 
-KEYS = [fold_in(tf.constant([5, 6]), number) for number in range(60)]
+KEYS = [fold_in(tf.constant([5, 6]), "test", number) for number in range(60)]
 
 
 def shape_of(task) -> tuple[float, float]:

@@ -183,7 +183,7 @@ def test_keys_depend_on_seed_step_and_task_alone():
     whole = task_keys(root, tf.constant(5, tf.int64), 0, 4).numpy()
     halves = [task_keys(root, tf.constant(5, tf.int64), first, 2).numpy() for first in (0, 2)]
     np.testing.assert_array_equal(np.concatenate(halves), whole)
-    np.testing.assert_array_equal(fold_in(fold_in(root, 5), 2), whole[2])
+    np.testing.assert_array_equal(fold_in(fold_in(root, "meta_step", 5), "task", 2), whole[2])
     many = [
         tuple(key)
         for seed in (3, 4)
