@@ -31,7 +31,8 @@ class CGInfo(NamedTuple):
     """Diagnostics of one solve, scalars.
 
     residual_norm: ||b - A x|| / ||b|| of the returned x, as the recurrence has it.
-    curvature_min: smallest p.Ap / p.p met; negative means that A is not positive definite.
+    curvature_min: smallest p.Ap / p.p met; negative means that A is not positive definite, 0 that
+        no direction was met, as for b = 0.
     breakdown: 1 if the solve stopped early on negative curvature or a non-finite value, else 0.
     """
 
@@ -169,4 +170,6 @@ def _safe_divide(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 def _info(residual: Params, b: Params, curvature_min: tf.Tensor, breakdown: tf.Tensor) -> CGInfo:
     relative = _safe_divide(global_norm(residual), global_norm(b))
+    met = curvature_min < _largest(b)
+    curvature_min = tf.where(met, curvature_min, tf.zeros_like(curvature_min))
     return CGInfo(relative, curvature_min, tf.cast(breakdown, b[0].dtype))

@@ -182,3 +182,20 @@ def test_neumann_series_that_overflows_stops_finite():
     x, info = solve(neumann_series, 1e200 * np.eye(SIZE), vector(), num_steps=5)
     assert info.breakdown == 1
     assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("solver", [conjugate_gradient, neumann_series])
+def test_no_direction_has_no_curvature(solver):
+    """b = 0, the validation gradient of a task that is solved, once gave the largest float."""
+    x, info = solve(solver, spectrum(np.linspace(1, 2, SIZE)), np.zeros(SIZE), num_steps=3)
+    np.testing.assert_array_equal(x, 0)
+    assert info.curvature_min == 0 and info.residual_norm == 0 and info.breakdown == 0
+    two = tf.cast(info.curvature_min, tf.float32) * 2
+    assert np.isfinite(two)
+
+
+@pytest.mark.parametrize("solver", [conjugate_gradient, neumann_series])
+def test_a_product_that_is_not_finite_has_no_curvature_either(solver):
+    nowhere = product(np.full([SIZE, SIZE], np.nan))
+    _, info = solver(nowhere, split(vector()), num_steps=3)
+    assert info.curvature_min == 0 and info.breakdown == 1

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.rng import fold_in, uniform
+from meta_shrink.rng import uniform
 from meta_shrink.speech.corpus import Utterance
 from meta_shrink.speech.features import network_features
 from meta_shrink.speech.signal import SILENT_CODE
@@ -67,11 +67,11 @@ def padded(
 def random_pieces(utterances: Utterances, key: tf.Tensor, count: int, window: Window) -> Batch:
     """`count` pieces (batch of `pieces`), each frame of the utterances about equally likely."""
     ends = tf.cumsum(utterances.frames)
-    spot = tf.cast(uniform(fold_in(key, 0), [count]) * tf.cast(ends[-1], tf.float32), tf.int32)
+    spot = tf.cast(uniform(key, "piece_frame", [count]) * tf.cast(ends[-1], tf.float32), tf.int32)
     rows = tf.reduce_sum(tf.cast(ends[tf.newaxis] <= spot[:, tf.newaxis], tf.int32), axis=1)
     rows = tf.minimum(rows, tf.shape(ends)[0] - 1)
     room = tf.maximum(tf.gather(utterances.frames, rows) - window.frames, 0) + 1
-    share = uniform(fold_in(key, 1), [count])
+    share = uniform(key, "piece_shift", [count])
     first = tf.cast(share * tf.cast(room, tf.float32), tf.int32)
     return pieces(utterances, rows, tf.minimum(first, room - 1), window)
 

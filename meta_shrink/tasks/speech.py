@@ -125,17 +125,16 @@ def _source(
 ) -> TaskSource:
     """The source of the training speakers and the held-out ones."""
     draw, count = _task_drawer(window, validation_pieces), len(own.tiles)
-    keys = {"test": root_key(seed, "heldout_tasks"), "val": root_key(seed, "validation_tasks")}
 
     def sample(key: tf.Tensor) -> Task:
-        return draw(own, uniform(fold_in(key, 0), [], 0, count, tf.int32), fold_in(key, 1))
+        return draw(own, uniform(key, "speaker", [], 0, count, tf.int32), key)
 
     return TaskSource(
         sample=sample,
-        heldout=lambda index: draw(other, index, fold_in(keys["test"], index)),
-        validation=lambda index: draw(own, index, fold_in(keys["val"], index)),
+        heldout=lambda index: draw(other, index, root_key(seed, "heldout_tasks", index)),
+        validation=lambda index: draw(own, index, root_key(seed, "validation_tasks", index)),
         draw=lambda key, utterances, size: random_pieces(utterances, key, size, window),
-        mixed=_mixed(own, window, keys["val"]),
+        mixed=_mixed(own, window, root_key(seed, "validation_tasks")),
     )
 
 
@@ -173,10 +172,12 @@ def _task_drawer(window: Window, validation_pieces: int) -> Callable[..., Task]:
         index = number % len(stack.tiles)
         train, val, cover = tf.nest.map_structure(lambda x: x[index], stack)
         if validation_pieces:
-            scored = random_pieces(val, fold_in(key, 0), validation_pieces, window)
+            scored = random_pieces(
+                val, fold_in(key, "validation_pieces"), validation_pieces, window
+            )
         else:
             scored = pieces(val, cover[:, 0], cover[:, 1], window)
-        return Task(train, scored, fold_in(key, 1))
+        return Task(train, scored, key)
 
     return task
 

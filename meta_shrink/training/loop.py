@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import resource
 import time
 from collections.abc import Callable
@@ -133,11 +134,12 @@ def window_row(
 ) -> dict[str, float]:
     """Mean of each metric since the last row, sigma^2 of each module; empties the window.
 
-    "tasks/nonfinite" is the total, not the mean.
+    Means are over the meta-steps with a finite task, NaN if there was none; "tasks/nonfinite" is
+    the total.
     """
     window = state.window.numpy().astype(float)
     state.window.assign(np.zeros_like(window))
-    totals, count = window[:-1], max(window[-1], 1.0)
+    totals, count = window[:-1], window[-1] or math.nan
     row = {
         name: float(total if name == "tasks/nonfinite" else total / count)
         for name, total in zip(row_names, totals, strict=True)

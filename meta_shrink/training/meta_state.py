@@ -54,7 +54,7 @@ class MetaState:
         log_alpha: one [M] or V).
     optimizers: the meta-optimizer of each *learned* component; none where Phi is only read.
     step: meta-steps done. bad_steps: non-finite meta-steps in a row. window: metric sums since
-        the last row of the log.
+        the last row of the log, over the meta-steps with a finite task, and their number.
     """
 
     components: dict[str, list[keras.Variable]]

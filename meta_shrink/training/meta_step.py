@@ -23,6 +23,7 @@ from meta_shrink.types import MetaParams
 # number of meta-steps wanted -> number done; fewer only when a stop was requested.
 Run = Callable[[int], int]
 
+# The last is a sum, the others are means over the meta-steps with a finite task.
 EXTRA_METRICS = ("meta/phi_gradient_norm", "meta/log_sigma2_gradient_norm", "tasks/nonfinite")
 
 
@@ -180,11 +181,16 @@ def make_update(
 def finish_step(
     state: MetaState, row: tf.Tensor, good: tf.Tensor, sigma2_range: tuple[float, float]
 ) -> None:
-    """Clip sigma^2 to its range, count the step, add its metrics to the window."""
+    """Clip sigma^2 to its range, count the step, add its metrics to the window.
+
+    A step without a finite task has no means, only its number of such tasks: the row's last.
+    """
     if "log_sigma2" in state.optimizers:
         log_sigma2, (low, high) = state.components["log_sigma2"][0], sigma2_range
         log_sigma2.assign(clip_log_sigma2(log_sigma2.value, low=low, high=high))
-    state.window.assign_add(tf.concat([row, [1.0]], axis=0))
+    means, nonfinite = tf.where(good, row[:-1], tf.zeros_like(row[:-1])), row[-1:]
+    counted = tf.cast([good], row.dtype)
+    state.window.assign_add(tf.concat([means, nonfinite, counted], axis=0))
     state.bad_steps.assign(tf.where(good, tf.zeros_like(state.bad_steps), state.bad_steps + 1))
     state.step.assign_add(1)
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import DivergedError, Preempted, UsageError
-from meta_shrink.rng import fold_in, root_key
+from meta_shrink.rng import root_key
 from meta_shrink.training.pretraining_state import PretrainingState, kept_params
 from meta_shrink.types import Mixed, NegLogLik, Params
 
@@ -127,11 +127,10 @@ def _check(schedule: Schedule) -> None:
 
 def _step(nll, mixed: Mixed, schedule: Schedule, state: PretrainingState, jit: bool):
     """A compiled function: number of steps -> mean loss of them."""
-    root = root_key(schedule.seed, "warm_start")
     variables = state.model.trainable_variables
 
     def one(done, total):
-        batch = mixed.draw(fold_in(root, state.step), schedule.batch_size)
+        batch = mixed.draw(root_key(schedule.seed, "warm_start", state.step), schedule.batch_size)
         with tf.GradientTape() as tape:
             params = [tf.convert_to_tensor(v.value) for v in variables]
             tape.watch(params)

@@ -11,6 +11,7 @@ x, phi = 0, sigma^2 = 1, alpha = 1/2, one adaptation step. Training x = 2, valid
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ import tensorflow as tf
 
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.train import set_up
+from meta_shrink.rng import root_key
+from meta_shrink.training.loop import window_row
 from meta_shrink.training.meta_state import MetaState, meta_optimizer
-from meta_shrink.training.meta_step import make_update
+from meta_shrink.training.meta_step import make_update, task_keys
 from meta_shrink.types import MetaParams, Task
 from tests.tiny_runs import tiny_config
 
@@ -28,8 +31,10 @@ DELTA_PHI, DELTA_LOG_SIGMA2 = -2 / 3, -7 / 9
 BETA, RATE = 0.5, 0.1
 # beta (2 - beta / sigma^2) at sigma^2 = 1
 REGULARISER = 0.75
+SEED = 0
 SGD = {"name": "sgd", "learning_rate": RATE}
 ONE_NUMBER = {
+    "seed": SEED,
     "task.mean": "identity",
     "task.phi": [0.0],
     "task.sigma": [1.0],
@@ -52,13 +57,13 @@ def the_task(key: tf.Tensor) -> Task:
     return Task((train, train), (val, val), key)
 
 
-def training_of(**changes: Any):
+def training_of(sample: Callable[[tf.Tensor], Task] = the_task, **changes: Any):
     """A training run at phi = 0 whose every task is the one above."""
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     experiment = build(tiny_config("sigma_reptile", ONE_NUMBER | dotted))
     zero = [tf.zeros_like(phi) for phi in experiment.initial.phi]
     experiment = experiment._replace(
-        source=experiment.source._replace(sample=the_task),
+        source=experiment.source._replace(sample=sample),
         initial=experiment.initial._replace(phi=zero),
     )
     return set_up(experiment, tf.distribute.get_strategy())
@@ -84,6 +89,40 @@ def test_one_meta_step_with_plain_gradients():
     assert window["meta/log_sigma2_gradient_norm"] == pytest.approx(1 / 36, rel=1e-3)
     assert window["tasks/nonfinite"] == 0 and window["count"] == 1
     assert int(training.state.step) == 1
+
+
+def test_a_meta_step_without_a_finite_task_is_no_part_of_the_means():
+    """Three steps at the same Phi, the second of a task that is not finite: means of the others."""
+    hold = {"name": "sgd", "learning_rate": 1e-12}
+    bad = task_keys(root_key(SEED, "train_tasks"), tf.constant(1), 0, 1)[0]
+
+    def sample(key: tf.Tensor) -> Task:
+        task = the_task(key)
+        factor = tf.where(tf.reduce_all(key == bad), math.inf, 1.0)
+        return task._replace(val=tf.nest.map_structure(lambda x: x * factor, task.val))
+
+    training = training_of(sample, meta_optimizer={"phi": hold, "log_sigma2": hold})
+    training.run(3)
+    row = window_row(training.state, training.row_names, ("theta",))
+    assert row["tasks/nonfinite"] == 1
+    assert row["nll_val"] == pytest.approx((2 / 3 - 3) ** 2 / 2, rel=1e-5)
+    assert row["cg/curvature_min"] == pytest.approx(2.0, rel=1e-5)
+    assert row["meta/phi_gradient_norm"] == pytest.approx(2 / 3, rel=1e-5)
+    assert row["meta/log_sigma2_gradient_norm"] == pytest.approx(1 / 36, rel=1e-3)
+    assert training.state.window.numpy().tolist() == [0.0] * (len(training.row_names) + 1)
+
+
+def test_a_window_without_a_finite_task_has_no_means():
+    training = training_of(lambda key: never_finite(the_task(key)))
+    training.run(2)
+    row = window_row(training.state, training.row_names, ("theta",))
+    assert row["tasks/nonfinite"] == 2
+    means = [row[name] for name in training.row_names if name != "tasks/nonfinite"]
+    assert np.isnan(means).all()
+
+
+def never_finite(task: Task) -> Task:
+    return task._replace(val=tf.nest.map_structure(lambda x: x * math.inf, task.val))
 
 
 def test_without_a_regulariser_the_data_alone_move_sigma2():
