@@ -9,21 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.params import subtract
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import MetaParams, Params
+from meta_shrink.types import MetaParams
 
 SIGMA2_MIN, SIGMA2_MAX = 1e-5, 1e5  # App. D.2
 BYTES_PER_PARAMETER = 4
-
-
-def energy(meta: MetaParams, theta: Params, registry: ModuleRegistry) -> tf.Tensor:
-    """-log p(theta | phi, sigma^2) without its normaliser, [] (Eq. 40).
-
-    The normaliser is left out for good: differentiated, it drives sigma^2 to 0 (Lemma 1).
-    """
-    distance2 = registry.sum([tf.square(x) for x in subtract(theta, meta.phi)])
-    return 0.5 * tf.reduce_sum(distance2 * tf.exp(-meta.log_sigma2))
 
 
 def regulariser_gradient(log_sigma2: tf.Tensor, *, beta: float) -> tf.Tensor:

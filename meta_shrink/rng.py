@@ -20,8 +20,6 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-
 ALGORITHM = "philox"
 # Raised whenever the same (seed, root, purpose, numbers) gives other numbers than before.
 STREAMS = 2
@@ -33,10 +31,10 @@ def root_key(seed: int, root: str, *numbers: int | tf.Tensor) -> tf.Tensor:
     """The key [2] of one root of a run, and of numbers under it, as a held-out task's.
 
     Raises:
-      UsageError: the root is not one of ROOTS.
+      ValueError: the root is not one of ROOTS.
     """
     if root not in ROOTS:
-        raise UsageError(f"rng root is {root!r}; expected one of {', '.join(ROOTS)}.")
+        raise ValueError(f"rng root is {root!r}; expected one of {', '.join(ROOTS)}.")
     return _fold(tf.constant([seed, _number_of(root)], tf.int32), *_counted(numbers))
 
 
@@ -44,7 +42,7 @@ def fold_in(key: tf.Tensor, purpose: str, *numbers: int | tf.Tensor) -> tf.Tenso
     """A new key [2] from a key, what it is for, and numbers of at least 0: (meta_step, task).
 
     Raises:
-      UsageError: no purpose, or a negative number.
+      ValueError: no purpose, or a negative number.
     """
     return _fold(key, _number_of(purpose), *_counted(numbers))
 
@@ -69,7 +67,7 @@ def normal(
 def _number_of(purpose: str) -> int:
     """A negative int32 of the name: a purpose is folded as no number that counts can be."""
     if not isinstance(purpose, str) or not purpose:
-        raise UsageError(
+        raise ValueError(
             f"rng got {purpose!r} where a key is used; expected the name of what it is used for, "
             "then numbers: fold_in(key, 'mini_batch', step), uniform(key, 'noise', shape)."
         )
@@ -80,7 +78,7 @@ def _counted(numbers: Sequence[int | tf.Tensor]) -> Sequence[int | tf.Tensor]:
     """The numbers; below 0 are purposes. (Of a tensor's value nothing is known while tracing.)"""
     for number in numbers:
         if isinstance(number, int | np.integer) and number < 0:
-            raise UsageError(f"rng got the number {number}; expected at least 0.")
+            raise ValueError(f"rng got the number {number}; expected at least 0.")
     return numbers
 
 

@@ -13,8 +13,9 @@ import tensorflow as tf
 from meta_shrink.losses import cross_entropy, gaussian, negative_log_likelihood, squared_error
 from meta_shrink.models import gaussian as gaussian_model
 from meta_shrink.models import mlp
+from meta_shrink.params import subtract
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import MetaParams, NegLogLik, Task
+from meta_shrink.types import MetaParams, NegLogLik, Params, Task
 
 
 class Problem(NamedTuple):
@@ -146,3 +147,12 @@ def normal_means(
 def flat(params: Sequence[tf.Tensor]) -> np.ndarray:
     """All numbers of a parameter list as one vector."""
     return np.concatenate([np.ravel(x) for x in params])
+
+
+def energy(meta: MetaParams, theta: Params, registry: ModuleRegistry) -> tf.Tensor:
+    """-log p(theta | phi, sigma^2) without its normaliser, [] (Eq. 40).
+
+    The normaliser is left out for good: differentiated, it drives sigma^2 to 0 (Lemma 1).
+    """
+    distance2 = registry.sum([tf.square(x) for x in subtract(theta, meta.phi)])
+    return 0.5 * tf.reduce_sum(distance2 * tf.exp(-meta.log_sigma2))

@@ -36,6 +36,7 @@ CODE = (*LIBRARY, "configs", "launch", "export", "benchmarks")
 ALL_CODE = (*CODE, "tests")
 
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+CLOCKS = re.compile(r"(monotonic|perf_counter|process_time|thread_time|time\.time)(_ns)?$|\.now$")
 MAX_FUNCTION_LINES = 50
 MAX_FILE_LINES = 250
 MAX_MEDIAN_FUNCTION_LINES = 10
@@ -223,6 +224,15 @@ def test_no_call_that_can_run_a_file_s_code():
         if FORBIDDEN_MODULES & {word.split(".")[0] for word in ast.unparse(node).split()}
     ]
     report("Forbidden calls and modules:", calls + imports)
+
+
+def test_no_verdict_depends_on_the_clock():
+    found = [
+        f"{where(path, node)}: {ast.unparse(node)}"
+        for path, node in nodes(("tests",), ast.Call)
+        if CLOCKS.search(ast.unparse(node.func))
+    ]
+    report("Clocks read by tests, which fail on a busy machine:", found)
 
 
 def test_no_machine_path_and_no_unfinished_work():

@@ -1,4 +1,4 @@
-"""The shrinkage prior: energy, regulariser, clipping, freezing, selection."""
+"""The shrinkage prior: regulariser, clipping, freezing, selection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.prior import (
     clip_log_sigma2,
-    energy,
     freeze_others,
     regulariser_gradient,
     task_specific,
@@ -25,12 +24,6 @@ PHI = [tf.zeros(shape) for shape in REGISTRY.shapes]
 
 def meta(sigma2) -> MetaParams:
     return MetaParams(PHI, tf.math.log(tf.constant(sigma2)), tf.zeros([3]))
-
-
-def test_energy_is_the_scaled_distance_of_each_module():
-    theta = [tf.ones(shape) * (v + 1) for v, shape in enumerate(REGISTRY.shapes)]
-    expected = 0.5 * ((2 * 1 + 4) / 0.5 + 4 * 9 / 2.0 + 16 / 8.0)
-    np.testing.assert_allclose(energy(meta([0.5, 2.0, 8.0]), theta, REGISTRY), expected, rtol=1e-6)
 
 
 def test_regulariser_is_minus_beta_log_inverse_gamma():

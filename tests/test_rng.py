@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import rng
-from meta_shrink.errors import UsageError
 from meta_shrink.rng import ROOTS, fold_in, normal, root_key, uniform
 
 PACKAGE = Path(rng.__file__).parent
@@ -23,7 +22,7 @@ def test_roots_and_seeds_have_their_own_keys():
 
 
 def test_unknown_root_is_refused():
-    with pytest.raises(UsageError, match=r"'tasks'.*train_tasks"):
+    with pytest.raises(ValueError, match=r"'tasks'.*train_tasks"):
         root_key(0, "tasks")
 
 
@@ -65,7 +64,7 @@ def test_no_number_is_a_purpose():
     ids=["number", "tensor", "empty", "uniform", "normal", "negative", "negative under a root"],
 )
 def test_a_key_is_not_used_without_saying_for_what(misuse):
-    with pytest.raises((UsageError, TypeError), match=r"name of what|at least 0|shape"):
+    with pytest.raises((ValueError, TypeError), match=r"name of what|at least 0|shape"):
         misuse(root_key(0, "probe"))
 
 

@@ -19,7 +19,7 @@ def reptile(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
     """Delta_phi = phi - theta_hat (Section 2), learns phi only.
 
     sigma-Reptile at sigma^2 = inf with the rate of phi proportional to sigma^2. The paper adapts
-    on a task's training and validation data together: see adaptation.train_on_all.
+    on a task's training and validation data together: see tasks.transforms.train_on_all.
     """
     del registry
 

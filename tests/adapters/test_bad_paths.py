@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,10 +29,9 @@ def good(tmp_path: Path) -> Path:
 
 
 def refused(path: object, code: str) -> str:
-    start = time.perf_counter()
+    """The sentence with which a path is refused; a pipe that was waited for would hang here."""
     with pytest.raises(AdapterError) as caught:
         load_adapter(str(path), INFO)
-    assert time.perf_counter() - start < 0.5
     assert caught.value.code == code, caught.value
     return str(caught.value)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -197,18 +195,6 @@ def test_encoding_refuses_a_missing_tensor_phi_probe_or_encoding():
         encode(THETA, (), "int8_delta")
     with pytest.raises(UsageError, match="f32, f16, bf16, int8_delta"):
         encode(THETA, (), "f8")
-
-
-def test_loading_a_speaker_takes_milliseconds(tmp_path):
-    """3.2 ms on an idle core; the bound leaves room for a busy machine."""
-    info = samples.large_backbone()
-    path = write_adapter(samples.encoded(info, "f16"), str(tmp_path))
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        load_adapter(path, info)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.015
 
 
 def test_a_tensor_belongs_to_the_innermost_module():

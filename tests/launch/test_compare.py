@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +153,9 @@ time.sleep(60)
 def test_a_stop_is_passed_on(tmp_path):
     jobs = [job(tmp_path, f"job{i}", WAITS, "print('never')") for i in range(3)]
     log = tmp_path / "job0" / "run.log"
-    started = time.monotonic()
     codes = run_here(jobs, stop_requested=lambda: log.exists() and "\nready" in log.read_text())
     assert codes == {"job0": 42, "job1": 42, "job2": 42}
-    assert not (tmp_path / "job2").exists() and time.monotonic() - started < 30
+    assert not (tmp_path / "job2").exists()
 
 
 def test_an_exception_leaves_no_child(tmp_path):

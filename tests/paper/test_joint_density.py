@@ -1,6 +1,6 @@
 """Why sigma^2 is not learned from the joint density: Lemma 1, Proposition 4, Corollary 1.
 
-l_joint (Eq. 12) is the library's prior energy and loss plus the prior's log-normaliser, which the
+l_joint (Eq. 12) is the prior's energy, the library's loss and the prior's log-normaliser, which the
 library leaves out on purpose and which is written here.
 """
 
@@ -13,9 +13,8 @@ import pytest
 import tensorflow as tf
 
 from docs.results import figure_6
-from meta_shrink.prior import energy
 from tests.paper.example_1 import draw, map_adapt, means_of
-from tests.problems import Problem, meta_params, normal_means, regression
+from tests.problems import Problem, energy, meta_params, normal_means, regression
 
 N = 4
 
@@ -47,7 +46,7 @@ def test_lemma_1_the_joint_density_diverges_where_no_task_moves(network):
     np.testing.assert_allclose(np.diff(values), -10 * num_tasks * count / 2, rtol=1e-6)
 
 
-def test_the_librarys_energy_alone_does_not_diverge():
+def test_the_energy_without_its_normaliser_does_not_diverge():
     problem = regression()
     for log_sigma2 in (0.0, -30.0):
         meta = problem.meta._replace(log_sigma2=tf.fill([2], tf.constant(log_sigma2, tf.float64)))

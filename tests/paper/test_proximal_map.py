@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.prior import energy
 from meta_shrink.proximal import proximal_adam, proximal_gd
-from tests.problems import flat, regression
+from tests.problems import energy, flat, regression
 
 CASES = {
     "gd": (proximal_gd(), 0.1, 2000),

@@ -98,7 +98,7 @@ def test_all_pinned_waits_for_a_place(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(use, bank, b)
         bank.release(adapter)
-        assert waiting.result(5).id == b
+        assert waiting.result(60).id == b
 
 
 def test_one_load_for_threads_that_ask_at_once(tmp_path):
@@ -110,7 +110,7 @@ def test_one_load_for_threads_that_ask_at_once(tmp_path):
         while bank.stats().misses < 8:
             pass
         backbone.load_gates[key].set()
-        assert len({id(future.result(5)) for future in asked}) == 1
+        assert len({id(future.result(60)) for future in asked}) == 1
     assert backbone.probed == [key]
     assert (bank.stats().loads, bank.stats().pinned) == (1, 1)
     for left in range(7, -1, -1):  # Each of them has a pin of its own to give back.

@@ -69,25 +69,19 @@ def rows_in(workdir: Path) -> int:
 
 def kill_until_done(
     workdir: Path, arguments: list[str], kills: int, *signals: signal.Signals
-) -> list[float]:
-    """Send the signals to the run at random instants, one per process, and let it finish at last.
-
-    The seconds that each SIGTERM took.
-    """
-    chance, seconds = random.Random(str(arguments)), []
+) -> None:
+    """Send the signals to the run at random instants, one a process, and let it finish at last."""
+    chance = random.Random(str(arguments))
     for number in range(kills):
         process = start("train", *arguments, f"--workdir={workdir}")
         wait_for_row(workdir, process, rows_in(workdir))
         time.sleep(chance.uniform(0, 0.2))
-        sent, began = signals[number % len(signals)], time.monotonic()
+        sent = signals[number % len(signals)]
         process.send_signal(sent)
         process.communicate(timeout=60)
         expected = 42 if sent == signal.SIGTERM else -signal.SIGKILL
         assert process.returncode == expected
-        if sent == signal.SIGTERM:
-            seconds.append(time.monotonic() - began)
     run("train", *arguments, f"--workdir={workdir}")
-    return seconds
 
 
 def test_train_evaluate_report_and_kills(tmp_path):
@@ -106,10 +100,8 @@ def test_train_evaluate_report_and_kills(tmp_path):
     run("report", f"--workdir={whole}")
     assert (whole / "report" / "index.html").stat().st_size > 1000
 
-    seconds = kill_until_done(cut_off, arguments, 2, signal.SIGTERM, signal.SIGKILL)
+    kill_until_done(cut_off, arguments, 2, signal.SIGTERM, signal.SIGKILL)
     assert_same_run(whole, cut_off)
-    # A burst, a save, and the end of Python: 2 s on an idle machine, several on a busy one.
-    assert max(seconds) < 10
 
 
 @pytest.mark.slow
