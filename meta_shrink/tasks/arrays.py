@@ -17,7 +17,7 @@ import tensorflow as tf
 from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import hash_order
-from meta_shrink.rng import fold_in, root_key, uniform
+from meta_shrink.rng import root_key, uniform
 from meta_shrink.sections import choose
 from meta_shrink.tasks.example_arrays import (
     TARGETS,
@@ -109,14 +109,13 @@ def array_source(
     padded = len({len(t.train[TARGETS]) for t in whole.values()}) > 1
     padded |= len({len(t.heldout[TARGETS]) for t in whole.values()}) > 1
     draw = {part: _drawing(tasks, padded) for part, tasks in parts.items()}
-    keys = {"test": root_key(seed, "heldout_tasks"), "val": root_key(seed, "validation_tasks")}
     count = len(parts["train"])
     return TaskSource(
-        sample=lambda key: draw["train"](
-            uniform(fold_in(key, 0), [], 0, count, tf.int32), fold_in(key, 1)
+        sample=lambda key: draw["train"](uniform(key, "array_task", [], 0, count, tf.int32), key),
+        heldout=lambda index: draw["test"](index, root_key(seed, "heldout_tasks", index)),
+        validation=lambda index: draw["validation"](
+            index, root_key(seed, "validation_tasks", index)
         ),
-        heldout=lambda index: draw["test"](index, fold_in(keys["test"], index)),
-        validation=lambda index: draw["validation"](index, fold_in(keys["val"], index)),
         num_heldout=len(parts["test"]),
         num_validation=len(parts["validation"]),
     )

@@ -13,7 +13,7 @@ import tensorflow as tf
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.losses import negative_log_likelihood, squared_error
 from meta_shrink.models import mlp
-from meta_shrink.rng import fold_in, normal, root_key
+from meta_shrink.rng import normal, root_key
 from meta_shrink.training.pretraining import Schedule, pretrain
 from meta_shrink.types import Mixed
 
@@ -21,7 +21,7 @@ SLOPE = 3.0
 
 
 def draw(key, size):
-    x = normal(key, [size, 1])
+    x = normal(key, "test", [size, 1])
     return x, SLOPE * x
 
 
@@ -66,7 +66,7 @@ def test_the_steps_are_adam_on_the_drawn_batches(tmp_path, halve_every, clip_nor
     theta = np.concatenate([np.ravel(v.numpy()) for v in model.trainable_variables]).astype(float)
     first, second = np.zeros(2), np.zeros(2)
     for step in range(5):
-        x, y = (v.numpy().ravel() for v in draw(fold_in(root_key(0, "warm_start"), step), 4))
+        x, y = (v.numpy().ravel() for v in draw(root_key(0, "warm_start", step), 4))
         error = theta[0] * x + theta[1] - y
         gradient = np.array([np.mean(2 * error * x), np.mean(2 * error)])
         if clip_norm:
