@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,14 +51,19 @@ def test_no_number_is_a_purpose():
         assert folded[1] < 0 <= fold_in(key, purpose, 2**31 - 1).numpy()[1]
 
 
+fold: Any = fold_in
+flat_draw: Any = uniform
+bell_draw: Any = normal
+
+
 @pytest.mark.parametrize(
     "misuse",
     [
-        lambda key: fold_in(key, 3),
-        lambda key: fold_in(key, tf.constant(3)),
+        lambda key: fold(key, 3),
+        lambda key: fold(key, tf.constant(3)),
         lambda key: fold_in(key, ""),
-        lambda key: uniform(key, [5]),
-        lambda key: normal(key, [5]),
+        lambda key: flat_draw(key, [5]),
+        lambda key: bell_draw(key, [5]),
         lambda key: fold_in(key, "mini_batch", -1),
         lambda key: root_key(0, "probe", np.int64(-1)),
     ],

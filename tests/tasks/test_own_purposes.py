@@ -53,7 +53,8 @@ def test_mini_batches_have_the_mean_of_the_data(make, spread, heldout):
 
 
 def few_shot_source():
-    pools = dict.fromkeys(("train", "val", "test"), numbered_pool())
+    classes = numbered_omniglot("", 8, "lanczos", True)
+    pools = {"train": classes, "val": classes, "test": classes}
     drawn = few_shot.episodes(pools, seed=0, ways=3, shots=4, queries=4, rotations=True)
     return drawn._replace(augment=random_affine(**AFFINE), augment_validation=True)
 
@@ -61,10 +62,6 @@ def few_shot_source():
 def alphabet_source(monkeypatch):
     monkeypatch.setattr(alphabets, "read_omniglot", numbered_omniglot)
     return alphabets.omniglot_alphabets(seed=0, data_dir="", augment=AFFINE)
-
-
-def numbered_pool():
-    return numbered_omniglot("", 8, "lanczos", True)
 
 
 @pytest.fixture
