@@ -122,6 +122,7 @@ def adaptation(
     *,
     next_batch: NextBatch | None = None,
     modules: Sequence[str] | None = None,
+    native: bool = False,
 ) -> Adaptation:
     """Proximal steps on nll + ||theta - phi||^2 / (2 sigma^2), module by module.
 
@@ -132,6 +133,7 @@ def adaptation(
       next_batch: (task, step []) -> batch; the whole training batch by default.
       modules: names of those that adapt, all by default (UsageError: an unknown one). The others
         stay at phi, and nothing is computed for them but their part of the forward pass.
+      native: it will run without XLA; a step's gradient is then a function of its own.
     """
     draw = next_batch or full_batch()
     pick, whole = _parts(registry, modules)
@@ -139,7 +141,7 @@ def adaptation(
     def start(meta: MetaParams) -> AdaptState:
         return AdaptState(list(meta.phi), optimizer.init(pick(meta.phi)), tf.constant(0))
 
-    gradient = _gradient(nll, whole)
+    gradient = _gradient(nll, whole, native)
 
     def advance(meta, task, state, num_steps, *, max_steps=None):
         phi = pick(meta.phi)
@@ -191,21 +193,21 @@ def proximal_steps(
     )[1]
 
 
-def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params]):
+def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params], native: bool):
     """(moving parameters, phi, batch) -> gradient of nll in the moving parameters.
 
-    A function of its own: inlined into the loop, whose graph has a cycle, TensorFlow's layout pass
-    meets MaxPoolGrad before MaxPool in some processes and leaves it to a kernel 20 times slower.
+    Without XLA a function of its own: in a loop, TensorFlow's layout pass leaves MaxPoolGrad to a
+    kernel 20 times slower in some processes. Under XLA shapes would leave it as no constants.
     """
 
-    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def gradient(moving: Params, phi: Params, batch: Batch) -> Params:
         with tf.GradientTape() as tape:
             tape.watch(moving)
             loss = nll(whole(moving, phi), batch)
         return dense(tape.gradient(loss, moving, unconnected_gradients="zero"))
 
-    return gradient
+    apart = tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    return apart(gradient) if native else gradient
 
 
 def _parts(registry: ModuleRegistry, modules: Sequence[str] | None):

@@ -51,6 +51,7 @@ def adapt_settings(
     nll: NegLogLik,
     registry: ModuleRegistry,
     augment: Augment | None,
+    native: bool = False,
     optimizer: str,
     learning_rate: float,
     steps: int,
@@ -59,7 +60,7 @@ def adapt_settings(
     rate_per: str = "module",
     **options: Any,
 ) -> AdaptSettings:
-    """The settings of a config section.
+    """The settings of a config section; native as in adaptation.
 
     Raises:
       UsageError: a number out of range or an unknown name.
@@ -77,7 +78,7 @@ def adapt_settings(
         next_batch = full_batch(augment=augment)
     task_optimizer = named("adapt", OPTIMIZERS, {"name": optimizer, **options})
     return AdaptSettings(
-        partial(adaptation, nll, task_optimizer, registry, next_batch=next_batch),
+        partial(adaptation, nll, task_optimizer, registry, next_batch=next_batch, native=native),
         steps,
         learning_rate,
         rate_per,

@@ -112,6 +112,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
         nll=nll,
         registry=registry,
         augment=drawn.augment,
+        native=not jit,
     )
     source = _source(drawn, adapt.on_all, Schedule(**config["train"]).validation_batch)
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
@@ -132,7 +133,7 @@ def build(config: Mapping[str, Any]) -> Experiment:
         source=source,
         adapt=adapt,
         method=method,
-        meta_gradient=_meta_gradient(config["algorithm"], nll, registry, adapt),
+        meta_gradient=_meta_gradient(config["algorithm"], nll, registry, adapt, native=not jit),
         initial=initial,
         jit=jit,
     )
@@ -157,14 +158,15 @@ def _loss(*, model: keras.Model, jit: bool, name: str, reduction: str, **options
     return facts, example_loss, nll, metric
 
 
-def _meta_gradient(options, nll, registry, adapt: AdaptSettings) -> MetaGradient:
+def _meta_gradient(options, nll, registry, adapt: AdaptSettings, *, native: bool) -> MetaGradient:
     """hessian_data "last" is the last mini-batch of adaptation."""
     method = META_GRADIENTS[options["name"]]
     rest = {key: value for key, value in options.items() if key != "name"}
     if "hessian_data" in rest:
         data = {"all": None, "last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
         rest["hessian_data"] = choose("algorithm.hessian_data", data, rest["hessian_data"])
-    return call("algorithm", method.factory, rest, nll=nll, registry=registry)
+    given = {"nll": nll, "registry": registry} | ({"native": native} if method.solves else {})
+    return call("algorithm", method.factory, rest, **given)
 
 
 def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, prior) -> MetaParams:

@@ -29,6 +29,11 @@ class Method(NamedTuple):
     needs_prior: bool
     in_chunks: bool
 
+    @property
+    def solves(self) -> bool:
+        """Whether it solves a linear system with the Hessian, and so takes its options."""
+        return set(SOLVE) <= set(self.metrics)
+
 
 META_GRADIENTS = {
     "maml": Method(

@@ -35,6 +35,7 @@ def imaml(
     damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
+    native: bool = False,
 ) -> MetaGradient:
     """Implicit meta-gradient of phi and log sigma^2 (Eqs. 7 and 48).
 
@@ -55,6 +56,7 @@ def imaml(
         damping_unit=damping_unit,
         solver=solver,
         hessian_data=hessian_data,
+        native=native,
     )
 
     def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
@@ -72,6 +74,7 @@ def implicit_gradient(
     damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
+    native: bool = False,
 ) -> Callable[[MetaParams, Task, Params], tuple[MetaParams, Metrics]]:
     """(Phi, task, theta_hat) -> Delta of Eq. 7: with H u = grad nll_val,
 
@@ -81,10 +84,9 @@ def implicit_gradient(
 
     Args:
       nll, registry: (params, batch) -> scalar; module of each variable.
-      cg_steps: iterations of the solver.
+      cg_steps, solver, native: iterations; "cg" or "neumann"; of hessian_vector_product.
       damping, damping_unit: "nll", D = damping I, d~ of Eq. 48; "precision", D = damping Sigma^-1,
         d of Eq. 47 (d~ = d lambda at sigma^2 = 1/lambda).
-      solver: "cg" or "neumann".
       hessian_data: task -> batch of the Hessian; the whole training batch by default.
 
     Raises:
@@ -97,7 +99,7 @@ def implicit_gradient(
         nll_val, grad_val = _value_and_grad(nll, theta, task.val)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
         diagonal = _damped(precision, damping, damping_unit)
-        nll_train, hvp = _loss_and_hessian(nll, theta, pick(task))
+        nll_train, hvp = _loss_and_hessian(nll, theta, pick(task), native)
         u, info = SOLVERS[solver](
             lambda v: add(hvp(v), multiply(diagonal, v)),
             grad_val,
@@ -133,24 +135,36 @@ def _check(cg_steps: int, damping: float, damping_unit: str, solver: str) -> Non
 
 
 def hessian_vector_product(
-    nll: NegLogLik, theta: Params, batch: Batch
+    nll: NegLogLik, theta: Params, batch: Batch, *, native: bool = False
 ) -> Callable[[Params], Params]:
     """v -> (grad^2 nll) v by reverse over reverse; forward over reverse fails under XLA for
-    dilated convolutions. The gradient is computed once, for all products."""
-    return _loss_and_hessian(nll, theta, batch)[1]
+    dilated convolutions.
+
+    Args:
+      native: the products will run without XLA; the gradient is then computed once, for all of
+        them. Under XLA it belongs to each product: in the loop of a solver its shapes are then
+        constants, where shapes from outside may be values of the run (tf.vectorized_map makes
+        them so), and XLA itself moves what does not change out of the loop.
+    """
+    return _loss_and_hessian(nll, theta, batch, native)[1]
 
 
-def _loss_and_hessian(nll: NegLogLik, theta: Params, batch: Batch):
+def _loss_and_hessian(nll: NegLogLik, theta: Params, batch: Batch, native: bool):
     """(nll [] that the gradient has computed anyway, v -> (grad^2 nll) v)."""
-    with tf.GradientTape(persistent=True) as outer:
-        outer.watch(theta)
-        value, grad = _value_and_grad(nll, theta, batch)
+
+    def taped() -> tuple[tf.GradientTape, tf.Tensor, Params]:
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(theta)
+            return tape, *_value_and_grad(nll, theta, batch)
+
+    once = taped()
 
     def product(v: Params) -> Params:
-        products = outer.gradient(grad, theta, output_gradients=v, unconnected_gradients="zero")
+        tape, _, grad = once if native else taped()
+        products = tape.gradient(grad, theta, output_gradients=v, unconnected_gradients="zero")
         return dense(products)
 
-    return value, product
+    return once[1], product
 
 
 def _value_and_grad(nll: NegLogLik, theta: Params, batch: Batch) -> tuple[tf.Tensor, Params]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.runs.metrics_log import MetricsLog
@@ -73,7 +74,7 @@ def fit(
       DivergedError: every.max_bad_steps was reached; the last checkpoint before is kept.
     """
     check_intervals(every)
-    step, burst, latest = int(state.step), 1, {}
+    step, burst, latest = _number(state.step), 1, {}
     if owed:
         metrics.append({"step": step, "kind": "eval", **evaluate()})
     while step < every.steps:
@@ -114,7 +115,7 @@ def abandonable(
     """An evaluation that a signal ends; the run goes on with it when it resumes."""
 
     def evaluate_or_stop() -> dict[str, float]:
-        step = int(state.step)
+        step = _number(state.step)
         message = f"Stopped at meta-step {step}; the same command resumes."
         with stop.abandonable(lambda: save(step), message):
             return evaluate()
@@ -181,11 +182,16 @@ def _next_burst(burst: int, done: int, seconds: float) -> int:
     return max(1, min(2 * burst, int(BURST_SECONDS * done / seconds)))
 
 
+def _number(counter: tf.Variable) -> int:
+    """Its value; a variable of a distribution strategy has no int() of its own."""
+    return int(counter.numpy())
+
+
 def _refuse_divergence(state: MetaState, max_bad_steps: int) -> None:
-    bad = int(state.bad_steps)
+    bad = _number(state.bad_steps)
     if bad >= max_bad_steps:
         raise DivergedError(
             f"No task of {bad} meta-steps in a row stayed finite, up to meta-step "
-            f"{int(state.step)}; lower adapt.learning_rate or the meta learning rates, or raise "
-            "algorithm.damping, and start in a new workdir (or from the last checkpoint)."
+            f"{_number(state.step)}; lower adapt.learning_rate or the meta learning rates, or "
+            "raise algorithm.damping, and start in a new workdir (or from the last checkpoint)."
         )

@@ -129,7 +129,7 @@ def test_maml_through_a_loop_of_native_kernels():
     results = []
     for native in (False, True):
         nll = negative_log_likelihood(model, cross_entropy(), native=native)
-        steps = adaptation(nll, proximal_gd(), registry)
+        steps = adaptation(nll, proximal_gd(), registry, native=native)
         gradient, adapt = maml(nll, registry), make_adapt(steps, steps=3)
         # One task after another in a loop, as in training: that is where the lists are.
         of_tasks = over_tasks(lambda task, g=gradient, a=adapt: g(meta, task, a), "sequential")

@@ -16,7 +16,7 @@ import pytest
 
 from configs import gaussian_linear, sinusoid
 from meta_shrink.runs.workdir import open_workdir
-from tests.tiny_runs import NO_LOG, assert_same_run, changed
+from tests.tiny_runs import NO_LOG, assert_same_run, changed, mostly_slow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SETTINGS = {
@@ -102,6 +102,40 @@ def test_train_evaluate_report_and_kills(tmp_path):
 
     kill_until_done(cut_off, arguments, 2, signal.SIGTERM, signal.SIGKILL)
     assert_same_run(whole, cut_off)
+
+
+# The program on a machine that has two devices; there is no flag for what only a test wants.
+ON_TWO_DEVICES = """
+import runpy, sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.argv = ["launch.train", *sys.argv[1:]]
+runpy.run_module("launch.train", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    mostly_slow([name for name in sinusoid.ALGORITHMS if name != "demo"], "sigma_reptile"),
+)
+def test_mirrored_programs_agree_with_one_device(algorithm, tmp_path):
+    arguments = [f"--config=configs/sinusoid.py:{algorithm}"]
+    arguments += settings(3, **{"train.log_every": 1, "train.eval_every": 3})
+    run("train", *arguments, f"--workdir={tmp_path / 'one'}", "--strategy=one")
+    mirrored = [*arguments, f"--workdir={tmp_path / 'mirrored'}", "--strategy=mirrored"]
+    process = subprocess.run(
+        [sys.executable, "-c", ON_TWO_DEVICES, *mirrored], cwd=ROOT, text=True, capture_output=True
+    )
+    assert process.returncode == 0, process.stderr
+    one, both = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "mirrored")
+    )
+    assert [row["step"] for row in both] == [1, 2, 3, 3]
+    for row, expected in zip(both, one, strict=True):
+        assert row.pop("kind") == expected.pop("kind")
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.slow
