@@ -47,7 +47,7 @@ ALGORITHMS = {
 
 def base(name: str) -> Any:
     """A config of image classification, without task, model and algorithm."""
-    config = common.base(name)
+    config = common.default_config(name)
     config.loss = {"name": "cross_entropy", "reduction": "mean"}
     config.train.update(
         {"task_axis": "sequential", "log_every": 10, "checkpoint_every": 50, "eval_every": 0}

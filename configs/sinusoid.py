@@ -17,7 +17,7 @@ LAYERS = {
 
 def get_config(argument: str = "sigma_reptile"):
     """The config of one algorithm; "demo" is a short sigma_reptile."""
-    config = common.base(f"sinusoid:{argument}")
+    config = common.default_config(f"sinusoid:{argument}")
     config.device.cpu_threads = 1
     config.task = {"name": "sinusoid"}
     config.model = {"name": "mlp", "hidden": [40, 40]}

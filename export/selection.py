@@ -4,6 +4,8 @@ from typing import Any
 
 from absl import flags
 
+from launch.cli import IMPORTS
+
 RULE = flags.DEFINE_enum(
     "rule",
     None,
@@ -16,4 +18,9 @@ MODULES = flags.DEFINE_list("modules", [], "The task-specific modules by name, w
 
 def selected() -> dict[str, Any]:
     """The keyword arguments of export_job.source_from_workdir."""
-    return {"rule": RULE.value, "value": VALUE.value, "modules": MODULES.value}
+    return {
+        "rule": RULE.value,
+        "value": VALUE.value,
+        "modules": MODULES.value,
+        "imports": IMPORTS.value,
+    }

@@ -19,7 +19,7 @@ COUNT = flags.DEFINE_integer("count", 10, "Number of tasks.", lower_bound=1)
 def main(argv):
     """Write; see the module's docstring."""
     cli.no_arguments(argv)
-    paths = write_tasks(WORKDIR.value, OUT.value, count=COUNT.value)
+    paths = write_tasks(WORKDIR.value, OUT.value, count=COUNT.value, imports=cli.IMPORTS.value)
     print(f"{OUT.value}: {len(paths)} tasks.")
 
 

@@ -27,6 +27,14 @@ FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyErr
 FLAG_ERRORS += (SyntaxError,)
 
 
+IMPORTS = flags.DEFINE_multi_string(
+    "imports",
+    [],
+    "Module with your own models, tasks, losses or algorithms in its value COMPONENTS, by its "
+    "dotted name; executes it. Repeatable.",
+)
+
+
 def run(main: Callable[[list[str]], Any]) -> None:
     """Parses the flags, calls main([program, remaining arguments ...]) and exits.
 

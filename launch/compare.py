@@ -44,7 +44,7 @@ TABLE_ONLY = flags.DEFINE_bool("table_only", False, "Run nothing; the table of w
 def main(argv: list[str]) -> None:
     """Compare; see the module's docstring."""
     cli.no_arguments(argv)
-    comparison = read_set(SET.value)
+    comparison = read_set(SET.value, cli.IMPORTS.value)
     out = OUT.value or os.path.join("runs", f"compare_{comparison.name}")
     chosen = matching(comparison.runs, ONLY.value)
     codes = {}

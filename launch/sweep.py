@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from launch import cli
 from meta_shrink.errors import DivergedError
+from meta_shrink.experiments.components import installed_components
 from meta_shrink.experiments.sweep import sweep
 from meta_shrink.sections import call
 from meta_shrink.stopping import is_requested
@@ -28,7 +29,12 @@ def main(argv):
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
     call("device", set_cpu_threads, config["device"])
-    study = sweep(config, WORKDIR.value, stop_requested=is_requested)
+    study = sweep(
+        config,
+        WORKDIR.value,
+        components=installed_components(cli.IMPORTS.value),
+        stop_requested=is_requested,
+    )
     if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
         raise DivergedError("No trial of the search came to a result; its messages say why.")
     best = study.best_trial

@@ -11,6 +11,7 @@ from ml_collections import config_flags
 
 from launch import cli
 from meta_shrink.experiments.build import build
+from meta_shrink.experiments.components import installed_components
 from meta_shrink.experiments.train import check_trainable, train
 from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.sections import call
@@ -34,7 +35,9 @@ def main(argv):
     config = CONFIG.value.to_dict()
     call("device", set_cpu_threads, config["device"])
     strategy = make_strategy(STRATEGY.value)
-    experiment = build(config)
+    if cli.IMPORTS.value:
+        config["imports"] = [*cli.IMPORTS.value]
+    experiment = build(config, installed_components(cli.IMPORTS.value))
     check_trainable(experiment, strategy)
     with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:
         train(experiment, workdir, strategy=strategy)

@@ -30,13 +30,19 @@ if TYPE_CHECKING:
     from meta_shrink.errors import Preempted as Preempted
     from meta_shrink.errors import UsageError as UsageError
     from meta_shrink.experiments.build import build as build
+    from meta_shrink.experiments.components import Components as Components
+    from meta_shrink.experiments.components import Loss as Loss
+    from meta_shrink.experiments.components import installed_components as installed_components
+    from meta_shrink.experiments.defaults import default_config as default_config
     from meta_shrink.experiments.evaluate import evaluate as evaluate
     from meta_shrink.experiments.restore import restore as restore
     from meta_shrink.experiments.train import train as train
+    from meta_shrink.losses import MetricFacts as MetricFacts
     from meta_shrink.losses import cross_entropy as cross_entropy
     from meta_shrink.losses import gaussian as gaussian
     from meta_shrink.losses import negative_log_likelihood as negative_log_likelihood
     from meta_shrink.losses import squared_error as squared_error
+    from meta_shrink.meta_gradients import Method as Method
     from meta_shrink.meta_gradients import fomaml as fomaml
     from meta_shrink.meta_gradients import imaml as imaml
     from meta_shrink.meta_gradients import maml as maml
@@ -68,11 +74,13 @@ _PUBLIC = {
     "errors": "AdapterError ArtefactError DataError DivergedError MetaShrinkError Preempted "
     "UsageError",
     "experiments.build": "build",
+    "experiments.components": "Components Loss installed_components",
+    "experiments.defaults": "default_config",
     "experiments.evaluate": "evaluate",
     "experiments.restore": "restore",
     "experiments.train": "train",
-    "losses": "cross_entropy gaussian negative_log_likelihood squared_error",
-    "meta_gradients": "fomaml imaml maml reptile sigma_reptile",
+    "losses": "MetricFacts cross_entropy gaussian negative_log_likelihood squared_error",
+    "meta_gradients": "Method fomaml imaml maml reptile sigma_reptile",
     "prior": "Selection freeze_others task_specific",
     "proximal": "proximal_adam proximal_gd",
     "registry": "ModuleRegistry",

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from meta_shrink import evaluation
 from meta_shrink.experiments.build import build
-from meta_shrink.experiments.config import EvalOptions
+from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.subsets import adapt_scheme, evaluated_steps, held_outs, schemes
 from meta_shrink.experiments.train import train

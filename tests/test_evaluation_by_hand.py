@@ -20,7 +20,7 @@ import tensorflow as tf
 from meta_shrink.evaluation import Curves, mean_and_ci95
 from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments.build import build
-from meta_shrink.experiments.config import EvalOptions
+from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.subsets import (
     Scheme,
     adapt_scheme,

@@ -39,7 +39,7 @@ def mostly_slow(algorithms: Iterable[str], *quick: str) -> list[Any]:
 def tiny_config(algorithm: str = "sigma_reptile", changes: dict[str, Any] | None = None) -> Any:
     """A config without XLA, whose dotted keys `changes` replaces or adds; None removes one."""
     section, learned = ALGORITHMS[algorithm]
-    config = common.base(f"tiny:{algorithm}").to_dict()
+    config = common.default_config(f"tiny:{algorithm}").to_dict()
     noise = [1.0, 1.0, 1.0]
     config["task"] = {"name": "gaussian", "mean": "linear", "phi": [1.0, 1.0], "sigma": [2.0, 0.5]}
     config["task"] |= {"noise": noise, "num_train": 3, "num_val": 3}

@@ -81,11 +81,12 @@ class Comparison(NamedTuple):
         return list(found.values())
 
 
-def read_set(value: Any) -> Comparison:
+def read_set(value: Any, imports: Sequence[str] = ()) -> Comparison:
     """The comparison that a set declares.
 
     Args:
       value: what its get_config() returned.
+      imports: modules with components of the user's own, for every run.
 
     Raises:
       UsageError: an unknown key, config, setting or flag, no run or seed, two runs of one name.
@@ -105,7 +106,9 @@ def read_set(value: Any) -> Comparison:
     others = declared.evaluate if declared.evaluate_others is None else declared.evaluate_others
     wanted = {seed: others for seed in seeds} | {seeds[0]: declared.evaluate}
     runs = [
-        _run(method, seed, evaluate_flags(wanted[seed])) for seed in seeds for method in methods
+        _run(method, seed, evaluate_flags(wanted[seed]), imports)
+        for seed in seeds
+        for method in methods
     ]
     names = Counter(run.name for run in runs)
     if twice := [name for name, count in names.items() if count > 1]:
@@ -125,7 +128,7 @@ def _method(options: Mapping[str, Any]) -> DeclaredRun:
     return method._replace(label=label)
 
 
-def _run(method: DeclaredRun, seed: int, evaluate: list[str]) -> Run:
+def _run(method: DeclaredRun, seed: int, evaluate: list[str], imports: Sequence[str] = ()) -> Run:
     settings = {**method.overrides, "seed": seed}
     train = [f"--config={method.config}"]
     train += [f"--config.{key}={value}" for key, value in settings.items()]
@@ -133,6 +136,8 @@ def _run(method: DeclaredRun, seed: int, evaluate: list[str]) -> Run:
     parts = [re.sub(r"[^\w.-]+", "_", part).strip("_") for part in (method.label, *at)]
     name = "_".join([*filter(None, parts), f"seed{seed}"])
     config = load_config(method.label, train)
+    if imports:
+        config["imports"] = [*imports]
     return Run(name, method.label, method.x, method.x_label, seed, config, train, evaluate)
 
 

@@ -20,6 +20,8 @@ from meta_shrink.runs.workdir import read_config
 
 LOG = "run.log"
 SECONDS_BETWEEN_LINES = 60.0
+IMPORTS_FLAG = "--imports="
+NOT_OF_A_SET = ("--workdir=", IMPORTS_FLAG)  # flags that the set itself does not name
 TRAINING_SHARE = 0.9  # of a run's time, for the time left; the rest is its evaluation
 
 
@@ -40,15 +42,16 @@ def missing(run: Run, out: str) -> str:
     if evaluation["meta_step"] < run.config["train"]["steps"]:
         return f"evaluated at meta-step {evaluation['meta_step']}"
     words = str(evaluation["environment"].get("command", "")).split()
-    given = {word for word in words if word.startswith("--") and "--workdir=" not in word}
+    given = {w for w in words if w.startswith("--") and not w.startswith(NOT_OF_A_SET)}
     return "" if given == set(run.evaluate) else "evaluated with other flags"
 
 
 def job_of(run: Run, out: str) -> Job:
     """Train, then evaluate; both do at once what is done already."""
     workdir, python = workdir_of(run, out), [sys.executable, "-m"]
-    train = [*python, "launch.train", f"--workdir={workdir}", *run.train]
-    evaluate = [*python, "launch.evaluate", f"--workdir={workdir}", *run.evaluate]
+    imports = [f"{IMPORTS_FLAG}{name}" for name in run.config.get("imports", ())]
+    train = [*python, "launch.train", f"--workdir={workdir}", *imports, *run.train]
+    evaluate = [*python, "launch.evaluate", f"--workdir={workdir}", *imports, *run.evaluate]
     return Job(run.name, [train, evaluate], os.path.join(workdir, LOG))
 
 

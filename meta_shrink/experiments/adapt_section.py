@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,10 +15,9 @@ from meta_shrink.adaptation import (
     random_batch,
 )
 from meta_shrink.errors import UsageError
-from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.sections import choose, named
-from meta_shrink.types import Adapt, Augment, NegLogLik
+from meta_shrink.sections import call, choose
+from meta_shrink.types import Adapt, Augment, NegLogLik, TaskOptimizer
 
 
 class AdaptSettings(NamedTuple):
@@ -51,6 +50,7 @@ def adapt_settings(
     nll: NegLogLik,
     registry: ModuleRegistry,
     augment: Augment | None,
+    optimizers: Mapping[str, Callable[..., TaskOptimizer]],
     native: bool = False,
     optimizer: str,
     learning_rate: float,
@@ -76,7 +76,7 @@ def adapt_settings(
         next_batch = random_batch(size=batch_size, augment=augment)
     else:
         next_batch = full_batch(augment=augment)
-    task_optimizer = named("adapt", OPTIMIZERS, {"name": optimizer, **options})
+    task_optimizer = call("adapt", choose("adapt.optimizer", optimizers, optimizer), options)
     return AdaptSettings(
         partial(adaptation, nll, task_optimizer, registry, next_batch=next_batch, native=native),
         steps,

@@ -13,35 +13,27 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import HeldOut, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
+from meta_shrink.experiments.components import Components, default_components
 from meta_shrink.experiments.config import (
+    EvalOptions,
+    Prior,
     Schedule,
     check_counts,
     check_learned,
+    check_prior,
     check_sections,
     check_shapes,
     check_task_axis,
 )
-from meta_shrink.losses import (
-    LOSSES,
-    METRICS,
-    ExampleLoss,
-    Metric,
-    MetricFacts,
-    negative_log_likelihood,
-)
-from meta_shrink.meta_gradients import META_GRADIENTS, Method
-from meta_shrink.models import MODELS
-from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
+from meta_shrink.losses import ExampleLoss, Metric, MetricFacts, negative_log_likelihood
+from meta_shrink.meta_gradients import Method
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
-from meta_shrink.tasks import TASKS
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
 from meta_shrink.types import MetaGradient, MetaParams, NegLogLik, TaskSource
 
-ALGORITHMS = META_GRADIENTS
 REGISTRIES = {
     "layer": ModuleRegistry.by_layer,
     "variable": ModuleRegistry.by_variable,
@@ -50,9 +42,17 @@ REGISTRIES = {
 
 
 class Experiment(NamedTuple):
-    """Everything of a config that is functions; no variables yet."""
+    """Everything of a config as functions and values; no variables yet.
+
+    config is kept to be recorded, and for the sections that programs read by themselves.
+    """
 
     config: Mapping[str, Any]
+    components: Components
+    schedule: Schedule
+    prior: Prior
+    eval: EvalOptions
+    learned: tuple[str, ...]
     model: keras.Model
     registry: ModuleRegistry
     nll: NegLogLik
@@ -75,7 +75,7 @@ class Experiment(NamedTuple):
           inductive: measure with the moments of a task's training data as well.
         """
         # Many more tasks than a meta-batch: a branch each would take minutes to compile.
-        vectorized = self.config["train"]["task_axis"] == "vectorized"
+        vectorized = self.schedule.task_axis == "vectorized"
         metrics = [transductive(self.metric)]
         if inductive:
             metrics.append(inductive_metric(self.model, self.example_metric, self.source.augment))
@@ -88,23 +88,29 @@ class Experiment(NamedTuple):
         )
 
 
-def build(config: Mapping[str, Any]) -> Experiment:
+def build(config: Mapping[str, Any], components: Components | None = None) -> Experiment:
     """Check a config and build its functions.
 
     Args:
-      config: nested mapping with the sections of configs/common.py.
+      config: nested mapping with the sections of experiments/defaults.py.
+      components: the tables of its names; ours alone by default.
 
     Raises:
       UsageError: anything that does not exist, does not fit or can not work; one sentence.
     """
     check_sections(config)
+    components = components or default_components()
+    schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
+    check_prior(prior)
     seed = config["seed"]
-    model = named("model", MODELS, config["model"], seed=seed)
+    model = named("model", components.models, config["model"], seed=seed)
     registry = call("modules", _registry, config["modules"], model=model)
-    jit = _jit(config["train"]["jit"], model)
-    facts, example_loss, nll, metric = call("loss", _loss, config["loss"], model=model, jit=jit)
-    drawn = named("task", TASKS, config["task"], seed=seed)
-    method = choose("algorithm.name", META_GRADIENTS, config["algorithm"].get("name"))
+    jit = _jit(schedule.jit, model)
+    facts, example_loss, nll, metric = call(
+        "loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses
+    )
+    drawn = named("task", components.tasks, config["task"], seed=seed)
+    method = choose("algorithm.name", components.meta_gradients, config["algorithm"].get("name"))
     adapt = call(
         "adapt",
         adapt_settings,
@@ -112,17 +118,23 @@ def build(config: Mapping[str, Any]) -> Experiment:
         nll=nll,
         registry=registry,
         augment=drawn.augment,
+        optimizers=components.task_optimizers,
         native=not jit,
     )
-    source = _source(drawn, adapt.on_all, Schedule(**config["train"]).validation_batch)
+    source = _source(drawn, adapt.on_all, schedule.validation_batch)
     phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
-    initial = _initial(phi, registry, adapt, config["prior"])
+    initial = _initial(phi, registry, adapt, prior.sigma2)
     check_learned(method, config)
     check_task_axis(method, config, jit)
     check_counts(config, source)
     check_shapes(nll, initial, source, adapt.batch_size)
     return Experiment(
         config=config,
+        components=components,
+        schedule=schedule,
+        prior=prior,
+        eval=EvalOptions(**config.get("eval", {})),
+        learned=tuple(config["meta_optimizer"]),
         model=model,
         registry=registry,
         nll=nll,
@@ -133,7 +145,9 @@ def build(config: Mapping[str, Any]) -> Experiment:
         source=source,
         adapt=adapt,
         method=method,
-        meta_gradient=_meta_gradient(config["algorithm"], nll, registry, adapt, native=not jit),
+        meta_gradient=_meta_gradient(
+            method, config["algorithm"], nll, registry, adapt, native=not jit
+        ),
         initial=initial,
         jit=jit,
     )
@@ -149,18 +163,19 @@ def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None
     return build_registry(model, dict(patterns or {})) if by == "pattern" else build_registry(model)
 
 
-def _loss(*, model: keras.Model, jit: bool, name: str, reduction: str, **options: Any):
-    example_loss = named("loss", LOSSES, {"name": name, **options})
-    facts = METRICS[name]
+def _loss(*, model: keras.Model, jit: bool, losses, name: str, reduction: str, **options: Any):
+    loss = choose("loss.name", losses, name)
+    example_loss, facts = call("loss", loss.factory, options), loss.metric
     example_metric = facts.example(example_loss)
     nll = negative_log_likelihood(model, example_loss, reduction=reduction, native=not jit)
     metric = negative_log_likelihood(model, example_metric, native=not jit)
     return facts, example_loss, nll, metric
 
 
-def _meta_gradient(options, nll, registry, adapt: AdaptSettings, *, native: bool) -> MetaGradient:
+def _meta_gradient(
+    method: Method, options, nll, registry, adapt: AdaptSettings, *, native: bool
+) -> MetaGradient:
     """hessian_data "last" is the last mini-batch of adaptation."""
-    method = META_GRADIENTS[options["name"]]
     rest = {key: value for key, value in options.items() if key != "name"}
     if "hessian_data" in rest:
         data = {"all": None, "last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
@@ -169,8 +184,7 @@ def _meta_gradient(options, nll, registry, adapt: AdaptSettings, *, native: bool
     return call("algorithm", method.factory, rest, **given)
 
 
-def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, prior) -> MetaParams:
-    sigma2 = call("prior", _prior, prior)
+def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, sigma2: float) -> MetaParams:
     rate = math.log(adapt.learning_rate)
     per_parameter = [tf.fill(x.shape, tf.constant(rate, x.dtype)) for x in phi]
     log_sigma2 = tf.fill([registry.num_modules], tf.math.log(tf.constant(sigma2, tf.float32)))
@@ -178,16 +192,6 @@ def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, prior) -> Meta
     return MetaParams(
         phi, log_sigma2, per_parameter if adapt.rate_per == "parameter" else per_module
     )
-
-
-def _prior(*, sigma2: float, beta: float, sigma2_min: float, sigma2_max: float) -> float:
-    if not (sigma2 > 0 and beta >= 0 and 0 < sigma2_min < sigma2_max):
-        raise UsageError(
-            f"prior got sigma2={sigma2}, beta={beta}, sigma2_min={sigma2_min}, "
-            f"sigma2_max={sigma2_max}; expected sigma2 > 0 (inf: no prior), beta >= 0, and "
-            f"0 < sigma2_min < sigma2_max (the paper has {SIGMA2_MIN:g} and {SIGMA2_MAX:g})."
-        )
-    return sigma2
 
 
 def _jit(choice: str, model: keras.Model) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from meta_shrink.adaptation import require_examples
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
+from meta_shrink.experiments.defaults import EVAL_KINDS, EvalOptions, Prior, Schedule
 from meta_shrink.meta_gradients import Method
+from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
 from meta_shrink.task_axis import over_tasks
 from meta_shrink.types import MetaParams, NegLogLik, TaskSource
@@ -29,44 +31,7 @@ READ_BY_BUILD = (
     "warm_start",
     "train",
 )
-READ_BY_PROGRAMS = ("name", "device", "eval", "search")
-
-
-class Schedule(NamedTuple):
-    """The `train` section (configs/common.py says what each means)."""
-
-    steps: int
-    meta_batch_size: int
-    task_axis: str
-    jit: Any
-    chunk_steps: int
-    clip_norm: float
-    log_every: int
-    eval_every: int
-    checkpoint_every: int
-    keep_checkpoints: int
-    max_bad_steps: int
-    validation_batch: int = 0
-
-
-EVAL_KINDS = ("all", "selected", "single")
-
-
-class EvalOptions(NamedTuple):
-    """The `eval` section (configs/common.py says what each means)."""
-
-    num_tasks: int
-    horizon: int
-    groups: Mapping[str, list[str]]
-    selection: Mapping[str, Any]
-    examples: int
-    steps: int = 0
-    kinds: Sequence[str] = EVAL_KINDS
-    group_tasks: int = 0
-    group_horizon: int = 10
-    validation_tasks: int = 0
-    inductive: bool = False
-    points: int = 40
+READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports")
 
 
 def check_eval(options: EvalOptions) -> None:
@@ -81,18 +46,21 @@ def check_eval(options: EvalOptions) -> None:
 
 
 def check_sections(config: Mapping[str, Any]) -> None:
-    """A config has all sections that are read, and no other; likewise `train` and `eval`."""
+    """A config has all sections that are read, and no other; likewise those that become values."""
     _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
-    _check_fields("Config section 'train'", config["train"], Schedule)
-    if "eval" in config:
-        _check_fields("Config section 'eval'", config["eval"], EvalOptions)
-        check_eval(EvalOptions(**config["eval"]))
+    for name, kind in {"train": Schedule, "prior": Prior, "eval": EvalOptions}.items():
+        _check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
+    check_eval(EvalOptions(**config.get("eval", {})))
 
 
-def _check_fields(what: str, given: Mapping[str, Any], kind: Any) -> None:
-    optional = tuple(kind._field_defaults)
-    needed = tuple(name for name in kind._fields if name not in optional)
-    _check_keys(what, given, needed, optional)
+def check_prior(prior: Prior) -> None:
+    """Variances and strengths in range."""
+    if not (prior.sigma2 > 0 and prior.beta >= 0 and 0 < prior.sigma2_min < prior.sigma2_max):
+        got = ", ".join(f"{name}={value}" for name, value in prior._asdict().items())
+        raise UsageError(
+            f"prior got {got}; expected sigma2 > 0 (inf: no prior), beta >= 0, and "
+            f"0 < sigma2_min < sigma2_max (the paper has {SIGMA2_MIN:g} and {SIGMA2_MAX:g})."
+        )
 
 
 def _check_keys(

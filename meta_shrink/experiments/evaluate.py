@@ -18,7 +18,8 @@ import tensorflow as tf
 from meta_shrink.durable_files import to_json, write_atomically
 from meta_shrink.evaluation import Curves, HeldOut
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.config import EvalOptions, algorithm_name, check_eval
+from meta_shrink.experiments.config import algorithm_name, check_eval
+from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import (
     adapt_scheme,
@@ -42,6 +43,7 @@ def evaluate(
     workdir: str,
     *,
     overrides: Mapping[str, Any] | None = None,
+    imports: Sequence[str] = (),
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def evaluate(
 
     Args:
       overrides: options of the `eval` section that replace those of the config.
+      imports: of restore.
 
     Returns:
       The content of evaluation.json.
@@ -60,9 +63,8 @@ def evaluate(
       Preempted: stopped on request; nothing was written.
     """
     started = time.monotonic()
-    experiment, meta, step = restore(workdir, log)
-    given = {**experiment.config["eval"], **(overrides or {})}
-    options = call("eval", EvalOptions, given)
+    experiment, meta, step = restore(workdir, log, imports)
+    options = call("eval", experiment.eval._replace, overrides or {})
     check_eval(options)
     selection = select(experiment, meta, options.selection)
     selected, held_out_of = selection["modules"], held_outs(experiment)

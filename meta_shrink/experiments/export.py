@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,13 +127,15 @@ def _examples(batch: Batch, name: str) -> Examples:
     return Examples({key: value[there] for key, value in inputs.items()}, targets[there])
 
 
-def write_tasks(workdir: str, out: str, *, count: int, log: Log = print) -> list[str]:
+def write_tasks(
+    workdir: str, out: str, *, count: int, imports: Sequence[str] = (), log: Log = print
+) -> list[str]:
     """Held-out tasks of a workdir as NPZ files that launch.adapt reads; their paths.
 
     Raises:
       UsageError, ArtefactError: no such workdir or checkpoint.
     """
-    experiment, _, _ = restore(workdir, log)
+    experiment, _, _ = restore(workdir, log, imports)
     os.makedirs(out, exist_ok=True)
     paths = []
     for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):

@@ -12,13 +12,12 @@ from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.backbones.source import ExportSource, input_specs
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.config import EvalOptions, algorithm_name
+from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import quoted_steps
 from meta_shrink.keras_model import moments
 from meta_shrink.prior import BYTES_PER_PARAMETER, Selection, task_specific
 from meta_shrink.rng import fold_in, root_key
-from meta_shrink.sections import call
 from meta_shrink.tasks.alphabets import augment_options
 from meta_shrink.types import MetaParams, Params, batch_parts
 
@@ -39,6 +38,7 @@ def source_from_workdir(
     rule: str | None = None,
     value: float = 0.0,
     modules: Sequence[str] = (),
+    imports: Sequence[str] = (),
     log: Log = print,
 ) -> Exported:
     """The newest checkpoint of a workdir as an export takes it.
@@ -47,11 +47,12 @@ def source_from_workdir(
       rule, value: how to select the task-specific modules (prior.task_specific); by default as the
         config's section eval.selection, or every module where sigma^2 was not learned.
       modules: the selection itself, instead of a rule.
+      imports: of restore.
 
     Raises:
       UsageError, ArtefactError: no such workdir, checkpoint, rule or module.
     """
-    experiment, meta, _ = restore(workdir, log)
+    experiment, meta, _ = restore(workdir, log, imports)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
     images = _images(config, model)
@@ -75,9 +76,9 @@ def source_from_workdir(
 
 def _selection(experiment: Experiment, meta: MetaParams, rule, value, modules) -> Selection:
     registry = experiment.registry
-    learned = "log_sigma2" in experiment.config["meta_optimizer"]
+    learned = "log_sigma2" in experiment.learned
     if not modules and rule is None and learned:
-        options = experiment.config["eval"]["selection"]
+        options = experiment.eval.selection
         rule, value = options["rule"], options["value"]
     if rule is not None:
         if not learned:
@@ -132,7 +133,7 @@ def _recipe(experiment: Experiment) -> dict[str, Any]:
     loss = {key: value for key, value in config["loss"].items() if key != "reduction"}
     return {
         "optimizer": {"name": adapt["optimizer"], **options},
-        "steps": quoted_steps(experiment, call("eval", EvalOptions, config["eval"])),
+        "steps": quoted_steps(experiment, experiment.eval),
         "batch_size": adapt["batch_size"],
         "augment": augment_options(config["task"]),
         "loss": loss,

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from meta_shrink.errors import ArtefactError
 from meta_shrink.experiments.build import Experiment, build
+from meta_shrink.experiments.components import installed_components, require_imports
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.workdir import read_config
 from meta_shrink.training.meta_state import MetaState
 from meta_shrink.types import MetaParams
 
 
-def restore(workdir: str, log: Callable[[str], Any] = print) -> tuple[Experiment, MetaParams, int]:
+def restore(
+    workdir: str, log: Callable[[str], Any] = print, imports: Sequence[str] = ()
+) -> tuple[Experiment, MetaParams, int]:
     """The experiment of a workdir, its Phi at the newest intact checkpoint, and its meta-step.
+
+    Args:
+      imports: modules with the user's own components (components.installed_components).
 
     Raises:
       UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
     """
-    experiment = build(read_config(workdir))
+    config = read_config(workdir)
+    require_imports(config, imports, workdir)
+    experiment = build(config, installed_components(imports))
     state = MetaState.create(experiment.initial, {}, names=experiment.registry.paths)
     checkpoints = Checkpoints(
         os.path.join(workdir, "checkpoints"), state.learned(), log=log, is_chief=False

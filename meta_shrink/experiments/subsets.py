@@ -10,7 +10,7 @@ import numpy as np
 
 from meta_shrink.evaluation import Curves, HeldOut, mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.config import EvalOptions
+from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
 from meta_shrink.sections import call
 from meta_shrink.types import MetaParams
@@ -26,7 +26,7 @@ class Scheme(NamedTuple):
 
 def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any]) -> dict[str, Any]:
     """The task-specific modules as evaluation.json has them; none where sigma^2 is not learned."""
-    if "log_sigma2" not in experiment.config["meta_optimizer"]:
+    if "log_sigma2" not in experiment.learned:
         return {"rule": "none", "value": 0, "modules": [], "share": 0.0, "bytes": 0}
     sigma2 = np.exp(meta.log_sigma2.numpy().astype(float)).tolist()
     selection = call(

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from meta_shrink.durable_files import to_json, write_atomically
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.experiments.build import build
+from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.train import train, validation
 from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.sections import call
@@ -48,6 +49,7 @@ def sweep(
     config: Mapping[str, Any],
     directory: str,
     *,
+    components: Components | None = None,
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> optuna.Study:
@@ -59,6 +61,7 @@ def sweep(
     Args:
       config: an experiment with a `search` section.
       directory: one workdir per trial, and the journal.
+      components: of build.
       stop_requested: asked between trials; within one, train has its own signals.
 
     Raises:
@@ -67,12 +70,13 @@ def sweep(
     """
     search = call("search", Search, config["search"])
     _check(search, config)
-    study = _open_study(directory, config)
+    study = _open_study(directory, config, components)
     while claimed := _claim_trial(study, search, directory):
         trial, claim = claimed
         with claim:
             log(f"Trial {trial.number}: {_readable(trial.params)}")
-            value = _run(with_settings(config, trial.params, search.steps), directory, trial, log)
+            settings = with_settings(config, trial.params, search.steps)
+            value = _run(settings, components, directory, trial, log)
             done = TrialState.FAIL if value is None else TrialState.COMPLETE
             # Finished already: by a process that ended between our two looks at it.
             study.tell(trial.number, value, state=done, skip_if_finished=True)
@@ -121,14 +125,16 @@ def _check(search: Search, config: Mapping[str, Any]) -> None:
             raise UsageError(f"search.space row {list(row)}: {error}") from error
 
 
-def _open_study(directory: str, config: Mapping[str, Any]) -> optuna.Study:
+def _open_study(
+    directory: str, config: Mapping[str, Any], components: Components | None
+) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         os.makedirs(directory, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{directory} cannot be made ({error.strerror}).") from error
     storage = JournalStorage(JournalFileBackend(os.path.join(directory, JOURNAL)))
-    lower = build(config).metric_facts.lower_is_better
+    lower = build(config, components).metric_facts.lower_is_better
     return optuna.create_study(
         study_name=config["name"],
         storage=storage,
@@ -148,11 +154,15 @@ def _distribution(row: Sequence[Any]) -> BaseDistribution:
 
 
 def _run(
-    config: Mapping[str, Any], directory: str, trial: Any, log: Callable[[str], Any]
+    config: Mapping[str, Any],
+    components: Components | None,
+    directory: str,
+    trial: Any,
+    log: Callable[[str], Any],
 ) -> float | None:
     """The validation metric of one trial, None if it diverged or can not be built."""
     try:
-        experiment = build(config)
+        experiment = build(config, components)
         with open_workdir(_trial_dir(directory, trial.number), dict(config)) as workdir:
             training = train(experiment, workdir, log=log)
         value = validation(experiment, training.state)()["metric"]

@@ -12,7 +12,7 @@ import tensorflow as tf
 from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.config import Schedule
+from meta_shrink.experiments.defaults import Schedule
 from meta_shrink.experiments.warm_start import warm_started
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.progress import Progress
@@ -56,7 +56,7 @@ def set_up(
       UsageError: settings that do not fit the strategy.
     """
     check_trainable(experiment, strategy)
-    schedule = Schedule(**experiment.config["train"])
+    schedule = experiment.schedule
     row_names = experiment.method.metrics + EXTRA_METRICS
     with strategy.scope():
         state = MetaState.create(
@@ -65,14 +65,14 @@ def set_up(
             num_metrics=len(row_names) + 1,
             names=experiment.registry.paths,
         )
-    prior = experiment.config["prior"]
+    prior = experiment.prior
     options = {
         "seed": experiment.config["seed"],
         "meta_batch_size": schedule.meta_batch_size,
         "metric_names": experiment.method.metrics,
         "clip_norm": schedule.clip_norm,
-        "beta": prior["beta"],
-        "sigma2_range": (prior["sigma2_min"], prior["sigma2_max"]),
+        "beta": prior.beta,
+        "sigma2_range": (prior.sigma2_min, prior.sigma2_max),
     }
     how = {"task_axis": schedule.task_axis, "jit": experiment.jit}
     if _in_chunks(experiment, schedule, strategy):
@@ -98,7 +98,7 @@ def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) ->
       UsageError: a count or interval out of range, a bad meta-optimizer, a meta-batch that the
         replicas can not share.
     """
-    schedule = call("train", Schedule, experiment.config["train"])
+    schedule = experiment.schedule
     loop.check_intervals(_intervals(schedule))
     for name in ("chunk_steps", "keep_checkpoints"):
         if getattr(schedule, name) < 1:
@@ -123,7 +123,7 @@ def train(
       DivergedError, ArtefactError, UsageError: as loop.fit, Checkpoints, set_up.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    schedule = call("train", Schedule, experiment.config["train"])
+    schedule = experiment.schedule
     with StopSignal() as stop:
         with stop.abandonable():
             training = set_up(experiment, strategy, lambda: stop.requested)
@@ -182,12 +182,12 @@ def _save(workdir: Workdir, checkpoints: Checkpoints, step: int, last: int) -> N
 
 def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[str, float]]:
     """A function that adapts validation tasks and returns the mean metric and its 95 % CI."""
-    held_out, options = experiment.held_out(), experiment.config["eval"]
+    held_out, options = experiment.held_out(), experiment.eval
 
     def evaluate() -> dict[str, float]:
         curves = held_out.curves(
             state.meta(),
-            count=options.get("validation_tasks") or options["num_tasks"],
+            count=options.validation_tasks or options.num_tasks,
             validation=True,
             steps=[experiment.adapt.steps],
         )

@@ -14,13 +14,11 @@ from meta_shrink.durable_files import to_json
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.images.whole_files import locked
-from meta_shrink.models import MODELS
 from meta_shrink.sections import call, named
-from meta_shrink.tasks import TASKS
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.training.pretraining import Schedule, pretrain
 from meta_shrink.training.warm_start import cached, warm_start
-from meta_shrink.types import Params, TaskSource
+from meta_shrink.types import Params
 
 Log = Callable[[str], Any]
 
@@ -50,7 +48,9 @@ def _classified(experiment: Experiment, log: Log) -> Params:
             "warm_start",
             warm_start,
             options,
-            model=named("model", MODELS, config["model"], seed=options["seed"]),
+            model=named(
+                "model", experiment.components.models, config["model"], seed=options["seed"]
+            ),
             source=experiment.source,
             augment=call("warm_start.augment", random_affine, affine) if affine else None,
             native=not experiment.jit,
@@ -75,8 +75,8 @@ def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
     os.makedirs(folder, exist_ok=True)
     with locked(os.path.join(folder, "state.npz")):
         return pretrain(
-            named("model", MODELS, config["model"], seed=schedule.seed),
-            _mixing(experiment.source, task, config, schedule.seed).mixed,
+            named("model", experiment.components.models, config["model"], seed=schedule.seed),
+            _mixing(experiment, task, schedule.seed).mixed,
             experiment.nll,
             experiment.metric,
             schedule,
@@ -87,9 +87,11 @@ def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
         )
 
 
-def _mixing(source: TaskSource, task: Mapping[str, Any], config, seed: int) -> Any:
+def _mixing(experiment: Experiment, task: Mapping[str, Any], seed: int) -> Any:
     """The source itself, or that of the section's own task options."""
-    return source if task == dict(config["task"]) else named("task", TASKS, task, seed=seed)
+    if task == dict(experiment.config["task"]):
+        return experiment.source
+    return named("task", experiment.components.tasks, task, seed=seed)
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
-from meta_shrink.experiments import build as experiment
 from meta_shrink.experiments import evaluate as evaluation_job
 from meta_shrink.experiments import sweep as sweep_job
 from meta_shrink.experiments.build import build
+from meta_shrink.experiments.components import default_components
 from meta_shrink.experiments.train import check_trainable
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import open_workdir
@@ -164,13 +164,14 @@ def test_an_untrained_workdir_can_not_be_evaluated(tmp_path):
     assert_one_sentence(caught.value, "holds no checkpoint yet", 4)
 
 
-def test_an_unbuilt_model_is_refused(monkeypatch):
+def test_an_unbuilt_model_is_refused():
     def unbuilt(*, seed, dimensions, mean):
         return keras.Sequential([keras.layers.Dense(3, name="only")])
 
-    monkeypatch.setitem(experiment.MODELS, "gaussian", unbuilt)
+    ours = default_components()
+    spoilt = ours._replace(models={**ours.models, "gaussian": unbuilt})
     with pytest.raises(UsageError) as caught:
-        build(tiny_config("maml"))
+        build(tiny_config("maml"), spoilt)
     assert_one_sentence(caught.value, "built")
     with pytest.raises(UsageError, match="built"):
         ModuleRegistry.by_layer(keras.Sequential([keras.layers.Dense(3, name="only")]))

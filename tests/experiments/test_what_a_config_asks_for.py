@@ -13,7 +13,8 @@ from meta_shrink.evaluation import Curves
 from meta_shrink.experiments import sweep
 from meta_shrink.experiments.adapt_section import adapt_settings
 from meta_shrink.experiments.build import build
-from meta_shrink.experiments.config import EvalOptions, algorithm_name
+from meta_shrink.experiments.config import algorithm_name
+from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import _examples
 from meta_shrink.experiments.subsets import Scheme, held_outs, quoted_steps, select, summary
 from meta_shrink.experiments.train import train
