@@ -176,13 +176,13 @@ def test_a_meta_batch_of_unequal_tasks_is_the_sum_of_its_tasks(method, task_axis
     registry = ModuleRegistry.by_layer(model)
     nll = negative_log_likelihood(model, squared_error())
     adapt = make_adapt(adaptation(nll, proximal_gd(), registry), steps=3)
-    meta_gradient = METHODS[method](nll, adapt, registry)
+    meta_gradient = METHODS[method](nll, registry)
     meta = meta_params(parameters(model, noise=0.1), [0.5, 1.0, 2.0], 0.1)
     keys, source = tf.constant([[0, n] for n in range(3)]), unequal_source()
-    each = [meta_gradient(meta, source.sample(key)) for key in keys]
+    each = [meta_gradient(meta, source.sample(key), adapt) for key in keys]
     expected = tf.nest.map_structure(lambda *x: sum(x), *each)
     core = make_core(
-        meta_gradient, pad_tasks(source, train=4, val=5), task_axis=task_axis, jit=False
+        meta_gradient, adapt, pad_tasks(source, train=4, val=5), task_axis=task_axis, jit=False
     )
     deltas, count, metrics = core(meta, keys)
     assert count == 3

@@ -1,7 +1,7 @@
 """The sections of a config with their defaults, and the values that some of them become.
 
-A config is `get_config(argument)` in one file per experiment; it starts from `default_config()` and fills in
-what is its own. Each section is the keyword arguments of one function or value.
+A config is `get_config(argument)` in one file per experiment; it starts from `default_config()` and
+fills in what is its own. Each section is the keyword arguments of one function or value.
 """
 
 from __future__ import annotations

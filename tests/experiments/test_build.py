@@ -30,7 +30,7 @@ BAD_CONFIGS = [
     ("maml", {"model.name": "resnet"}, "model.name is 'resnet'; expected one of"),
     ("maml", {"task.name": "mnist"}, "task.name is 'mnist'; expected one of"),
     ("maml", {"loss.name": "hinge"}, "loss.name is 'hinge'; expected one of"),
-    ("maml", {"adapt.optimizer": "sgd"}, "adapt.name is 'sgd'; expected one of"),
+    ("maml", {"adapt.optimizer": "sgd"}, "adapt.optimizer is 'sgd'; expected one of"),
     ("maml", {"modules.by": "block"}, "modules.by is 'block'; expected one of"),
     ("maml", {"loss.reduction": "max"}, "loss.reduction is 'max'"),
     ("maml", {"train.jit": "yes"}, "train.jit is 'yes'; expected one of"),

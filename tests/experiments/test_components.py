@@ -15,6 +15,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.experiments import components
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.components import Components, Loss, installed_components
+from meta_shrink.models import mlp
 from tests.tiny_runs import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +77,10 @@ def test_an_entry_point_of_an_installed_package_is_found(monkeypatch):
 
         @staticmethod
         def load():
-            return Components(models={"theirs": str})
+            return Components(models={"theirs": mlp})
 
     monkeypatch.setattr(components, "entry_points", lambda group: [Entry] if group else [])
-    assert installed_components().models["theirs"] is str
+    assert installed_components().models["theirs"] is mlp
     assert "mlp" in installed_components().models
 
 

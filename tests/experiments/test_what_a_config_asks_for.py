@@ -18,6 +18,7 @@ from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import _examples
 from meta_shrink.experiments.subsets import Scheme, held_outs, quoted_steps, select, summary
 from meta_shrink.experiments.train import train
+from meta_shrink.proximal import proximal_gd
 from meta_shrink.rng import root_key
 from meta_shrink.runs.workdir import open_workdir
 from tests.problems import regression
@@ -53,6 +54,7 @@ def test_the_augmentation_of_a_source_reaches_the_mini_batches(batch_size):
         nll=problem.nll,
         registry=problem.registry,
         augment=lambda key, inputs: inputs + 100,
+        optimizers={"proximal_gd": proximal_gd},
         optimizer="proximal_gd",
         learning_rate=0.1,
         steps=1,
@@ -128,12 +130,12 @@ def by_hand(source: dict[str, Any], **changes: Any):
 def test_a_trial_is_valued_by_validation_tasks(tmp_path, monkeypatch):
     source = {"validation": task_of(TRAIN, VAL), "heldout": never}
     experiment = by_hand(source)
-    monkeypatch.setattr(sweep, "build", lambda config: experiment)
+    monkeypatch.setattr(sweep, "build", lambda *_: experiment)
 
     class Trial:
         number = 0
 
-    value = sweep._run(experiment.config, str(tmp_path), Trial(), NO_LOG["log"])
+    value = sweep._run(experiment.config, None, str(tmp_path), Trial(), NO_LOG["log"])
     assert value == pytest.approx(AFTER.mean(), rel=1e-4)
 
 

@@ -81,7 +81,7 @@ def test_a_trial_that_runs_elsewhere_is_left_alone(tmp_path, monkeypatch):
     config = search_config(2)
     instant(monkeypatch, [1.0])
     search = sweep_job.Search(**config["search"])
-    study = sweep_job._open_study(str(tmp_path), config)
+    study = sweep_job._open_study(str(tmp_path), config, None)
     claimed = sweep_job._claim_trial(study, search, str(tmp_path))
     assert claimed is not None
     trial, claim = claimed
