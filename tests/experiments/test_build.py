@@ -44,7 +44,6 @@ BAD_CONFIGS = [
     ("maml", {"trian": {}}, "unknown trian"),
     ("maml", {"prior": None}, "The config lacks prior"),
     ("maml", {"train.step": 3}, "unknown step;"),
-    ("maml", {"train.jit": None}, "lacks jit"),
     ("maml", {"adapt.learning_rat": 3}, "Config section 'adapt'"),
     ("maml", {"adapt.learning_rate": None}, "'adapt'"),
     ("maml", {"task.points": 3}, "Config section 'task'"),
