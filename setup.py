@@ -51,7 +51,7 @@ setup(
     extras_require={
         **TENSORFLOW,
         # tensorflow-datasets 4.9.10 imports importlib_resources without requiring it.
-        "images": ["importlib_resources", "pillow>=10", "tensorflow-datasets>=4.9.10"],
+        "images": ["importlib_resources", "pillow>=10.1", "tensorflow-datasets>=4.9.10"],
         # pyworld 0.3.5 imports pkg_resources, which setuptools 82 lacks: speech/signal.py helps it.
         "speech": ["pocketsphinx>=5.0.4", "pyworld>=0.3.4", "scipy>=1.11", "soundfile>=0.12"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],

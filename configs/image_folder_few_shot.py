@@ -90,6 +90,7 @@ def get_config(argument: str = "quick_grocery84_5w1s_sigma_maml"):
         "queries": 15,
         "heldout_queries": 15,
         "image_size": size,
+        "exif": True,
     }
     config.model = {
         "name": "convnet",

@@ -9,10 +9,10 @@ and images_background_small2.zip of github.com/brendenlake/omniglot, folder pyth
 by tensorflow-datasets in --out (data/omniglot_tfds), in a minute.
 
 images: PATH is a folder or a ZIP file with train.csv, val.csv and test.csv (filename,label) and
-images/; folders train/<class>/*.jpg, val/ and test/; the pickles of miniImageNet
-(mini-imagenet-cache-*.pkl, miniImageNet_category_split_*.pickle), which are parsed and never run;
-or train.npz, val.npz and test.npz with image_data and labels. It becomes one images.npz in --out
-(data/<name of PATH>).
+images/; folders train/<class>/*.jpg, val/ and test/, or a ZIP file for each; the pickles of
+miniImageNet (mini-imagenet-cache-*.pkl, miniImageNet_category_split_*.pickle), which are parsed
+and never run; or train.npz, val.npz and test.npz with image_data and labels. It becomes one
+images.npz in --out (data/<name of PATH>).
 
 A preparation that was killed is repaired by the same command, and one that is done is not repeated.
 """
@@ -37,6 +37,7 @@ IMAGE_SIZE = flags.DEFINE_integer(
 INTERPOLATION = flags.DEFINE_enum(
     "interpolation", "lanczos", ["lanczos", "bilinear", "box", "nearest"], "Of the resizing."
 )
+EXIF = flags.DEFINE_bool("exif", True, "images: turn pictures as EXIF says (as task.exif does).")
 
 
 def main(argv):
@@ -77,7 +78,7 @@ def _images():
         raise UsageError("images needs --from=PATH, and downloads nothing.")
     name = os.path.basename(os.path.abspath(source))
     out = OUT.value or os.path.join("data", os.path.splitext(name)[0])
-    return out, lambda: prepare_images(source, out, **_options(84))
+    return out, lambda: prepare_images(source, out, **_options(84), exif=EXIF.value)
 
 
 def _options(size):

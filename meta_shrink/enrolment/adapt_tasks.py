@@ -67,7 +67,7 @@ def adapt_tasks(
       DataError: no task, or one that is damaged; those before it are kept.
       Preempted: stopped on request; finished tasks are kept.
     """
-    paths = task_paths(data)
+    paths = task_paths(data, log=log)
     for name in paths:
         if not is_alias(name):
             raise DataError(
@@ -90,7 +90,7 @@ def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log)
     steps = options.steps or adapt.steps
     with Progress(len(paths) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
         for number, (name, path) in enumerate(paths.items()):
-            task = read_task(path, backbone.info, num_heldout=options.num_heldout)
+            task = read_task(path, backbone.info, num_heldout=options.num_heldout, log=log)
             settings = _settings(backbone, task, options)
             if _is_done(out, done.rows.get(name), settings):
                 progress.update((number + 1) * steps)

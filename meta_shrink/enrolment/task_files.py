@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
 from meta_shrink.errors import DataError
-from meta_shrink.images.pictures import ENDINGS, decode_rgb
-from meta_shrink.tasks.example_arrays import TARGETS, fitted, read_npz
+from meta_shrink.images.class_folders import NotAClass, class_folders, left_out, pictures_of
+from meta_shrink.images.file_tree import FileTree, folder_tree
+from meta_shrink.images.picture_forms import decode_class
+from meta_shrink.tasks.example_arrays import NPZ, TARGETS, fitted, read_npz
+
+Log = Callable[[str], Any]
 
 
 class Examples(NamedTuple):
@@ -36,88 +40,113 @@ class TaskFiles(NamedTuple):
     sha256: str
 
 
-def read_task(path: str, info: BackboneInfo, *, num_heldout: int = 0) -> TaskFiles:
+def read_task(
+    path: str, info: BackboneInfo, *, num_heldout: int = 0, log: Log = print
+) -> TaskFiles:
     """The examples in an NPZ file or in a folder of class folders.
 
     Args:
       info: of the backbone that will adapt them.
       num_heldout: of a folder, pictures of each class to keep for the held-out metric (the last
         ones by name).
+      log: told what is left out.
 
     Raises:
       DataError: it is neither, damaged, or does not fit the backbone.
     """
     if os.path.isdir(path):
-        train, heldout, classes = _read_folder(path, info, num_heldout)
+        train, heldout, classes = _read_folder(path, info, num_heldout, log)
     else:
         (train, heldout), classes = _read_npz(path, info), ()
     return TaskFiles(train, heldout, classes, _sha256(train, heldout))
 
 
-def task_paths(path: str) -> dict[str, str]:
+def task_paths(path: str, *, log: Log = print) -> dict[str, str]:
     """The tasks of a folder, {name: path} in the order of names; a task itself is one.
 
+    log: told what is left out.
+
     Raises:
-      DataError: there is no task.
+      DataError: there is no task, or no telling what is one.
     """
-    if os.path.isfile(path) or _class_folders(path):
-        name = os.path.basename(os.path.normpath(path)).removesuffix(".npz")
-        return {name: path}
-    entries = sorted(os.listdir(path)) if os.path.isdir(path) else []
-    tasks = {
-        entry.removesuffix(".npz"): os.path.join(path, entry)
-        for entry in entries
-        if entry.endswith(".npz") or _class_folders(os.path.join(path, entry))
-    }
+    if os.path.isfile(path):
+        return {_task_name(path): path}
+    names = folder_tree(path).names if os.path.isdir(path) else ()
+    tops = sorted({name.split("/")[0] for name in names})
+    kinds = {top: _kind_of(os.path.join(path, top)) for top in tops}
+    tasks = [top for top in tops if kinds[top] == "task"]
+    if classes := [top for top in tops if kinds[top] == "class"]:
+        if tasks:
+            raise DataError(
+                f"{path} holds folders of one class, as {classes[0]}, beside tasks, as {tasks[0]}: "
+                "a task has a folder of pictures for each class, and tasks stand in a folder of "
+                "their own."
+            )
+        return {_task_name(path): path}
     if not tasks:
         raise DataError(
             f"{path} holds no task: expected NPZ files, or folders that hold a folder of pictures "
             "for each class."
         )
-    return tasks
+    if others := [top for top in tops if not kinds[top]]:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        log(f"{len(others)} of {len(tops)} entries of {path} are left out, being no task: {shown}.")
+    found = {_task_name(task): os.path.join(path, task) for task in tasks}
+    if len(found) < len(tasks):
+        raise DataError(
+            f"{path} holds two tasks of one name, a folder and an NPZ file: rename one."
+        )
+    return found
 
 
-def _class_folders(path: str) -> list[str]:
-    """Folders with pictures directly in a folder."""
+def _task_name(path: str) -> str:
+    name = os.path.basename(os.path.normpath(path))
+    return name[: -len(NPZ)] if name.lower().endswith(NPZ) else name
+
+
+def _kind_of(path: str) -> str:
+    """ "task", "class" or "" of an entry in a folder."""
     if not os.path.isdir(path):
-        return []
-    inside = (os.path.join(path, name) for name in sorted(os.listdir(path)))
-    return [folder for folder in inside if os.path.isdir(folder) and _pictures(folder)]
-
-
-def _pictures(folder: str) -> list[str]:
-    names = sorted(os.listdir(folder))
-    return [os.path.join(folder, n) for n in names if n.lower().endswith(ENDINGS)]
+        return "task" if path.lower().endswith(NPZ) else ""
+    tree = folder_tree(path)
+    try:
+        names = tuple(f"it/{name}" for name in tree.names)
+        return "class" if any(class_folders(tree._replace(names=names)).values()) else ""
+    except NotAClass:
+        return "task"
 
 
 def _read_npz(path: str, info: BackboneInfo) -> tuple[Examples, Examples | None]:
-    train, heldout = read_npz(path)
+    train, heldout = read_npz(path, _specs(info))
     held = fitted_examples(heldout, info, path) if heldout else None
     return fitted_examples(train, info, path), held
 
 
-def _read_folder(path: str, info: BackboneInfo, num_heldout: int):
+def _read_folder(path: str, info: BackboneInfo, num_heldout: int, log: Log):
     """(train, heldout or None, class names) of class folders; classes in the order of names."""
     images = info.adaptation.get("images")
     if not images:
         raise DataError(f"{path} is a folder, and this backbone is not of images: give NPZ files.")
-    folders = _class_folders(path)
+    tree = folder_tree(path)
+    listing = {name: sorted(names) for name, names in class_folders(tree).items() if names}
+    if sentence := left_out(tree, pictures_of([listing])):
+        log(sentence)
     ways = info.outputs[0].shape[-1]
-    if len(folders) != ways:
-        raise DataError(f"{path} has {len(folders)} classes with pictures; expected {ways}.")
+    if len(listing) != ways:
+        raise DataError(f"{path} has {len(listing)} classes with pictures; expected {ways}.")
     parts: dict[bool, list[tuple[np.ndarray, int]]] = {False: [], True: []}
-    for label, folder in enumerate(folders):
-        files = _pictures(folder)
+    for label, name in enumerate(sorted(listing)):
+        files = listing[name]
         if len(files) <= num_heldout:
             raise DataError(
-                f"{folder} has {len(files)} pictures; {num_heldout} are to be held out, and at "
-                "least one must be left."
+                f"{name} of {path} has {len(files)} pictures; {num_heldout} are to be held out, "
+                "and at least one must be left."
             )
-        for number, file in enumerate(files):
-            parts[number >= len(files) - num_heldout].append((_read_picture(file, images), label))
+        for number, picture in enumerate(_pictures(tree, files, images)):
+            parts[number >= len(files) - num_heldout].append((picture, label))
     train = _stacked(parts[False], info, path)
     heldout = _stacked(parts[True], info, path) if parts[True] else None
-    return train, heldout, tuple(map(os.path.basename, folders))
+    return train, heldout, tuple(sorted(listing))
 
 
 def _stacked(part: list[tuple[np.ndarray, int]], info: BackboneInfo, path: str) -> Examples:
@@ -126,11 +155,10 @@ def _stacked(part: list[tuple[np.ndarray, int]], info: BackboneInfo, path: str) 
     return fitted_examples({info.inputs[0].name: pictures, TARGETS: labels}, info, path)
 
 
-def _read_picture(path: str, images: Mapping[str, Any]) -> np.ndarray:
-    """uint8 [S, S, C] as the backbone was trained on."""
-    with open(path, "rb") as file:
-        content = file.read()
-    pixels = decode_rgb(content, path, size=images["size"], interpolation=images["interpolation"])
+def _pictures(tree: FileTree, names: Sequence[str], images: Mapping[str, Any]) -> np.ndarray:
+    """uint8 [N, S, S, C] as the backbone was trained on."""
+    how = {key: images[key] for key in ("size", "interpolation")}
+    pixels = decode_class(tree, names, {**how, "exif": images.get("exif", False)})
     if images["channels"] == 1:
         pixels = pixels.mean(axis=-1, keepdims=True).round().astype(np.uint8)
     return 255 - pixels if images["invert"] else pixels
@@ -144,12 +172,15 @@ def fitted_examples(
     Raises:
       DataError: they do not fit; the message says what was expected.
     """
-    targets = info.adaptation["targets"]
-    spec = ArraySpec(TARGETS, tuple(targets["shape"]), targets["dtype"])
     labels = info.adaptation["loss"].get("name") == "cross_entropy"
     classes = (info.outputs[0].shape[-1] or 0) if labels else 0
-    found = fitted(dict(arrays), (*info.inputs, spec), where, classes=classes)
+    found = fitted(dict(arrays), _specs(info), where, classes=classes)
     return Examples({k: v for k, v in found.items() if k != TARGETS}, found[TARGETS])
+
+
+def _specs(info: BackboneInfo) -> tuple[ArraySpec, ...]:
+    targets = info.adaptation["targets"]
+    return (*info.inputs, ArraySpec(TARGETS, tuple(targets["shape"]), targets["dtype"]))
 
 
 def check_examples(info: BackboneInfo, examples: Examples) -> None:

@@ -151,5 +151,6 @@ def _images(config: Mapping[str, Any], model) -> dict[str, Any]:
         "size": task["image_size"],
         "channels": input_specs(model)[0].shape[-1],
         "invert": bool(task.get("invert", False)),
-        "interpolation": task.get("interpolation", "bilinear"),
+        "interpolation": task.get("interpolation", "lanczos"),  # The default of all readers.
+        "exif": bool(task.get("exif", True)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ def from_counts(
       DataError: a name twice, or numbers and shapes that do not belong together.
     """
     counts = np.asarray(count, np.int32).reshape(-1)
+    names = [unicodedata.normalize("NFC", name) for name in names]
     groups = tuple(groups) or ("",) * len(names)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2]:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from meta_shrink.errors import DataError
 
 MAX_FILE_BYTES = 256 * 2**20
+_LITTER = ("thumbs.db", "desktop.ini", "@eadir", "$recycle.bin")
 # What zipfile raises on archives that are cut off, flipped, encrypted or of an unknown method.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 ZIP_ERRORS += (MemoryError, OverflowError, KeyError)
@@ -29,6 +31,31 @@ class FileTree(NamedTuple):
     read: Callable[[str], bytes]
 
 
+def inside(tree: FileTree, folder: str) -> FileTree:
+    """What is below a folder of a tree, by names from there."""
+    start = f"{folder}/"
+    names = (name.removeprefix(start) for name in tree.names if name.startswith(start))
+    return FileTree(
+        os.path.join(tree.path, folder),
+        tuple(name for name in names if name),
+        lambda name: tree.read(start + name),
+    )
+
+
+def outer_folder(tree: FileTree) -> str | None:
+    """The folder that is around everything, if there is one."""
+    tops = {name.split("/")[0] for name in tree.names}
+    is_folder = all("/" in name for name in tree.names)
+    return tops.pop() if len(tops) == 1 and is_folder else None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path has a part that programs leave behind, and nobody put there on purpose."""
+    return any(
+        part.startswith((".", "__MACOSX")) or part.lower() in _LITTER for part in name.split("/")
+    )
+
+
 def folder_tree(path: str) -> FileTree:
     """The files below a folder, through links too.
 
@@ -40,12 +67,23 @@ def folder_tree(path: str) -> FileTree:
 
     def read(name: str) -> bytes:
         try:
-            with open(os.path.join(path, name), "rb") as file:
-                return file.read()
+            return _content(os.path.join(path, name))
         except OSError as error:
-            raise DataError(f"{name} in {path} cannot be read ({error.strerror}).") from error
+            why = error.strerror or error
+            raise DataError(f"{name} in {path} cannot be read ({why}).") from error
 
     return FileTree(path, names, read)
+
+
+def _content(path: str) -> bytes:
+    """Of a regular file, maybe through links; a pipe would wait for its writer."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError("it is no regular file")
+        if facts.st_size > MAX_FILE_BYTES:
+            raise OSError(f"it has {facts.st_size} bytes: too many")
+        return file.read(MAX_FILE_BYTES)
 
 
 def _walk(path: str) -> Iterator[str]:
@@ -57,8 +95,8 @@ def _walk(path: str) -> Iterator[str]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(folder, name) for name in files if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        yield from (os.path.join(folder, name) for name in files if not is_hidden(name))
         yield os.path.join(folder, "")
 
 
@@ -68,7 +106,7 @@ def _cannot_list(error: OSError) -> None:
 
 @contextmanager
 def zip_tree(path: str) -> Iterator[FileTree]:
-    """The members of a ZIP file; a single folder around everything is left out of the names.
+    """The members of a ZIP file; a backslash in a name, as Windows writes it, is a slash.
 
     Raises:
       DataError: it is no whole ZIP file.
@@ -78,23 +116,19 @@ def zip_tree(path: str) -> Iterator[FileTree]:
     except ZIP_ERRORS as error:
         raise DataError(f"{path} is not a whole ZIP file ({_why(error)}).") from error
     with archive:
-        members = {m.filename: m for m in archive.infolist() if _is_visible(m.filename)}
-        around = {name.split("/")[0] for name in members if "/" in name}
-        outer = around.pop() + "/" if len(around) == 1 else ""
-        if not outer or not all(name.startswith(outer) for name in members):
-            outer = ""
-        names = tuple(sorted(name.removeprefix(outer) for name in members if name != outer))
-        yield FileTree(path, names, lambda name: _member(archive, members[outer + name], path))
-
-
-def _is_visible(name: str) -> bool:
-    """Whether a member is one that people put there."""
-    return not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+        named = ((m.filename.replace("\\", "/"), m) for m in archive.infolist())
+        members = {name: member for name, member in named if not is_hidden(name)}
+        yield FileTree(
+            path, tuple(sorted(members)), lambda name: _member(archive, members[name], path)
+        )
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
     if member.file_size > MAX_FILE_BYTES:
         raise DataError(f"{member.filename} in {path} has {member.file_size} bytes: too many.")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Others unpack without a bound.
+        raise DataError(f"{member.filename} in {path} is packed by another method: zip it again.")
     try:
         return archive.read(member)
     except ZIP_ERRORS as error:

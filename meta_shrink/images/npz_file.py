@@ -12,12 +12,14 @@ and `about`, a JSON text: {"format": FORMAT, "sha256": of all that follows and o
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
+import os
 import zipfile
 import zlib
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,9 @@ from meta_shrink.images.classes import ImageClasses, from_counts
 from meta_shrink.images.whole_files import publish
 
 FORMAT = "meta_shrink images 1"
+MAX_ARRAYS = 1000
+MAX_HEADER_BYTES = 64 * 1024
+MAX_RATIO, FREE_BYTES = 100, 16 * 2**20  # Zeros pack to a thousandth; pictures and sounds do not.
 FIELDS = ("images", "names", "count", "groups")
 # What numpy.load raises on bytes that are no NPZ, cut off, flipped or made up.
 NPZ_ERRORS = (ValueError, KeyError, EOFError, OSError, MemoryError, OverflowError, SyntaxError)
@@ -66,37 +71,80 @@ def read_npz(path: str) -> tuple[dict[str, ImageClasses], dict[str, Any]]:
     return {name: _classes(arrays, name) for name in names}, about["settings"]
 
 
-def read_arrays(file: IO[bytes], path: str) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ; array headers that claim more than the file holds are refused.
+class ArrayHeader(NamedTuple):
+    """What an array says about itself before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        """As numpy's."""
+        return len(self.shape)
+
+
+def read_arrays(
+    file: IO[bytes],
+    path: str,
+    check: Callable[[Mapping[str, ArrayHeader]], object] = lambda headers: None,
+) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ, whose headers are looked at before anything is unpacked.
+
+    check: called with the headers by name; it raises where the arrays are not wanted. Headers that
+    claim more than the file holds are refused, and so are arrays that unpack to MAX_RATIO times
+    their bytes: a file of 2 MB could fill the memory.
 
     Raises:
-      DataError: it is no whole NPZ of plain arrays.
+      DataError: it is no whole NPZ of plain arrays, or unpacks to too much.
     """
     try:
         if not zipfile.is_zipfile(file):  # numpy's own message would advise to unpickle it.
             raise ValueError("no ZIP file")
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
-            for member in archive.zip.infolist():
-                _require_honest(archive.zip, member)
+            headers = _headers(archive.zip)
+            check(headers)
+            _require_bounded(archive.zip, headers)
             return {name: archive[name] for name in archive.files}
     except NPZ_ERRORS as error:
         raise DataError(f"{path} is not a whole NPZ file of plain arrays ({error}).") from error
 
 
-def _require_honest(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuses an array whose header asks for another amount of memory than its bytes need."""
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            read = np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        if dtype.hasobject:
-            raise ValueError(f"{member.filename} has Python objects")
-        count = math.prod(shape)
-        if file.tell() + count * dtype.itemsize != member.file_size:
-            raise ValueError(f"{member.filename} has not the size that its header says")
+def _headers(archive: zipfile.ZipFile) -> dict[str, ArrayHeader]:
+    members = archive.infolist()
+    if len(members) > MAX_ARRAYS:
+        raise ValueError(f"it has {len(members)} arrays: too many")
+    return {m.filename.removesuffix(".npy"): _header(archive, m) for m in members}
+
+
+def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayHeader:
+    """Of an array whose bytes are as many as its header says."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is packed otherwise than numpy packs")
+    with archive.open(member) as packed:
+        file = io.BytesIO(packed.read(MAX_HEADER_BYTES))
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} has Python objects")
+    if min(shape, default=0) < 0 or (
+        file.tell() + math.prod(shape) * dtype.itemsize != member.file_size
+    ):
+        raise ValueError(f"{member.filename} has not the size that its header says")
+    return ArrayHeader(tuple(shape), dtype)
+
+
+def _require_bounded(archive: zipfile.ZipFile, headers: Mapping[str, ArrayHeader]) -> None:
+    """Members that share their bytes count each: the bound is that of the whole file."""
+    stored = os.fstat(archive.fp.fileno()).st_size if archive.fp else 0
+    unpacked = sum(math.prod(h.shape) * h.dtype.itemsize for h in headers.values())
+    if unpacked > FREE_BYTES + MAX_RATIO * stored:
+        raise ValueError(
+            f"its {stored} bytes unpack to {unpacked}: write them with numpy.savez, unpacked"
+        )
 
 
 def _fields(classes: ImageClasses) -> dict[str, np.ndarray]:

@@ -4,63 +4,108 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from meta_shrink.errors import DataError
+from meta_shrink.images.class_folders import (
+    Listing,
+    class_folders,
+    class_name,
+    left_out,
+    pictures_of,
+)
 from meta_shrink.images.classes import ImageClasses, from_lists
-from meta_shrink.images.file_tree import FileTree
-from meta_shrink.images.pictures import ENDINGS, decode_rgb
+from meta_shrink.images.file_tree import FileTree, inside
+from meta_shrink.images.pictures import decode_rgb
 
 SPLITS = ("train", "val", "test")
-Listing = dict[str, list[str]]  # Class -> names of its pictures.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+Log = Callable[[str], object]
 
 
-def csv_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str, ImageClasses]:
+def csv_splits(tree: FileTree, *, log: Log, **how: Any) -> dict[str, ImageClasses]:
     """Ravi & Larochelle: images/<filename>, and train.csv, val.csv, test.csv with filename,label.
+
+    Names are compared in one spelling of their letters (NFC). how: of `decode_rgb`.
 
     Raises:
       DataError: a list is missing or broken, names pictures that are not there, or one twice.
     """
     listings = {split: _csv_listing(tree, f"{split}.csv") for split in SPLITS}
     _require_once(listings, tree.path)
-    known = set(tree.names)
+    known = {unicodedata.normalize("NFC", name): name for name in tree.names}
 
     def located(name: str) -> str:
-        return name if name in known else f"images/{name}"
+        plain = unicodedata.normalize("NFC", name)
+        return known.get(plain) or known.get(f"images/{plain}") or f"images/{name}"
 
     found = {
         split: {label: [located(name) for name in names] for label, names in listing.items()}
         for split, listing in listings.items()
     }
+    there = set(tree.names)
     for split, listing in found.items():
-        names = [name for names in listing.values() for name in names]
-        if missing := [name for name in names if name not in known]:
+        names = pictures_of([listing])
+        if missing := [name for name in names if name not in there]:
             raise DataError(
                 f"{split}.csv of {tree.path} names {len(missing)} of {len(names)} images that are "
                 f"not there, {missing[0]} the first."
             )
-    return _decode_all(tree, found, size, interpolation)
+    lists = [f"{split}.csv" for split in SPLITS]
+    return _decode_all(tree, found, log, lists, how)
 
 
-def folder_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str, ImageClasses]:
-    """Folders of classes: train/<class>/*.jpg, and likewise val and test.
+def split_folders(tree: FileTree) -> dict[str, str]:
+    """{split: its folder}, whatever its capitals.
+
+    Raises:
+      DataError: two folders of one split.
+    """
+    found: dict[str, str] = {}
+    for folder in sorted({name.split("/")[0] for name in tree.names if "/" in name}):
+        split = SPLIT_NAMES.get(folder.casefold())
+        if split in found:
+            raise DataError(
+                f"{tree.path} has {found[split]}/ and {folder}/, two folders of one split: join "
+                "them."
+            )
+        if split is not None:
+            found[split] = folder
+    return found
+
+
+def folder_splits(tree: FileTree, *, log: Log, **how: Any) -> dict[str, ImageClasses]:
+    """Folders of classes: train/<class>/*.jpg, and likewise val and test (`class_folders`).
 
     Raises:
       DataError: a split or all pictures of a class are missing.
     """
-    found: dict[str, Listing] = {split: {} for split in SPLITS}
-    for name in tree.names:
-        parts = name.split("/")
-        if len(parts) == 3 and parts[0] in found:  # An empty class is there as "train/class/".
-            pictures = found[parts[0]].setdefault(parts[1], [])
-            if name.lower().endswith(ENDINGS):
-                pictures.append(name)
-    for split, listing in found.items():
-        if not listing:
-            raise DataError(f"{tree.path} has no folder {split}/<class>/ with files in it.")
-    return _decode_all(tree, found, size, interpolation)
+    folders, found = split_folders(tree), {}
+    for split in SPLITS:
+        folder = folders.get(split, split)
+        classes = class_folders(inside(tree, folder))
+        if not classes:
+            raise DataError(
+                f"{tree.path} has no folder {split}/<class>/ with files in it: a data set has the "
+                "folders train, val and test, and in each other classes."
+            )
+        found[split] = {
+            name: [f"{folder}/{picture}" for picture in pictures]
+            for name, pictures in classes.items()
+        }
+    return _decode_all(tree, found, log, [], how)
 
 
 def _csv_listing(tree: FileTree, name: str) -> Listing:
@@ -81,7 +126,7 @@ def _csv_listing(tree: FileTree, name: str) -> Listing:
             raise DataError(f"{name} of {tree.path} has a row without a filename or a label.")
         if filename.startswith("/") or {"..", ""} & set(filename.replace("\\", "/").split("/")):
             raise DataError(f"{name} of {tree.path}: {filename} leads out of the folder.")
-        listing.setdefault(label, []).append(filename)
+        listing.setdefault(class_name(label), []).append(filename)
     return listing
 
 
@@ -98,23 +143,27 @@ def _require_once(listings: Mapping[str, Listing], path: str) -> None:
 
 
 def _decode_all(
-    tree: FileTree, found: Mapping[str, Listing], size: int, interpolation: str
+    tree: FileTree,
+    found: Mapping[str, Listing],
+    log: Log,
+    lists: Sequence[str],
+    how: Mapping[str, Any],
 ) -> dict[str, ImageClasses]:
     """Classes sorted by name, their pictures by file name: no order of a listing or a CSV."""
+    if sentence := left_out(tree, [*lists, *pictures_of(found.values())]):
+        log(sentence)
     splits = {}
     for split, listing in found.items():
         names = sorted(listing)
         if empty := [name for name in names if not listing[name]]:
             raise DataError(f"class {empty[0]} of {split} in {tree.path} has no image.")
-        images = [_decode_class(tree, sorted(listing[n]), size, interpolation) for n in names]
+        images = [decode_class(tree, listing[name], how) for name in names]
         splits[split] = from_lists(images, names)
     return splits
 
 
-def _decode_class(
-    tree: FileTree, names: Sequence[str], size: int, interpolation: str
-) -> np.ndarray:
-    how = {"size": size, "interpolation": interpolation}
+def decode_class(tree: FileTree, names: Sequence[str], how: Mapping[str, Any]) -> np.ndarray:
+    """uint8 [N, S, S, 3] of pictures, by file name. how: of `decode_rgb`."""
     return np.stack(
-        [decode_rgb(tree.read(name), f"{name} of {tree.path}", **how) for name in names]
+        [decode_rgb(tree.read(name), f"{name} of {tree.path}", **how) for name in sorted(names)]
     )

@@ -10,27 +10,99 @@ import numpy as np
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.optional import optional_module
 
-ENDINGS = (".jpg", ".jpeg", ".png")
-FORMATS = ("JPEG", "PNG")  # No other decoder sees the bytes, whatever a file is called.
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ENDINGS += (".ppm", ".pgm", ".pbm", ".pnm")
+# No other decoder sees the bytes, whatever a file is called.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
 INTERPOLATIONS = ("nearest", "box", "bilinear", "lanczos")
+WHITE = 255
+ORIENTATION = 0x0112  # EXIF's tag, and what turns a picture of each value upright.
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # Tags of TIFF.
 
 
-def decode_rgb(content: bytes, name: str, *, size: int, interpolation: str) -> np.ndarray:
-    """uint8 [size, size, 3] of a JPEG or PNG file; its aspect is not kept, EXIF is not applied.
+def decode_rgb(
+    content: bytes, name: str, *, size: int, interpolation: str, exif: bool = True
+) -> np.ndarray:
+    """uint8 [size, size, 3] of a picture in one of FORMATS; its aspect is not kept.
+
+    Of 16 bits the upper 8 count, as in TensorFlow. What is transparent shows white. exif: turn it
+    as EXIF says that it was taken (a TIFF is always turned: that is a part of the format).
 
     Raises:
-      DataError: it is none, or damaged; `name` says which.
+      DataError: it is none, damaged, of numbers that have no known range, or of several frames;
+        `name` says which.
     """
     pillow = optional_module("PIL.Image")
     try:
         with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-            return resize(picture.convert("RGB"), size, interpolation)
+            _check(picture)
+            picture.load()
+            rgb = _rgb(_upright(picture) if exif else picture)
+            return resize(rgb, size, interpolation)
     except Exception as error:  # Decoders fail on damaged files in many ways.
         why = str(error).replace(" <_io.BytesIO object", "").split(" at 0x")[0]
         raise DataError(f"image {name} cannot be decoded ({why}).") from error
+
+
+def _check(picture: Any) -> None:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # A JPEG of a phone, with a preview behind it.
+        raise ValueError(f"it has {frames} frames: save the one that you mean")
+    if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+        raise ValueError("its numbers have 32 bits or signs, and no known range: save 8 or 16 bits")
+
+
+def _upright(picture: Any) -> Any:
+    try:
+        orientation = picture.getexif().get(ORIENTATION)
+    except Exception:  # EXIF that is damaged says nothing; all programs show such a picture.
+        return picture
+    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    if method is None:
+        return picture
+    return picture.transpose(optional_module("PIL.Image").Transpose[method])
+
+
+def _rgb(picture: Any) -> Any:
+    """A Pillow image of RGB, 8 bits, nothing transparent."""
+    from_array = optional_module("PIL.Image").fromarray
+    if picture.mode.startswith("I"):
+        return from_array(_grey(picture)).convert("RGB")
+    key = picture.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > WHITE:
+        raise ValueError("it has 16 bits and one transparent colour: save it with an alpha channel")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    rgba = np.asarray(picture.convert("RGBA"), np.int32)
+    alpha = rgba[..., 3:]
+    shown = (rgba[..., :3] * alpha + WHITE * (WHITE - alpha) + WHITE // 2) // WHITE
+    return from_array(shown.astype(np.uint8))
+
+
+def _grey(picture: Any) -> np.ndarray:
+    """uint8 [H, W] of 16-bit grey levels."""
+    levels = np.asarray(picture).astype(np.int32)
+    bits = 16
+    if picture.format == "TIFF":
+        bits = int(picture.tag_v2.get(_BITS, (bits,))[0])
+        if picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            levels = 2**bits - 1 - levels
+    grey = (levels >> (bits - 8)).astype(np.uint8)
+    if (key := picture.info.get("transparency")) is not None:
+        grey[levels == key] = WHITE
+    return grey
 
 
 def resize(picture: Any, size: int, interpolation: str) -> np.ndarray:

@@ -151,6 +151,7 @@ def prepare_images(
     *,
     image_size: int = 84,
     interpolation: str = "lanczos",
+    exif: bool = True,
     log: Log = print,
 ) -> dict[str, ImageClasses]:
     """Writes <folder>/images.npz from images in any form of load_image_folder; its splits.
@@ -166,13 +167,13 @@ def prepare_images(
     if os.path.realpath(source) == os.path.realpath(folder):
         raise UsageError(f"--out={folder} is the folder of --from; expected another one.")
     path = os.path.join(folder, PREPARED)
-    how: dict[str, Any] = {"image_size": image_size, "interpolation": interpolation}
+    how: dict[str, Any] = {"image_size": image_size, "interpolation": interpolation, "exif": exif}
     settings = {**how, "source": _fingerprint(source)}
     if (splits := _up_to_date(path, settings)) is not None:
         log(f"{path} was prepared already.")
         return splits
     log(f"Reading {source} ...")
-    splits = load_image_folder(source, **how)
+    splits = load_image_folder(source, **how, log=log)
     os.makedirs(folder, exist_ok=True)
     with locked(path):
         log(f"Writing {path} ...")

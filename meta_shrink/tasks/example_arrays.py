@@ -6,6 +6,7 @@ A task is {"targets": [N, ...], name of an input: [N, ...]}, and optionally the 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,8 +15,11 @@ import numpy as np
 
 from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.errors import DataError
-from meta_shrink.images.npz_file import read_arrays
+from meta_shrink.images.file_tree import is_hidden
+from meta_shrink.images.npz_file import ArrayHeader, read_arrays
 
+NPZ = ".npz"
+MAX_TASK_BYTES = 2**30
 HELDOUT, INPUTS, TARGETS = "heldout_", "inputs", "targets"
 Arrays = dict[str, np.ndarray]
 
@@ -34,35 +38,50 @@ def read_folder(data_dir: str) -> dict[str, TaskExamples]:
       DataError: there is none, or one is damaged.
     """
     entries = sorted(os.listdir(data_dir)) if os.path.isdir(data_dir) else []
-    names = [entry for entry in entries if entry.endswith(".npz")]
+    names = [n for n in entries if n.lower().endswith(NPZ) and not is_hidden(n)]
     if not names:
         raise DataError(
             f"task.data_dir={data_dir!r} holds no NPZ file; expected one for each task, with the "
             "arrays 'inputs' and 'targets'."
         )
-    return {name.removesuffix(".npz"): read_npz(os.path.join(data_dir, name)) for name in names}
+    return {name[: -len(NPZ)]: read_npz(os.path.join(data_dir, name)) for name in names}
 
 
-def read_npz(path: str) -> TaskExamples:
+def read_npz(path: str, specs: Sequence[ArraySpec] = ()) -> TaskExamples:
     """The arrays of a task's NPZ file.
 
+    specs: of the inputs and targets, if they are known: what does not fit is not unpacked.
+
     Raises:
-      DataError: it is damaged or no NPZ file.
+      DataError: it is damaged or no NPZ file, too large, or does not fit.
     """
+
+    def check(headers: Mapping[str, ArrayHeader]) -> None:
+        size = sum(math.prod(h.shape) * h.dtype.itemsize for h in headers.values())
+        if size > MAX_TASK_BYTES:
+            raise DataError(
+                f"{path} has {size} bytes of arrays; expected {MAX_TASK_BYTES} at most."
+            )
+        for part in _parts(headers) if specs else ():
+            if part:
+                check_forms(part, specs, path)
+
     try:
         with open(path, "rb") as file:
-            return divided(read_arrays(file, path))
+            return divided(read_arrays(file, path, check))
     except OSError as error:
         raise DataError(f"{path} can not be read ({error.strerror or error}).") from error
 
 
 def divided(arrays: Mapping[str, Any]) -> TaskExamples:
     """Arrays with and without "heldout_" in front of their names."""
-    found = TaskExamples({}, {})
-    for name, value in arrays.items():
-        part = found.heldout if name.startswith(HELDOUT) else found.train
-        part[name.removeprefix(HELDOUT)] = np.asarray(value)
-    return found
+    return TaskExamples(*_parts({name: np.asarray(value) for name, value in arrays.items()}))
+
+
+def _parts(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    train = {name: value for name, value in arrays.items() if not name.startswith(HELDOUT)}
+    heldout = {name.removeprefix(HELDOUT): arrays[name] for name in arrays if name not in train}
+    return train, heldout
 
 
 def specs_of(train: Arrays, *, labels: bool) -> tuple[ArraySpec, ...]:
@@ -103,14 +122,7 @@ def fitted(arrays: Arrays, specs: Sequence[ArraySpec], where: str, *, classes: i
     Raises:
       DataError: an array is missing, unknown, of another shape or kind, or holds NaN.
     """
-    inputs = [spec.name for spec in specs if spec.name != TARGETS]
-    if len(inputs) == 1 and INPUTS in arrays:
-        arrays = {inputs[0] if name == INPUTS else name: a for name, a in arrays.items()}
-    if arrays.keys() != {spec.name for spec in specs}:
-        raise DataError(
-            f"{where} has {', '.join(sorted(map(str, arrays))) or 'no array'}; expected "
-            f"{', '.join(sorted(spec.name for spec in specs))}."
-        )
+    arrays = check_forms(arrays, specs, where)
     result = {spec.name: _fitted(arrays[spec.name], spec, where) for spec in specs}
     lengths = {name: len(array) for name, array in result.items()}
     if len(set(lengths.values())) > 1 or not min(lengths.values()):
@@ -121,11 +133,31 @@ def fitted(arrays: Arrays, specs: Sequence[ArraySpec], where: str, *, classes: i
     return result
 
 
-def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
-    if spec.shape == (1,) and array.ndim == 1:
-        array = array[:, np.newaxis]
-    fits = array.ndim == len(spec.shape) + 1 and all(
-        size in (None, given) for size, given in zip(spec.shape, array.shape[1:], strict=True)
+def check_forms(
+    arrays: Mapping[str, Any], specs: Sequence[ArraySpec], where: str
+) -> dict[str, Any]:
+    """Arrays, or their headers, by the names of the specs, once names, shapes and types fit.
+
+    Raises:
+      DataError: as `fitted`.
+    """
+    inputs = [spec.name for spec in specs if spec.name != TARGETS]
+    if len(inputs) == 1 and INPUTS in arrays:
+        arrays = {inputs[0] if name == INPUTS else name: a for name, a in arrays.items()}
+    if arrays.keys() != {spec.name for spec in specs}:
+        raise DataError(
+            f"{where} has {', '.join(sorted(map(str, arrays))) or 'no array'}; expected "
+            f"{', '.join(sorted(spec.name for spec in specs))}."
+        )
+    for spec in specs:
+        _check_form(arrays[spec.name], spec, where)
+    return dict(arrays)
+
+
+def _check_form(array: Any, spec: ArraySpec, where: str) -> None:
+    shape = (*array.shape, 1) if spec.shape == (1,) and len(array.shape) == 1 else array.shape
+    fits = len(shape) == len(spec.shape) + 1 and all(
+        size in (None, given) for size, given in zip(spec.shape, shape[1:], strict=True)
     )
     if not fits:
         expected = ", ".join(["N", *(str(size or "any") for size in spec.shape)])
@@ -138,6 +170,12 @@ def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
             f"{where}: {spec.name} holds {array.dtype}, which does not become {spec.dtype}; "
             "convert it first, labels to whole numbers."
         )
+
+
+def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
+    """Of a right form, also its values, as the network takes them."""
+    if spec.shape == (1,) and array.ndim == 1:
+        array = array[:, np.newaxis]
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise DataError(

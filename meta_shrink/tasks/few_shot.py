@@ -77,13 +77,14 @@ def image_folder_few_shot(
     queries: int,
     heldout_queries: int = 0,
     image_size: int = 84,
+    exif: bool = True,
 ) -> TaskSource:
     """Photographs in any form that load_image_folder knows (miniImageNet, grocery84).
 
-    Args, raises: as omniglot_few_shot.
+    Args, raises: as omniglot_few_shot; exif: turn pictures as it says.
     """
     return episodes(
-        load_image_folder(data_dir, image_size=image_size),
+        load_image_folder(data_dir, image_size=image_size, exif=exif),
         seed=seed,
         ways=ways,
         shots=shots,
