@@ -53,7 +53,7 @@ setup(
         # tensorflow-datasets 4.9.10 imports importlib_resources without requiring it.
         "images": ["importlib_resources", "pillow>=10.1", "tensorflow-datasets>=4.9.10"],
         # pyworld 0.3.5 imports pkg_resources, which setuptools 82 lacks: speech/signal.py helps it.
-        "speech": ["pocketsphinx>=5.0.4", "pyworld>=0.3.4", "scipy>=1.11", "soundfile>=0.12"],
+        "speech": ["g2p_en", "pocketsphinx>=5.0.4", "pyworld>=0.3.4", "scipy>=1.11", "soundfile"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
         "search": ["optuna>=4"],
         "serve": ["aiohttp>=3.9", "prometheus-client>=0.20"],

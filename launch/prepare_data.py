@@ -1,4 +1,4 @@
-"""Bring a data set of images into the form that the configs read: once, before training.
+"""Bring a data set of images or speech into the form that the configs read: once, before training.
 
   python -m launch.prepare_data omniglot --from=FOLDER      the four archives of Lake's Omniglot
   python -m launch.prepare_data omniglot --download         the same, where there is network
@@ -13,6 +13,15 @@ images/; folders train/<class>/*.jpg, val/ and test/, or a ZIP file for each; th
 miniImageNet (mini-imagenet-cache-*.pkl, miniImageNet_category_split_*.pickle), which are parsed
 and never run; or train.npz, val.npz and test.npz with image_data and labels. It becomes one
 images.npz in --out (data/<name of PATH>).
+
+  python -m launch.prepare_data speech --from=PATH --out=FOLDER    recordings of several speakers
+
+speech: PATH is a folder or a tar (or a folder of tars) with sound files (.flac, .wav, .ogg) and
+their texts: metadata.jsonl (path, text, speaker in each line), the layout of VCTK, LibriTTS or
+LJSpeech, or a .txt or .lab beside each sound. phone_alignment.jsonl.gz and lexicon.txt in PATH are
+used; without the first, pocketsphinx aligns text to phones. Each speaker becomes one NPZ file in
+--out (data/<name of PATH>). What cannot be read or aligned is named and left out. --sample_rate
+and --processes may be set.
 
 A preparation that was killed is repaired by the same command, and one that is done is not repeated.
 """
@@ -38,6 +47,8 @@ INTERPOLATION = flags.DEFINE_enum(
     "interpolation", "lanczos", ["lanczos", "bilinear", "box", "nearest"], "Of the resizing."
 )
 EXIF = flags.DEFINE_bool("exif", True, "images: turn pictures as EXIF says (as task.exif does).")
+SAMPLE_RATE = flags.DEFINE_integer("sample_rate", 16_000, "speech: samples of a second.")
+PROCESSES = flags.DEFINE_integer("processes", 1, "speech: processes that prepare at a time.")
 
 
 def main(argv):
@@ -51,8 +62,7 @@ def main(argv):
     except OSError as error:
         why = error.strerror or error
         raise DataError(f"{error.filename or out} cannot be written ({why}).") from error
-    columns = ("split", "classes", "images", "images a class", "size")
-    cli.print_table(SimpleNamespace(columns=columns, rows=[_row(*item) for item in splits.items()]))
+    cli.print_table(_speech_table(splits) if argv[1] == "speech" else _image_table(splits))
     print(f"Ready: --config.task.data_dir={out}")
 
 
@@ -81,6 +91,39 @@ def _images():
     return out, lambda: prepare_images(source, out, **_options(84), exif=EXIF.value)
 
 
+def _speech():
+    """(Folder, function that prepares recordings in it and returns its speakers)."""
+    source = FROM.value
+    if source is None or DOWNLOAD.value:
+        raise UsageError("speech needs --from=PATH, and downloads nothing.")
+    # The packages of the extra speech, and TensorFlow: not needed for images.
+    from meta_shrink.speech.prepare import prepare_speech
+
+    name = os.path.basename(os.path.abspath(source))
+    out = OUT.value or os.path.join("data", os.path.splitext(name)[0])
+
+    def prepare():
+        return prepare_speech(source, out, sample_rate=SAMPLE_RATE.value, processes=PROCESSES.value)
+
+    return out, prepare
+
+
+def _speech_table(speakers):
+    rows = [
+        (s.speaker, s.split or "-", s.utterances, f"{s.seconds:.1f}", len(s.left_out))
+        for s in speakers
+    ]
+    whole = [sum(s.utterances for s in speakers), sum(s.seconds for s in speakers)]
+    rows.append(("all", "", whole[0], f"{whole[1]:.1f}", sum(len(s.left_out) for s in speakers)))
+    columns = ("speaker", "split", "utterances", "seconds", "left out")
+    return SimpleNamespace(columns=columns, rows=rows)
+
+
+def _image_table(splits):
+    columns = ("split", "classes", "images", "images a class", "size")
+    return SimpleNamespace(columns=columns, rows=[_row(*item) for item in splits.items()])
+
+
 def _options(size):
     return {
         "image_size": size if IMAGE_SIZE.value is None else IMAGE_SIZE.value,
@@ -95,7 +138,7 @@ def _row(name, classes):
     return name, len(classes.names), len(classes.images), each, size
 
 
-KINDS = {"omniglot": _omniglot, "images": _images}
+KINDS = {"omniglot": _omniglot, "images": _images, "speech": _speech}
 
 if __name__ == "__main__":
     cli.run(main)

@@ -20,7 +20,7 @@ import numpy as np
 
 from meta_shrink.errors import DataError
 from meta_shrink.images.whole_files import publish
-from meta_shrink.speech.features import FEATURES_VERSION, Frames
+from meta_shrink.speech.features import FEATURES_VERSION, NUMBERS, Frames
 from meta_shrink.speech.signal import hop_of
 
 FORMAT = "meta_shrink speech 1"
@@ -51,10 +51,12 @@ def write_speaker(path: str, speaker: Speaker) -> None:
     """Writes a speaker's file, whole or not at all; speaker.about adds what else is to be kept."""
     own = speaker.utterances
     arrays: dict[str, Any] = {
-        "codes": np.concatenate([u.codes for u in own]),
-        "phones": np.concatenate([u.features.phones for u in own]),
-        "numbers": np.concatenate([u.features.numbers for u in own]),
-        "utterances": np.array([u.name for u in own]),
+        "codes": np.concatenate([np.zeros([0], np.uint8), *(u.codes for u in own)]),
+        "phones": np.concatenate([np.zeros([0, 3], np.uint8), *(u.features.phones for u in own)]),
+        "numbers": np.concatenate(
+            [np.zeros([0, len(NUMBERS)], np.float32), *(u.features.numbers for u in own)]
+        ),
+        "utterances": np.array([u.name for u in own], np.str_),
         "frames": np.array([len(u.features.phones) for u in own], np.int32),
     }
     about = {

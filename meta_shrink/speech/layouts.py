@@ -1,18 +1,17 @@
-"""The layouts in which speech is published, told apart by the files that are there."""
+"""The files of a corpus, in folders and tars, with its alignment and lexicon."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import tarfile
-from collections.abc import Mapping
 
 from meta_shrink.errors import DataError
+from meta_shrink.speech.descriptions import described, json_lines
 from meta_shrink.speech.features import Phone
-from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording, described
+from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording
 
-METADATA, ALIGNMENT, LEXICON = "metadata.jsonl", "phone_alignment.jsonl.gz", "lexicon.txt"
+ALIGNMENT, LEXICON = "phone_alignment.jsonl.gz", "lexicon.txt"
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ALIGNED_FRAMES_PER_SECOND = 100
 
@@ -31,10 +30,13 @@ def find_recordings(source: str) -> Corpus:
     folder = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
     found: dict[tuple[str, str], Recording] = {}
     for places in _trees(source):
-        for recording in _read_layout(places, source):
+        for recording in described(places, source):
             found.setdefault((recording.speaker, recording.utterance), recording)
     if not found:
-        raise DataError(f"{source} holds no {METADATA} with recordings ({', '.join(AUDIO)}).")
+        raise DataError(
+            f"{source} holds no recordings ({', '.join(AUDIO)}) with their texts: expected "
+            "metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, or a .txt beside each."
+        )
     aligned = read_alignment(os.path.join(folder, ALIGNMENT))
     recordings = [found[key]._replace(phones=aligned.get(key[1])) for key in sorted(found)]
     return Corpus(recordings, read_lexicon(os.path.join(folder, LEXICON)))
@@ -71,25 +73,6 @@ def _members(path: str) -> dict[str, Place]:
         raise DataError(f"{path} is not a whole tar ({error}).") from error
 
 
-def _read_layout(places: Mapping[str, Place], source: str) -> list[Recording]:
-    if METADATA not in places:
-        return []
-    return [
-        described(line, places, f"{METADATA} of {source}")
-        for line in _json_lines(places[METADATA].read(), f"{METADATA} of {source}")
-    ]
-
-
-def _json_lines(content: bytes, where: str) -> list[dict]:
-    try:
-        lines = [json.loads(line) for line in content.decode().splitlines() if line.strip()]
-    except ValueError as error:
-        raise DataError(f"{where} is not one JSON object a line ({error}).") from error
-    if any(not isinstance(line, dict) for line in lines):
-        raise DataError(f"{where} has a line that is no JSON object.")
-    return lines
-
-
 def read_alignment(path: str) -> dict[str, list[Phone]]:
     """Utterance -> phones of a ready alignment in frames of 10 ms; {} where there is no file.
 
@@ -99,7 +82,7 @@ def read_alignment(path: str) -> dict[str, list[Phone]]:
         return {}
     try:
         with gzip.open(path) as file:
-            lines = _json_lines(file.read(), path)
+            lines = json_lines(file.read(), path)
         return {line["utterance"]: _phones(line["phones"]) for line in lines}
     except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no alignment ({error!r}).") from error
@@ -125,6 +108,7 @@ def read_lexicon(path: str) -> dict[str, tuple[str, ...]]:
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             for line in file:
-                word, *phones = line.split()
-                lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
+                word, *phones = line.split() or [""]
+                if phones:
+                    lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
     return lexicon

@@ -7,31 +7,35 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from meta_shrink.errors import DataError, MetaShrinkError
+from meta_shrink.errors import DataError, MetaShrinkError, UsageError
 from meta_shrink.runs.progress import Progress
+from meta_shrink.speech.alignment import align
 from meta_shrink.speech.audio_files import load
 from meta_shrink.speech.corpus import SUFFIX, Speaker, Utterance, read_speaker, write_speaker
-from meta_shrink.speech.features import frame_features
+from meta_shrink.speech.features import FEATURES_VERSION, frame_features
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.recordings import Recording
 from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch
 
+CHUNK = 50
+PARTS = "parts"
+
 
 class Job(NamedTuple):
-    """What one process makes of a speaker."""
+    """What one process makes at a time: some recordings of one speaker, one file."""
 
     path: str
     recordings: Sequence[Recording]
     sample_rate: int
     lexicon: Mapping[str, Sequence[str]]
-    settings: str
 
 
 class Prepared(NamedTuple):
-    """A prepared speaker: what went in, what was left out and why, whether it was there before."""
+    """A prepared speaker: what it has, and what was left out and why."""
 
     speaker: str
     split: str
@@ -50,62 +54,100 @@ def prepare_speech(
 ) -> list[Prepared]:
     """Writes a file per speaker into a folder; what is there already is not made again.
 
-    An utterance that cannot be read or aligned is named and left out.
+    An utterance that cannot be read or aligned is named and left out. Work is kept in pieces of
+    CHUNK utterances in <folder>/parts until a speaker is whole.
 
     Args:
-      source: any layout of find_recordings.
+      source: of find_recordings.
       sample_rate: of the codes.
-      processes: speakers prepared at a time.
+      processes: pieces prepared at a time.
 
     Raises:
       DataError: nothing to prepare, or no utterance could be.
-      UsageError: a bad sample rate, or a package is missing.
+      UsageError: a number out of range, or a package is missing.
     """
     hop_of(sample_rate)
+    if processes < 1:
+        raise UsageError(f"processes is {processes}; expected at least 1.")
     corpus = find_recordings(source)
-    os.makedirs(folder, exist_ok=True)
-    speakers: dict[str, list[Recording]] = {}
-    for recording in corpus.recordings:
-        speakers.setdefault(recording.speaker, []).append(recording)
-    jobs = [
-        Job(os.path.join(folder, f"{_file_name(name)}{SUFFIX}"), own, sample_rate, {}, "")
-        for name, own in sorted(speakers.items())
+    os.makedirs(os.path.join(folder, PARTS), exist_ok=True)
+    wholes = [
+        Job(os.path.join(folder, f"{_file_name(name)}{SUFFIX}"), own, sample_rate, corpus.lexicon)
+        for name, own in _by_speaker(corpus.recordings).items()
     ]
-    jobs = [job._replace(settings=_settings(job), lexicon=corpus.lexicon) for job in jobs]
-    done, open_jobs = _already(jobs)
+    done = {job.path: speaker for job in wholes if (speaker := _kept(job))}
     log(
-        f"{len(corpus.recordings)} recordings of {len(jobs)} speakers; {len(done)} speakers were "
+        f"{len(corpus.recordings)} recordings of {len(wholes)} speakers; {len(done)} speakers were "
         "prepared already."
     )
-    done += _run(open_jobs, processes, log)
-    if not any(prepared.utterances for prepared in done):
+    missing = [job for job in wholes if job.path not in done]
+    with Progress(max(sum(len(j.recordings) for j in missing), 1), label="utterances") as progress:
+        for job, speaker in _speakers(missing, processes, progress, log):
+            done[job.path] = speaker
+    shutil.rmtree(os.path.join(folder, PARTS), ignore_errors=True)
+    prepared = [_summary(speaker) for speaker in done.values()]
+    if not any(speaker.utterances for speaker in prepared):
         raise DataError(f"No utterance of {source} could be prepared; the reasons are above.")
-    return sorted(done)
+    return sorted(prepared)
 
 
-def _run(jobs: Sequence[Job], processes: int, log) -> list[Prepared]:
-    """Prepares speakers, several at a time, and tells of progress and of what is left out."""
-    done: list[Prepared] = []
-    total = sum(len(job.recordings) for job in jobs)
+def _by_speaker(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
+    speakers: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        speakers.setdefault(recording.speaker, []).append(recording)
+    return speakers
+
+
+def _speakers(jobs: Sequence[Job], processes: int, progress: Progress, log):
+    """(job, its speaker) of each, as soon as all of its pieces are there."""
+    pieces = {job.path: _pieces(job) for job in jobs}
+    whole_of = {piece.path: job for job in jobs for piece in pieces[job.path]}
+    parts: dict[str, dict[str, Speaker]] = {job.path: {} for job in jobs}
     count = 0
-    with Progress(max(total, 1), label="utterances") as progress:
-        for job, prepared in _results(jobs, processes):
-            for name, why in prepared.left_out:
-                log(f"left out: {prepared.speaker}/{name}: {why}")
-            done.append(prepared)
-            count += len(job.recordings)
-            progress.update(count)
-    return done
+    for piece, speaker in _results([p for job in jobs for p in pieces[job.path]], processes):
+        for name, why in speaker.about["left_out"]:
+            log(f"left out: {speaker.name}/{name}: {why}")
+        count += len(piece.recordings)
+        progress.update(count)
+        job = whole_of[piece.path]
+        own = parts[job.path]
+        own[piece.path] = speaker
+        if len(own) == len(pieces[job.path]):
+            yield job, _joined(job, [own[p.path] for p in pieces[job.path]])
+            del parts[job.path]
+
+
+def _pieces(job: Job) -> list[Job]:
+    folder, name = os.path.split(job.path)
+    return [
+        job._replace(
+            path=os.path.join(folder, PARTS, f"{name.removesuffix(SUFFIX)}.{first}{SUFFIX}"),
+            recordings=job.recordings[first : first + CHUNK],
+        )
+        for first in range(0, len(job.recordings), CHUNK)
+    ]
+
+
+def _joined(job: Job, parts: Sequence[Speaker]) -> Speaker:
+    """The speaker of its pieces, written."""
+    utterances = [utterance for part in parts for utterance in part.utterances]
+    left_out = [pair for part in parts for pair in part.about["left_out"]]
+    speaker = parts[0]._replace(
+        utterances=utterances, about={"settings": _settings(job), "left_out": left_out}
+    )
+    if utterances:
+        write_speaker(job.path, speaker)
+    return speaker
 
 
 def _results(jobs: Sequence[Job], processes: int):
-    if processes <= 1 or len(jobs) <= 1:
-        yield from ((job, prepare_speaker(job)) for job in jobs)
+    if processes == 1 or len(jobs) <= 1:
+        yield from ((job, prepare_piece(job)) for job in jobs)
         return
     # Spawned: a forked TensorFlow may hang.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = {pool.submit(prepare_speaker, job): job for job in jobs}
+        futures = {pool.submit(prepare_piece, job): job for job in jobs}
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future], future.result()
@@ -114,23 +156,26 @@ def _results(jobs: Sequence[Job], processes: int):
             raise
 
 
-def prepare_speaker(job: Job) -> Prepared:
-    """Prepares one speaker and writes its file."""
+def prepare_piece(job: Job) -> Speaker:
+    """The utterances of a job, from its file where that is there."""
+    if kept := _kept(job):
+        return kept
     utterances, left_out = [], []
     for recording in job.recordings:
         try:
-            utterances.append(prepare_utterance(recording, job.sample_rate))
+            utterances.append(prepare_utterance(recording, job.sample_rate, job.lexicon))
         except DataError as error:
-            left_out.append((recording.utterance, str(error)))
+            left_out.append([recording.utterance, str(error)])
     first = job.recordings[0]
-    about = {"settings": job.settings, "left_out": left_out}
+    about = {"settings": _settings(job), "left_out": left_out}
     speaker = Speaker(first.speaker, first.split, job.sample_rate, utterances, about)
-    if utterances:
-        write_speaker(job.path, speaker)
-    return _summary(speaker)
+    write_speaker(job.path, speaker)
+    return speaker
 
 
-def prepare_utterance(recording: Recording, sample_rate: int) -> Utterance:
+def prepare_utterance(
+    recording: Recording, sample_rate: int, lexicon: Mapping[str, Sequence[str]]
+) -> Utterance:
     """One utterance, of a whole number of frames.
 
     Raises:
@@ -138,24 +183,20 @@ def prepare_utterance(recording: Recording, sample_rate: int) -> Utterance:
     """
     samples = load(recording.place.read(), recording.place.path, sample_rate)
     f0 = pitch(samples, sample_rate)
-    if recording.phones is None:
-        raise DataError("there is no alignment of it.")
+    if not len(f0):
+        raise DataError("it is shorter than a frame of 5 ms.")
+    phones = recording.phones or align(samples, sample_rate, recording.text, lexicon)
     codes = mu_law_encode(samples[: len(f0) * hop_of(sample_rate)])
-    return Utterance(recording.utterance, codes, frame_features(recording.phones, f0))
+    return Utterance(recording.utterance, codes, frame_features(phones, f0))
 
 
-def _already(jobs: Sequence[Job]) -> tuple[list[Prepared], list[Job]]:
-    done, rest = [], []
-    for job in jobs:
-        try:
-            speaker = read_speaker(job.path)
-        except MetaShrinkError:
-            speaker = None
-        if speaker is None or speaker.about.get("settings") != job.settings:
-            rest.append(job)
-        else:
-            done.append(_summary(speaker))
-    return done, rest
+def _kept(job: Job) -> Speaker | None:
+    """What an earlier preparation made of the same recordings in the same way."""
+    try:
+        speaker = read_speaker(job.path)
+    except MetaShrinkError:
+        return None
+    return speaker if speaker.about.get("settings") == _settings(job) else None
 
 
 def _summary(speaker: Speaker) -> Prepared:
@@ -171,10 +212,14 @@ def _summary(speaker: Speaker) -> Prepared:
 
 
 def _settings(job: Job) -> str:
-    """SHA-256 of all that decides a speaker's file."""
-    content = json.dumps([job.sample_rate, job.recordings], sort_keys=True)
+    """SHA-256 of all that decides the file of a job."""
+    content = json.dumps([FEATURES_VERSION, job.sample_rate, job.recordings, dict(job.lexicon)])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _file_name(speaker: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in speaker).lstrip(".") or "_"
+    """A name for a file; one that had to be changed has a hash, so that no two share it."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in speaker)
+    if safe == speaker:
+        return safe
+    return f"{safe[:40]}-{hashlib.sha256(speaker.encode()).hexdigest()[:8]}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from meta_shrink.errors import DataError
 from meta_shrink.speech.features import Phone
 
 AUDIO = (".flac", ".wav", ".ogg")
-SPLITS = {"meta_train": "train", "train": "train", "meta_test": "test", "test": "test"}
 
 
 class Place(NamedTuple):
@@ -42,7 +41,6 @@ class Recording(NamedTuple):
     """One utterance: its names, what is said, its split ("train", "test" or ""), its audio.
 
     phones: a ready alignment, None where there is none.
-    pronunciation: the phones of each word where the corpus gives them, else ().
     """
 
     speaker: str
@@ -51,33 +49,10 @@ class Recording(NamedTuple):
     split: str
     place: Place
     phones: Sequence[Phone] | None = None
-    pronunciation: Sequence[str] = ()
 
 
 class Corpus(NamedTuple):
-    """Recordings of a corpus, and its lexicon: word -> phones."""
+    """Recordings of a corpus, and its lexicon: word in capitals -> phones without stress."""
 
     recordings: Sequence[Recording]
     lexicon: Mapping[str, Sequence[str]]
-
-
-def described(line: Mapping[str, Any], places: Mapping[str, Place], where: str) -> Recording:
-    """A recording of a line of metadata.jsonl: path, text, and where known speaker and split.
-
-    Raises:
-      DataError: no path or text, or no such file.
-    """
-    path, text = line.get("path"), line.get("text")
-    if not isinstance(path, str) or not isinstance(text, str):
-        raise DataError(f"{where} has a line without path or text: {str(dict(line))[:200]}.")
-    if path not in places:
-        raise DataError(f"{where} names {path}, which is not there.")
-    folder, _, name = path.rpartition("/")
-    return Recording(
-        speaker=str(line.get("speaker") or folder.rpartition("/")[2] or "speaker"),
-        utterance=str(line.get("utterance") or name.rpartition(".")[0]),
-        text=text,
-        split=SPLITS.get(str(line.get("split")), ""),
-        place=places[path],
-        pronunciation=tuple(line.get("phones") or ()),
-    )

@@ -1,0 +1,105 @@
+"""Words to phones, and phones to times, on real voices."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+from scipy.signal import resample_poly
+
+from meta_shrink.errors import DataError
+from meta_shrink.speech.alignment import align, words_of
+from meta_shrink.speech.audio_files import decode
+from meta_shrink.speech.layouts import find_recordings
+from meta_shrink.speech.spelling import spell
+from tests.image_data import published
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    pytest.importorskip("pocketsphinx")
+    return find_recordings(str(published("speech") / "so762_sample_wav.tar.gz"))
+
+
+def samples_of(recording) -> tuple[np.ndarray, int]:
+    return decode(recording.place.read(), recording.utterance)
+
+
+def as_rows(phones) -> list[tuple]:
+    return [(p.name, round(p.start, 2), round(p.length, 2)) for p in phones]
+
+
+def test_it_gives_the_published_alignment_with_few_exceptions(corpus):
+    found, told = 0, 0
+    for recording in corpus.recordings:
+        got = align(*samples_of(recording), recording.text, corpus.lexicon)
+        starts = {p.name: [q.start for q in got if q.name == p.name] for p in got}
+        for phone in recording.phones:
+            told += 1
+            found += any(abs(start - phone.start) <= 0.03 for start in starts.get(phone.name, ()))
+        words = [p.word for p in got if p.word >= 0]
+        assert sorted(set(words)) == list(range(len(words_of(recording.text))))
+    assert found / told > 0.95
+
+
+def test_another_sample_rate_moves_boundaries_little(corpus):
+    samples, _ = samples_of(corpus.recordings[0])
+    text = corpus.recordings[0].text
+    first = align(samples, 16_000, text, {})
+    again = align(resample_poly(samples, 3, 2).astype(np.float32), 24_000, text, {})
+    assert [p.name for p in first] == [p.name for p in again]
+    assert max(abs(a.start - b.start) for a, b in zip(first, again, strict=True)) <= 0.03
+
+
+@pytest.mark.parametrize("lexicon", [{}, {"BLAINTED": ("B", "L", "EY", "N", "T", "IH", "D")}])
+def test_a_word_that_no_dictionary_has(corpus, lexicon):
+    recording = corpus.recordings[0]
+    samples, rate = samples_of(recording)
+    word = "blainted" if lexicon else "flornick"
+    phones = align(samples, rate, f"{recording.text} {word}", lexicon)
+    own = [p.name for p in phones if p.word == len(words_of(recording.text))]
+    assert tuple(own) == (lexicon["BLAINTED"] if lexicon else spell(word))
+
+
+def test_text_that_does_not_fit_is_refused_and_leaves_no_trace(corpus):
+    recording = corpus.recordings[0]
+    samples, rate = samples_of(recording)
+    first = as_rows(align(samples, rate, recording.text, {}))
+    with pytest.raises(DataError, match="cannot be aligned"):
+        align(samples[:800], rate, recording.text, {})
+    align(*samples_of(corpus.recordings[5]), corpus.recordings[5].text, {})
+    assert as_rows(align(samples, rate, recording.text, {})) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("IT WAS GOOD", ["it", "was", "good"]),
+        ("Well -- don't; it's Jess\u2019s.", ["well", "don't", "it's", "jess's"]),
+        ("twenty-one", ["twenty", "one"]),
+    ],
+)
+def test_words_of_a_text(text, words):
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize("text", ["", "...", "in 1998", "naïve idea", "3rd"])
+def test_a_text_that_cannot_be_said_is_refused(text):
+    with pytest.raises(DataError, match="its text"):
+        words_of(text)
+
+
+@pytest.mark.parametrize(
+    ("word", "phones"),
+    [
+        ("shrinkage", "SH R IH NG K IH JH"),
+        ("reptile", "R EH P T AH L"),
+        ("o'brien", "B AO R IY N"),
+        ("queue", "K Y UW"),
+    ],
+)
+def test_spelled_words(word, phones):
+    if importlib.util.find_spec("g2p_en") is None:
+        pytest.skip("needs g2p_en")
+    assert " ".join(spell(word)) == phones
