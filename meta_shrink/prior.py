@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,12 +64,14 @@ def task_specific(
 
     Args:
       sigma2: M prior variances.
-      rule: "threshold" (sigma^2 > value), "relative" (sigma^2 > value times the largest),
-        "top_k" (the value largest), or "max_bytes" (the largest, while they fit into value bytes
-        at 4 bytes a parameter; the first one that does not fit ends the list).
+      rule: "gap" (those above the widest gap between neighbours in the ranking, a ratio of at
+        least value; none where no gap is as wide: the variances are not separated), "threshold"
+        (sigma^2 > value), "relative" (sigma^2 > value times the largest), "top_k" (the value
+        largest), or "max_bytes" (the largest, while they fit into value bytes at 4 bytes a
+        parameter; the first one that does not fit ends the list).
 
     Raises:
-      UsageError: unknown rule, or the rule selects no module.
+      UsageError: unknown rule, or a rule other than "gap" selects no module.
     """
     if rule not in _RULES:
         raise UsageError(f"selection rule is {rule!r}; expected one of {', '.join(_RULES)}.")
@@ -76,7 +79,7 @@ def task_specific(
         raise UsageError(f"{len(sigma2)} variances for {registry.num_modules} modules.")
     order = sorted(range(len(sigma2)), key=lambda m: -sigma2[m])
     chosen = sorted(_RULES[rule](order, sigma2, registry, value))
-    if not chosen:
+    if not chosen and rule != "gap":
         raise UsageError(
             f"selection rule {rule}={value} selects no module; the largest sigma^2 is "
             f"{max(sigma2):.3g}, the smallest module has {min(registry.sizes)} parameters."
@@ -89,6 +92,13 @@ def task_specific(
         share=size / sum(registry.sizes),
         bytes=size * BYTES_PER_PARAMETER,
     )
+
+
+def _above_the_gap(order, sigma2, registry, value):
+    ranked = [max(sigma2[m], SIGMA2_MIN) for m in order]
+    ratios = [above / below for above, below in itertools.pairwise(ranked)]
+    widest = max(ratios, default=0.0)
+    return order[: ratios.index(widest) + 1] if widest >= value else []
 
 
 def _above_threshold(order, sigma2, registry, value):
@@ -109,6 +119,7 @@ def _within_bytes(order, sigma2, registry, value):
 
 
 _RULES = {
+    "gap": _above_the_gap,
     "threshold": _above_threshold,
     "relative": _above_share_of_largest,
     "top_k": _top_k,

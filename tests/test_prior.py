@@ -86,6 +86,24 @@ def test_selection(rule, value, modules):
 
 
 @pytest.mark.parametrize(
+    ("sigma2", "value", "modules"),
+    [
+        ([0.5, 0.001, 1.0], 100, ("a", "c")),  # 500 times, and 2 above it
+        ([0.5, 0.001, 1.0], 500, ("a", "c")),
+        ([0.5, 0.001, 1.0], 501, ()),
+        ([0.88, 1.2, 1.53], 100, ()),  # once printed as "2 are task-specific"
+        ([1e-9, 1e-3, 1e-12], 100, ("b",)),  # below the least sigma^2 all are alike
+        ([1e-9, 1e-5, 1e-12], 2, ()),
+        ([1e5, 1e2, 1e-5], 100, ("a", "b")),  # the widest of two
+    ],
+)
+def test_a_gap_is_evidence_and_without_one_there_is_no_selection(sigma2, value, modules):
+    found = task_specific(sigma2, REGISTRY, rule="gap", value=value)
+    assert found.modules == modules
+    assert found.bytes == 4 * sum({"a": 3, "b": 4, "c": 1}[name] for name in modules)
+
+
+@pytest.mark.parametrize(
     ("sigma2", "rule", "value", "message"),
     [
         ([0.5, 0.1, 1.0], "largest", 1, r"'largest'.*top_k"),

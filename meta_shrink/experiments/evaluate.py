@@ -93,7 +93,7 @@ def evaluate(
 def _rows(experiment, meta, options, selected, held_out_of, log, stop_requested):
     """The rows of all schemes, and the curves of the one in which everything adapts."""
     rows, everything = [], None
-    for scheme in schemes(experiment, options, selected):
+    for scheme in schemes(experiment, meta, options, selected):
         curves, count = adapt_scheme(
             experiment,
             meta,
@@ -150,7 +150,7 @@ def _examples(
     forward, examples = apply_model(experiment.model), []
     for index in range(options.examples):
         predictions = {}
-        for scheme in schemes(experiment, options, selected):
+        for scheme in schemes(experiment, meta, options, selected):
             held_out = held_out_of(scheme)
             restricted = restrict(meta, experiment, scheme)
             task, theta = held_out.adapted(restricted, index=index, steps=experiment.adapt.steps)

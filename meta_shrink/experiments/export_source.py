@@ -87,7 +87,13 @@ def _selection(experiment: Experiment, meta: MetaParams, rule, value, modules) -
                 "--modules."
             )
         sigma2 = np.exp(np.asarray(meta.log_sigma2, np.float64)).tolist()
-        return task_specific(sigma2, registry, rule=rule, value=value)
+        selection = task_specific(sigma2, registry, rule=rule, value=value)
+        if not selection.modules:
+            raise UsageError(
+                f"The variances of this run are not separated by a gap of {value:g} times; choose "
+                "how many modules adapt, by --rule=top_k or max_bytes and --value, or --modules."
+            )
+        return selection
     chosen = set(modules) or set(registry.names)
     size = sum(registry.sizes[registry.position(name)] for name in chosen)
     return Selection(

@@ -1,4 +1,4 @@
-"""Which modules adapt in an evaluation: all, the selected ones, each group alone, none."""
+"""Which modules adapt in an evaluation: all, selected ones, the first ranked, single ones, none."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
 from meta_shrink.sections import call
 from meta_shrink.types import MetaParams
 
+RANKED_SIZES = 7
+
 
 class Scheme(NamedTuple):
-    """Which modules adapt: a name for people, its kind (all, selected, single, none), modules."""
+    """Which modules adapt: a name for people, its kind (reporting's KINDS), the modules."""
 
     name: str
     kind: str
@@ -35,8 +37,13 @@ def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any])
     return {**selection._asdict(), "modules": list(selection.modules)}
 
 
-def schemes(experiment: Experiment, options: EvalOptions, selected: Sequence[str]) -> list[Scheme]:
+def schemes(
+    experiment: Experiment, meta: MetaParams, options: EvalOptions, selected: Sequence[str]
+) -> list[Scheme]:
     """All modules; the selected ones; each group alone; as far as options.kinds has them.
+
+    Where the rule finds the variances not separated, the largest of them in growing number stand
+    for the selected ones: what does each size cost in quality?
 
     Raises:
       UsageError: a group names an unknown module.
@@ -49,8 +56,26 @@ def schemes(experiment: Experiment, options: EvalOptions, selected: Sequence[str
     found = [Scheme("all modules", "all", names)]
     if selected:
         found.append(Scheme("selected modules", "selected", tuple(selected)))
+    elif "log_sigma2" in experiment.config["meta_optimizer"] and "selected" in options.kinds:
+        found += ranked(names, meta.log_sigma2.numpy().tolist())
     found += [Scheme(name, "single", tuple(modules)) for name, modules in groups.items()]
-    return [scheme for scheme in found if scheme.kind in options.kinds]
+    return [scheme for scheme in found if scheme.kind in (*options.kinds, "ranked")]
+
+
+def ranked(names: Sequence[str], log_sigma2: Sequence[float]) -> list[Scheme]:
+    """The modules of the 1, 2, ... largest sigma^2, at most RANKED_SIZES such sets."""
+    order = sorted(range(len(names)), key=lambda m: -log_sigma2[m])
+    sizes = np.geomspace(1, max(len(names) - 1, 1), RANKED_SIZES).round().astype(int)
+    if len(names) <= RANKED_SIZES:
+        sizes = np.arange(1, len(names))
+    return [
+        Scheme(
+            f"the {count} largest σ²" if count > 1 else "the largest σ²",
+            "ranked",
+            tuple(names[m] for m in sorted(order[:count])),
+        )
+        for count in dict.fromkeys(sizes.tolist())
+    ]
 
 
 def module_rows(

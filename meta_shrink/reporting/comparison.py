@@ -110,7 +110,7 @@ def comparison_markdown(named: Named, has_errors: bool) -> str:
     """The table for people, with a sentence on how to read it and the figures."""
     singles = _single_names(named)
     head = ["algorithm", "everything", "task-specific only", "nothing"]
-    head += [f"only {name}" for name in singles] + ["modules found task-specific"]
+    head += [f"only {name}" for name in singles] + ["modules selected by the rule"]
     wanted = [("all", ""), ("selected", ""), ("none", ""), *(("single", name) for name in singles)]
     lines = []
     for label, evaluation in named:

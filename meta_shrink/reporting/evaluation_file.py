@@ -6,6 +6,7 @@ layout is what `check_evaluation` asks for. This module and the report need no T
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from meta_shrink.errors import ArtefactError
 from meta_shrink.runs.metrics_log import MetricsLog
 
 SIGMA2_FLOOR, SIGMA2_CEILING = 1e-5, 1e5  # prior.SIGMA2_MIN and _MAX, without TensorFlow
-KINDS = ("all", "selected", "single", "none")
+KINDS = ("all", "selected", "ranked", "single", "none")
 TITLES = {
     "maml": "MAML",
     "fomaml": "FOMAML",
@@ -164,7 +165,7 @@ def title(evaluation: dict[str, Any]) -> str:
 
 
 def of_kind(evaluation: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """The schemes of one kind: all, selected, single or none."""
+    """The schemes of one kind, of KINDS."""
     return [scheme for scheme in evaluation["schemes"] if scheme["kind"] == kind]
 
 
@@ -226,3 +227,17 @@ def find_scheme(evaluation: dict[str, Any], kind: str, name: str = "") -> dict[s
     """The first scheme of a kind (and name), None without one."""
     found = [s for s in of_kind(evaluation, kind) if not name or s["name"] == name]
     return found[0] if found else None
+
+
+def gap_below(evaluation: dict[str, Any]) -> float:
+    """The least sigma^2 of the selected modules over the largest of the others; 0 without any."""
+    values: dict[bool, list[float]] = {True: [], False: []}
+    for module in evaluation["modules"]:
+        values[module["task_specific"]].append(max(number(module["sigma2"]), SIGMA2_FLOOR))
+    return min(values[True]) / max(values[False]) if all(values.values()) else 0.0
+
+
+def widest_gap(evaluation: dict[str, Any]) -> float:
+    """The largest ratio of neighbours among the ranked sigma^2."""
+    ranked = sorted(max(number(m["sigma2"]), SIGMA2_FLOOR) for m in evaluation["modules"])
+    return max((high / low for low, high in itertools.pairwise(ranked)), default=1.0)

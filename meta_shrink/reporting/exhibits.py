@@ -16,6 +16,7 @@ from meta_shrink.reporting.evaluation_file import (
     sigma2_is_learned,
     title,
 )
+from meta_shrink.reporting.size_quality import COLUMNS, size_quality_curve, size_quality_rows
 
 
 class Exhibit(NamedTuple):
@@ -36,6 +37,7 @@ def all_exhibits(evaluation: dict[str, Any], metrics: Sequence[dict[str, Any]]) 
     """The figures in the order of the page."""
     return [
         _sigma2(evaluation),
+        _size_quality(evaluation),
         _singles(evaluation),
         _adaptation(evaluation),
         _learning(evaluation, metrics),
@@ -58,12 +60,25 @@ def _sigma2(evaluation: dict[str, Any]) -> Exhibit:
         "σ² of each module, from the input of the network to its output; each grid line is ten "
         "times the one below. A tall bar is a module that differs from task to task; a bar at the "
         "dotted line, the lowest value that training allows, is one that all tasks share. "
-        f"Task-specific here means {wording.selection_rule(evaluation)}."
+        f"Coloured bars were selected by the rule: {wording.selection_rule(evaluation)}."
     )
     modules = evaluation["modules"]
     rows = [[m["name"], number(m["sigma2"]), m["task_specific"]] for m in modules]
     columns = ["module", "sigma2", "task_specific"]
     return Exhibit(stem, heading, caption, figures.sigma2_bars(evaluation), columns, rows)
+
+
+def _size_quality(evaluation: dict[str, Any]) -> Exhibit:
+    stem, heading = "size_quality", "How many modules should adapt?"
+    rows = size_quality_rows(evaluation)
+    if not rows:
+        return Exhibit(stem, heading, "")
+    caption = (
+        "σ² does not separate the modules, so the number of them that adapt is a choice: the "
+        "held-out result when those of the largest σ² adapt, one more after the other, against "
+        "what a task then has to store."
+    )
+    return Exhibit(stem, heading, caption, size_quality_curve(evaluation), COLUMNS, rows)
 
 
 def _singles(evaluation: dict[str, Any]) -> Exhibit:

@@ -132,8 +132,10 @@ def _scheme_label(scheme: dict[str, Any], style: dict[str, Any]) -> str:
     """What adapts, in the legend; the many grey lines share one entry."""
     if scheme["kind"] == "single":
         return "any other single part" if style["color"] == PALE else f"only {scheme['name']}"
+    if scheme["kind"] == "ranked":
+        return "those of the largest σ²"
     return {"all": "everything adapts", "none": "nothing adapts"}.get(
-        scheme["kind"], "task-specific modules"
+        scheme["kind"], "selected modules"
     )
 
 

@@ -149,7 +149,7 @@ def modules_found(evaluations: Sequence[dict[str, Any]]) -> dict[str, int] | Non
 
 
 def _adapter_bytes(evaluation: dict[str, Any]) -> int:
-    """What a task has to store: the modules found, or all where sigma^2 is not learned."""
-    if sigma2_is_learned(evaluation):
+    """What a task has to store: the selected modules, or all where none is."""
+    if evaluation["selection"]["modules"]:
         return evaluation["selection"]["bytes"]
     return sum(module["bytes"] for module in evaluation["modules"])

@@ -99,7 +99,7 @@ def readable_rows(rows: Sequence[Row]) -> Table:
             ]
         )
     heads = ["method", *x_columns, "seeds", *(HEADS[name] for name in measures)]
-    heads += ["found task-specific (seeds)", "stored per task", "meta-steps", "s / meta-step"]
+    heads += ["selected by the rule (seeds)", "stored per task", "meta-steps", "s / meta-step"]
     return Table([*heads, "peak memory (MiB)"], lines, [])
 
 

@@ -175,6 +175,7 @@ def scheme_styles(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
             "linestyle": (0, (4, 1.5)),
             "zorder": 4,
         },
+        "ranked": {"color": TASK_SPECIFIC, "linewidth": 1.0},
         "none": {"color": "#666666", "linewidth": 1.6, "linestyle": (0, (1, 1.5))},
         "single": {"color": PALE, "linewidth": 0.8, "zorder": 1},
     }

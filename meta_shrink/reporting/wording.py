@@ -11,15 +11,18 @@ from meta_shrink.reporting.evaluation_file import (
     badness,
     best_of,
     estimate_at,
+    gap_below,
     number,
     of_kind,
     readable_bytes,
     readable_share,
     sigma2_is_learned,
     title,
+    widest_gap,
 )
 
 HEADLINE_NAMES = 70  # characters
+SEPARATED = 100  # times, the two orders of magnitude of Section 4.3
 SIGMA2_MEANING = (
     "σ² says how far a module's parameters may move from their shared starting point when the "
     "network is adapted to a new task; it is learned from many tasks. A module with a large σ² is "
@@ -65,18 +68,43 @@ def _doing(scheme: dict[str, Any]) -> str:
 
 
 def discovery(evaluation: dict[str, Any]) -> str:
-    """`Of 6 modules, 2 are task-specific: w0, b0 - 4.6 % of the parameters ...`"""
+    """`Of 6 modules, 2 are task-specific: w0, b0 - 4.6 % of the parameters ...`
+
+    Only a gap between the variances says that (Section 4.3); otherwise the modules adapt because a
+    rule chose them.
+    """
     total, selection = len(evaluation["modules"]), evaluation["selection"]
     if not sigma2_is_learned(evaluation):
         return f"{title(evaluation)} does not learn which modules are task-specific."
     names = selection["modules"]
     if not names:
-        return f"None of the {total} modules is task-specific ({selection_rule(evaluation)})."
-    verb = "is" if len(names) == 1 else "are"
-    return (
-        f"Of {total} modules, {len(names)} {verb} task-specific: {listed(names)} – "
-        f"{readable_share(selection['share'])} of the parameters, "
+        return not_separated(evaluation)
+    what = (
+        f"{listed(names)} – {readable_share(selection['share'])} of the parameters, "
         f"{readable_bytes(selection['bytes'])} per task."
+    )
+    gap = gap_below(evaluation)
+    if gap >= SEPARATED:
+        verb, theirs = ("is", "Its σ² is") if len(names) == 1 else ("are", "Their σ² are")
+        return (
+            f"Of {total} modules, {len(names)} {verb} task-specific: {what} {theirs} at least "
+            f"{gap:,.0f} times that of any other."
+        )
+    chosen = f"The rule, {selection_rule(evaluation)}, chose {len(names)} of {total} modules"
+    if not gap:
+        return f"{chosen}: {what}"
+    return (
+        f"{chosen}: {what} σ² does not separate them: the least of theirs is {gap:.2g} times the "
+        f"largest of the others, and {SEPARATED} times would be a finding."
+    )
+
+
+def not_separated(evaluation: dict[str, Any]) -> str:
+    """That no module stands out, and by how much the most that do."""
+    return (
+        f"The σ² of the {len(evaluation['modules'])} modules are not separated: no rule was met "
+        f"({selection_rule(evaluation)}), and the widest gap between neighbours is "
+        f"{widest_gap(evaluation):.2g} times. What each size costs in quality is shown instead."
     )
 
 
@@ -92,6 +120,7 @@ def selection_rule(evaluation: dict[str, Any]) -> str:
     """How the task-specific modules were picked (prior.task_specific)."""
     rule, value = evaluation["selection"]["rule"], evaluation["selection"]["value"]
     known = {
+        "gap": f"a gap of {value} times between neighbouring σ²",
         "threshold": f"σ² above {value}",
         "relative": f"σ² above {value} times the largest σ²",
         "top_k": f"the {value} largest σ²",
@@ -174,9 +203,7 @@ def readable_modules(table: Table) -> Table:
         [name, f"{size:,}", readable_share(share), f"{count:,}", readable_sigma2(sigma2), chosen]
         for name, size, share, count, sigma2, chosen in table.rows
     ]
-    return Table(
-        ["module", "parameters", "share", "bytes", "σ²", "task-specific"], rows, table.marked
-    )
+    return Table(["module", "parameters", "share", "bytes", "σ²", "selected"], rows, table.marked)
 
 
 def readable_sigma2(value: float) -> str:

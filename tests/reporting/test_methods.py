@@ -78,7 +78,7 @@ def test_a_row():
     cells = dict(zip(table.columns, table.rows[0], strict=True))
     assert cells["method"] == "σ-Reptile" and cells["seeds"] == "3/3"
     assert cells["everything adapts"] == "0.20 ± 0.25"
-    assert cells["found task-specific (seeds)"] == "w0 (2/3), b0 (2/3), w2 (1/3), b2 (1/3)"
+    assert cells["selected by the rule (seeds)"] == "w0 (2/3), b0 (2/3), w2 (1/3), b2 (1/3)"
     assert cells["stored per task"] == "160 bytes to 480 bytes"
 
 

@@ -11,7 +11,9 @@ import pytest
 from meta_shrink.reporting import evaluation_file, wording
 from meta_shrink.reporting.comparison import comparison_rows
 from meta_shrink.reporting.evaluation_file import Estimate
+from meta_shrink.reporting.exhibits import all_exhibits
 from meta_shrink.reporting.methods import over_seeds
+from meta_shrink.reporting.size_quality import size_quality_rows
 
 
 def scheme(name: str, kind: str, modules: list[str], mean: list[float]) -> dict[str, Any]:
@@ -50,10 +52,65 @@ def evaluation(**changes: Any) -> dict[str, Any]:
 
 def test_the_headline_by_hand():
     assert wording.headline(evaluation()) == (
-        "Of 2 modules, 1 is task-specific: a – 10.0 % of the parameters, 40 bytes per task. After "
-        "5 adaptation steps, adapting it alone gives a held-out mean squared error of 3.00 ± 0.20; "
-        "adapting everything gives 2.00 ± 0.20; adapting nothing gives 4.00 ± 0.20."
+        "Of 2 modules, 1 is task-specific: a – 10.0 % of the parameters, 40 bytes per task. Its "
+        "σ² is at least 50,000 times that of any other. After 5 adaptation steps, adapting it "
+        "alone gives a held-out mean squared error of 3.00 ± 0.20; adapting everything gives "
+        "2.00 ± 0.20; adapting nothing gives 4.00 ± 0.20."
     )
+
+
+def test_a_headline_claims_nothing_that_a_rule_put_in():
+    """Variances of 1.53 and 0.88 under top_k 1 were once "1 is task-specific"."""
+    rule = {"rule": "top_k", "value": 1, "modules": ["a"], "share": 0.1, "bytes": 40}
+    modules = [module("a", 10, 1.53), module("b", 90, 0.88) | {"task_specific": False}]
+    assert wording.discovery(evaluation(modules=modules, selection=rule)) == (
+        "The rule, the 1 largest σ², chose 1 of 2 modules: a – 10.0 % of the parameters, 40 bytes "
+        "per task. σ² does not separate them: the least of theirs is 1.7 times the largest of the "
+        "others, and 100 times would be a finding."
+    )
+    all_of_them = rule | {"value": 2, "modules": ["a", "b"], "share": 1.0, "bytes": 400}
+    modules = [module("a", 10, 1.53), module("b", 90, 0.88)]
+    assert wording.discovery(evaluation(modules=modules, selection=all_of_them)) == (
+        "The rule, the 2 largest σ², chose 2 of 2 modules: a, b – 100.0 % of the parameters, 400 "
+        "bytes per task."
+    )
+
+
+def not_separated() -> dict[str, Any]:
+    none = {"rule": "gap", "value": 100, "modules": [], "share": 0.0, "bytes": 0}
+    modules = [module("a", 10, 3.2), module("b", 90, 0.8)]
+    modules = [m | {"task_specific": False} for m in modules]
+    schemes = [
+        scheme("all modules", "all", ["a", "b"], [4.0, 2.0, 1.0]),
+        scheme("the largest σ²", "ranked", ["a"], [4.0, 3.0, 2.5]),
+        scheme("no adaptation", "none", [], [4.0, 4.0, 4.0]),
+    ]
+    return evaluation(modules=modules, selection=none, schemes=schemes)
+
+
+def test_variances_that_are_not_separated_are_called_so():
+    assert wording.headline(not_separated()) == (
+        "The σ² of the 2 modules are not separated: no rule was met (a gap of 100 times between "
+        "neighbouring σ²), and the widest gap between neighbours is 4 times. What each size costs "
+        "in quality is shown instead. After 5 adaptation steps, adapting everything gives a "
+        "held-out mean squared error of 2.00 ± 0.20; adapting nothing gives 4.00 ± 0.20."
+    )
+
+
+def test_what_each_size_costs_in_quality():
+    assert size_quality_rows(not_separated()) == [
+        [0, 0, 4.0, 0.2],
+        [1, 40, 3.0, 0.2],
+        [2, 400, 2.0, 0.2],
+    ]
+    assert size_quality_rows(evaluation()) == []
+    drawn = {exhibit.stem: exhibit for exhibit in all_exhibits(not_separated(), [])}
+    assert drawn["size_quality"].figure is not None
+    (line,) = (
+        line for line in drawn["size_quality"].figure.axes[0].lines if line.get_marker() == "o"
+    )
+    assert line.get_xdata().tolist() == [0, 40, 400]
+    assert line.get_ydata().tolist() == [4.0, 3.0, 2.0]
 
 
 def test_metric_is_taken_where_the_evaluation_quotes_it():
