@@ -145,9 +145,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
         source=source,
         adapt=adapt,
         method=method,
-        meta_gradient=_meta_gradient(
-            method, config["algorithm"], nll, registry, adapt, native=not jit
-        ),
+        meta_gradient=_meta_gradient(method, config, components, nll, registry, adapt, jit),
         initial=initial,
         jit=jit,
     )
@@ -173,15 +171,29 @@ def _loss(*, model: keras.Model, jit: bool, losses, name: str, reduction: str, *
 
 
 def _meta_gradient(
-    method: Method, options, nll, registry, adapt: AdaptSettings, *, native: bool
+    method: Method, config, components, nll, registry, adapt: AdaptSettings, jit: bool
 ) -> MetaGradient:
     """hessian_data "last" is the last mini-batch of adaptation."""
+    options = config["algorithm"]
     rest = {key: value for key, value in options.items() if key != "name"}
     if "hessian_data" in rest:
         data = {"all": None, "last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
         rest["hessian_data"] = choose("algorithm.hessian_data", data, rest["hessian_data"])
-    given = {"nll": nll, "registry": registry} | ({"native": native} if method.solves else {})
+    given = {"nll": nll, "registry": registry}
+    if method.solves:
+        given |= {"native": not jit, "hessian_nll": hessian_loss(config, components, nll, jit)}
     return call("algorithm", method.factory, rest, **given)
+
+
+def hessian_loss(
+    config: Mapping[str, Any], components: Components, nll: NegLogLik, jit: bool
+) -> NegLogLik:
+    """The loss whose Hessian a solve takes: that of float32, as bfloat16's is not symmetric."""
+    if config["model"].get("precision") != "bfloat16":
+        return nll
+    exact = {**config["model"], "precision": "float32"}
+    model = named("model", components.models, exact, seed=config["seed"])
+    return call("loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses)[2]
 
 
 def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, sigma2: float) -> MetaParams:

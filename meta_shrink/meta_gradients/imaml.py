@@ -35,6 +35,7 @@ def imaml(
     damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
+    hessian_nll: NegLogLik | None = None,
     native: bool = False,
 ) -> MetaGradient:
     """Implicit meta-gradient of phi and log sigma^2 (Eqs. 7 and 48).
@@ -56,6 +57,7 @@ def imaml(
         damping_unit=damping_unit,
         solver=solver,
         hessian_data=hessian_data,
+        hessian_nll=hessian_nll,
         native=native,
     )
 
@@ -74,6 +76,7 @@ def implicit_gradient(
     damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
+    hessian_nll: NegLogLik | None = None,
     native: bool = False,
 ) -> Callable[[MetaParams, Task, Params], tuple[MetaParams, Metrics]]:
     """(Phi, task, theta_hat) -> Delta of Eq. 7: with H u = grad nll_val,
@@ -83,11 +86,10 @@ def implicit_gradient(
     H = grad^2 nll_train + Sigma^-1 + D is Eq. 48 with its sign mended (positive definite).
 
     Args:
-      nll, registry: (params, batch) -> scalar; module of each variable.
       cg_steps, solver, native: iterations; "cg" or "neumann"; of hessian_vector_product.
       damping, damping_unit: "nll", D = damping I, d~ of Eq. 48; "precision", D = damping Sigma^-1,
         d of Eq. 47 (d~ = d lambda at sigma^2 = 1/lambda).
-      hessian_data: task -> batch of the Hessian; the whole training batch by default.
+      hessian_data, hessian_nll: task -> batch, and loss, of the Hessian; task.train and nll.
 
     Raises:
       UsageError: a negative damping, no solver step, or an unknown solver or unit.
@@ -99,7 +101,7 @@ def implicit_gradient(
         nll_val, grad_val = _value_and_grad(nll, theta, task.val)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
         diagonal = _damped(precision, damping, damping_unit)
-        nll_train, hvp = _loss_and_hessian(nll, theta, pick(task), native)
+        nll_train, hvp = _loss_and_hessian(hessian_nll or nll, theta, pick(task), native)
         u, info = SOLVERS[solver](
             lambda v: add(hvp(v), multiply(diagonal, v)),
             grad_val,

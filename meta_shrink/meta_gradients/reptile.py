@@ -44,6 +44,7 @@ def sigma_reptile(
     damping_unit: str = "nll",
     solver: str = "cg",
     hessian_data: Callable[[Task], Batch] | None = None,
+    hessian_nll: NegLogLik | None = None,
     native: bool = False,
     phi_scale: str = "precision",
 ) -> MetaGradient:
@@ -52,7 +53,8 @@ def sigma_reptile(
     The dependence of phi on sigma^2 is ignored, as in the paper (App. B.4).
 
     Args:
-      cg_steps, damping, damping_unit, solver, hessian_data, native: of implicit_gradient.
+      cg_steps, damping, damping_unit, solver, hessian_data, hessian_nll, native: of
+        implicit_gradient.
       phi_scale: "precision" as printed; "sigma2" multiplies Delta_phi by sigma_m^2, the learning
         rate "proportional to sigma^2" of Section 4.2, which is then Reptile's phi update.
 
@@ -69,6 +71,7 @@ def sigma_reptile(
         damping_unit=damping_unit,
         solver=solver,
         hessian_data=hessian_data,
+        hessian_nll=hessian_nll,
         native=native,
     )
 

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from meta_shrink.reporting import evaluation_file, wording
@@ -109,8 +110,8 @@ def test_what_each_size_costs_in_quality():
     (line,) = (
         line for line in drawn["size_quality"].figure.axes[0].lines if line.get_marker() == "o"
     )
-    assert line.get_xdata().tolist() == [0, 40, 400]
-    assert line.get_ydata().tolist() == [4.0, 3.0, 2.0]
+    assert np.asarray(line.get_xdata()).tolist() == [0, 40, 400]
+    assert np.asarray(line.get_ydata()).tolist() == [4.0, 3.0, 2.0]
 
 
 def test_metric_is_taken_where_the_evaluation_quotes_it():
