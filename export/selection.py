@@ -12,9 +12,7 @@ RULE = flags.DEFINE_enum(
     ["gap", "threshold", "relative", "top_k", "max_bytes"],
     "How modules are selected by sigma^2; by default as the run's config says.",
 )
-VALUE = flags.DEFINE_float(
-    "value", 0.0, "Of --rule: a ratio, variance, share, number or bytes."
-)
+VALUE = flags.DEFINE_float("value", 0.0, "Of --rule: a ratio, variance, share, number or bytes.")
 MODULES = flags.DEFINE_list("modules", [], "The task-specific modules by name, without a rule.")
 
 
