@@ -102,28 +102,17 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     components = components or default_components()
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
     check_prior(prior)
-    seed = config["seed"]
-    model = named("model", components.models, config["model"], seed=seed)
+    model = named("model", components.models, config["model"], seed=config["seed"])
     registry = call("modules", _registry, config["modules"], model=model)
     jit = _jit(schedule.jit, model)
     facts, example_loss, nll, metric = call(
         "loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses
     )
-    drawn = named("task", components.tasks, config["task"], seed=seed)
+    drawn = named("task", components.tasks, config["task"], seed=config["seed"])
     method = choose("algorithm.name", components.meta_gradients, config["algorithm"].get("name"))
-    adapt = call(
-        "adapt",
-        adapt_settings,
-        config["adapt"],
-        nll=nll,
-        registry=registry,
-        augment=drawn.augment,
-        optimizers=components.task_optimizers,
-        native=not jit,
-    )
+    adapt = _adapt(config["adapt"], components, nll, registry, drawn.augment, jit)
     source = _source(drawn, adapt.on_all, schedule.validation_batch)
-    phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
-    initial = _initial(phi, registry, adapt, prior.sigma2)
+    initial = _initial(model, registry, adapt, prior.sigma2)
     check_learned(method, config)
     check_task_axis(method, config, jit)
     check_counts(config, source)
@@ -148,6 +137,19 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
         meta_gradient=_meta_gradient(method, config, components, nll, registry, adapt, jit),
         initial=initial,
         jit=jit,
+    )
+
+
+def _adapt(section, components: Components, nll, registry, augment, jit: bool) -> AdaptSettings:
+    return call(
+        "adapt",
+        adapt_settings,
+        section,
+        nll=nll,
+        registry=registry,
+        augment=augment,
+        optimizers=components.task_optimizers,
+        native=not jit,
     )
 
 
@@ -196,7 +198,10 @@ def hessian_loss(
     return call("loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses)[2]
 
 
-def _initial(phi, registry: ModuleRegistry, adapt: AdaptSettings, sigma2: float) -> MetaParams:
+def _initial(
+    model: keras.Model, registry: ModuleRegistry, adapt: AdaptSettings, sigma2: float
+) -> MetaParams:
+    phi = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     rate = math.log(adapt.learning_rate)
     per_parameter = [tf.fill(x.shape, tf.constant(rate, x.dtype)) for x in phi]
     log_sigma2 = tf.fill([registry.num_modules], tf.math.log(tf.constant(sigma2, tf.float32)))
