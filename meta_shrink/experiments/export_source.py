@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -55,7 +56,8 @@ def source_from_workdir(
     experiment, meta, _ = restore(workdir, log, imports)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
-    images = _images(config, model)
+    builder = experiment.components.tasks[config["task"]["name"]]
+    images = _images(config["task"], builder, model)
     return Exported(
         ExportSource(
             name=config["name"],
@@ -148,15 +150,20 @@ def _recipe(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _images(config: Mapping[str, Any], model) -> dict[str, Any]:
-    """How pictures become inputs; nothing for other data."""
-    task = config["task"]
-    if "image_size" not in task:
+def _images(task: Mapping[str, Any], builder: Callable[..., Any], model) -> dict[str, Any]:
+    """How pictures become inputs; nothing for other data.
+
+    What the section leaves out is as its builder has it; what that does not ask, as the readers do.
+    """
+    options = inspect.signature(builder).parameters.values()
+    defaults = {o.name: o.default for o in options if o.default is not o.empty}
+    values = {"invert": False, "interpolation": "lanczos", "exif": True, **defaults, **task}
+    if "image_size" not in values:
         return {}
     return {
-        "size": task["image_size"],
+        "size": values["image_size"],
         "channels": input_specs(model)[0].shape[-1],
-        "invert": bool(task.get("invert", False)),
-        "interpolation": task.get("interpolation", "lanczos"),  # The default of all readers.
-        "exif": bool(task.get("exif", True)),
+        "invert": bool(values["invert"]),
+        "interpolation": values["interpolation"],
+        "exif": bool(values["exif"]),
     }
