@@ -43,7 +43,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help demo demo-adapters test test-all test-io lint format lock clean
+.PHONY: help demo demo-adapters test test-all test-io mutants mutants-changed lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -68,6 +68,12 @@ test-all: $(ENV) ## run all tests (newest lane)
 
 test-io: $(IO_ENV) ## run the conformance tests with TensorFlow 2.17 and tensorflow-io
 	.venv-io/bin/python $(PYTEST) -m "not slow" tests/conformance
+
+mutants: $(ENV) ## put small faults into the code, one at a time: which do the tests not feel?
+	.venv/bin/python -m tests.mutants $(if $(REPORT),--report=$(REPORT))
+
+mutants-changed: $(ENV) ## those in changed files, for 5 minutes at most; after `make test`
+	.venv/bin/python -m tests.mutants --changed --minutes=5 --trust_tests
 
 lint: $(ENV) ## check style, format and types
 	.venv/bin/ruff check .

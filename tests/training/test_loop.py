@@ -117,3 +117,13 @@ def test_divergence_ends_after_the_number_of_bad_steps_allowed():
     with pytest.raises(DivergedError, match="No task of 3 meta-steps"):
         fake.fit(EVERY._replace(log_every=1))  # bursts of one meta-step
     assert int(fake.state.step) == 11
+
+
+def test_a_row_has_means_and_the_total_of_tasks_that_are_not_finite():
+    state: Any = SimpleNamespace(window=tf.Variable([6.0, 3.0, 2.0]), meta=Fake().state.meta)
+    names = ("nll_val", "tasks/nonfinite")
+    assert loop.window_row(state, names, ("a",)) == {
+        "nll_val": 3.0, "tasks/nonfinite": 3.0, "sigma2/a": 1.0,
+    }  # fmt: skip
+    assert not state.window.numpy().any()
+    assert np.isnan(loop.window_row(state, names, ("a",))["nll_val"])
