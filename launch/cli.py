@@ -16,15 +16,19 @@ from meta_shrink.errors import (
     EXIT_OK,
     EXIT_PREEMPTED,
     EXIT_USAGE,
+    DiskError,
     MetaShrinkError,
     UsageError,
     one_line,
+    unwritable,
 )
 from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
 
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
 FLAG_ERRORS += (SyntaxError,)
+# Flags that name a file or folder.
+PLACES = ("workdir", "out", "backbone", "data", "adapters", "from")
 
 
 IMPORTS = flags.DEFINE_multi_string(
@@ -57,6 +61,12 @@ def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     except MetaShrinkError as error:
         print(one_line(f"error: {error}"), file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        told = unwritable(error.filename or "A file", error)
+        if not isinstance(told, DiskError):
+            raise
+        print(one_line(f"error: {told}"), file=sys.stderr)
+        return told.exit_code
     except (Interrupted, KeyboardInterrupt):  # A second Ctrl-C.
         print(f"error: {STOPPED}", file=sys.stderr)
         return EXIT_PREEMPTED
@@ -116,6 +126,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         for name in flags.FLAGS:
             # A --config file that could not be read raises only when it is used.
             getattr(flags.FLAGS[name].value, "to_dict", None)
+        refuse_empty_places()
     except FLAG_ERRORS as error:
         print(f"error: {flag_sentence(error)}", file=sys.stderr)
         print(f"Flags of this program: {argv[0]} --help", file=sys.stderr)
@@ -123,6 +134,19 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except SystemExit:  # Only absl's help flags end a program while flags are read, with 1.
         sys.exit(EXIT_OK)
     return rest
+
+
+def refuse_empty_places() -> None:
+    """An empty folder (an unset variable of a script, say) would be the present one.
+
+    Raises:
+      UsageError: a flag that names a file or folder is empty.
+    """
+    for name in PLACES:
+        given = flags.FLAGS[name].value if name in flags.FLAGS else None
+        values = given if isinstance(given, list) else [given]
+        if any(isinstance(value, str) and not value.strip() for value in values):
+            raise UsageError(f"--{name}= is empty: name a file or folder.")
 
 
 def flag_sentence(error: BaseException) -> str:

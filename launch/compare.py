@@ -23,11 +23,18 @@ from launch import cli
 from launch.comparison.declared import Comparison, Run, read_set
 from launch.comparison.processes import run_jobs
 from launch.comparison.runs import Board, failure, job_of, missing, workdir_of
-from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, MetaShrinkError, Preempted, UsageError
+from meta_shrink.errors import (
+    EXIT_OK,
+    EXIT_PREEMPTED,
+    MetaShrinkError,
+    Preempted,
+    UsageError,
+    unwritable,
+)
 from meta_shrink.reporting.methods import Method
 from meta_shrink.reporting.methods_table import write_methods
 from meta_shrink.reporting.wording import listed
-from meta_shrink.runs.workdir import hold_lock
+from meta_shrink.runs.locks import locked as one_at_a_time
 from meta_shrink.stopping import StopSignal
 
 SET = config_flags.DEFINE_config_file("set", None, "File of the set; executes that Python file.")
@@ -89,13 +96,10 @@ def locked(out: str) -> Iterator[None]:
     """
     try:
         os.makedirs(out, exist_ok=True)
-        lock = hold_lock(os.path.join(out, ".lock"))
+        with one_at_a_time(out):
+            yield
     except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}).") from error
-    try:
-        yield
-    finally:
-        os.close(lock)
+        raise unwritable(out, error) from error
 
 
 def run_all(runs: Sequence[Run], out: str, stop: StopSignal) -> dict[str, int]:

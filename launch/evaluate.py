@@ -41,7 +41,11 @@ def main(argv):
         device["cpu_threads"] = CPU_THREADS.value
     call("device", set_cpu_threads, device)
     overrides = {name: flag.value for name, flag in OVERRIDES.items() if flag.value is not None}
-    evaluation = evaluate(WORKDIR.value, overrides=overrides, imports=cli.IMPORTS.value)
+    show(evaluate(WORKDIR.value, overrides=overrides, imports=cli.IMPORTS.value, unsaved=show))
+
+
+def show(evaluation):
+    """Print what was found."""
     cli.print_table(readable_modules(module_table(evaluation)))
     cli.print_table(readable_schemes(evaluation))
     print(headline(evaluation))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -39,6 +41,14 @@ class ArtefactError(MetaShrinkError):
     exit_code = EXIT_ARTEFACT
 
 
+class DiskError(ArtefactError):
+    """The disk is full or fails: nothing is wrong with what was asked, and it can go on later."""
+
+
+class InUseError(UsageError):
+    """Another process is at work in that folder."""
+
+
 class DivergedError(MetaShrinkError):
     """Meta-training met too many non-finite meta-steps in a row."""
 
@@ -47,6 +57,30 @@ class Preempted(MetaShrinkError):
     """SIGTERM or Ctrl-C arrived; the state is saved and the same command resumes."""
 
     exit_code = EXIT_PREEMPTED
+
+
+_OF_THE_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ESTALE,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+)
+
+
+def unwritable(path: str, error: OSError) -> MetaShrinkError:
+    """The error for a file or folder that could not be written: the disk's fault, or the name's."""
+    reason = error.strerror or str(error)
+    if error.errno in _OF_THE_DISK:
+        return DiskError(
+            f"{path} cannot be written ({reason}): free some space, and the same command goes on."
+        )
+    return UsageError(
+        f"{path} cannot be written ({reason}): choose another place, or see to its permissions."
+    )
 
 
 # Why an adapter is refused. Codes stay as they are from version to version; new ones may come.

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.durable_files import write_atomically
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.errors import ArtefactError, DiskError
 from meta_shrink.runs.metrics_log import MAX_WAITING_ROWS, MetricsLog
 
 
@@ -147,11 +147,11 @@ def test_waiting_rows_are_bounded_and_synced(tmp_path):
     assert MAX_WAITING_ROWS == 10_000
 
 
-def test_rewind_on_a_full_disk_is_a_usage_error(path, unlimited):
+def test_rewind_on_a_full_disk_is_an_error_of_the_disk(path, unlimited):
     log = log_of(path)
     before = path.read_bytes()
     limit_file_size(10)
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(DiskError, match="cannot be written"):
         log.rewind(2)
     assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
 

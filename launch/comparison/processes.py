@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, UsageError
+from meta_shrink.durable_files import open_regular, real_directory
+from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, unwritable
 
 SECONDS_BETWEEN_LOOKS = 0.1
 COMMAND_MARK = "$ "  # starts the line of a log that has the command whose output follows
@@ -77,15 +78,18 @@ def run_jobs(
 
 def _start(job: Job, commands: Sequence[Sequence[str]]) -> Running:
     try:
-        os.makedirs(os.path.dirname(job.log), exist_ok=True)
-        with open(job.log, "ab") as log:
+        folder = os.path.dirname(job.log)
+        real_directory(os.path.dirname(folder))
+        real_directory(folder)
+        descriptor = open_regular(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with os.fdopen(descriptor, "ab") as log:
             log.write(f"{COMMAND_MARK}{shlex.join(commands[0])}\n".encode())
             log.flush()
             process = subprocess.Popen(
                 commands[0], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
     except OSError as error:
-        raise UsageError(f"{job.log} cannot be written ({error.strerror}).") from error
+        raise unwritable(job.log, error) from error
     return Running(job, process, commands[1:])
 
 

@@ -9,8 +9,9 @@ BACKBONE/<version>/assets.extra/default.safetensors    the adapter of phi itself
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,12 +19,20 @@ from typing import Any
 import numpy as np
 
 from meta_shrink.adapters.canonical_json import canonical, sha256
+from meta_shrink.adapters.regular_file import read_regular_file
+from meta_shrink.adapters.typed_json import typed
+from meta_shrink.durable_files import parse_json
 from meta_shrink.errors import ArtefactError
 
 FORMAT = "meta_shrink.backbone/1"
 EXTRA, INFO_FILE, DEFAULT_FILE = "assets.extra", "backbone.json", "default.safetensors"
 MAX_INFO_BYTES = 16 * 2**20
 KINDS = ("variable", "moment")
+DTYPES = (
+    *("bool", "string", "bfloat16", "float16", "float32", "float64"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class BackboneInfo:
     mixed_reason: if not, why. adaptation: how new tasks are adapted (sections loss, optimizer,
     steps, batch_size, augment). plausible: module -> [low, high], the range of
     ||theta - phi||^2 / (D sigma^2) over the tasks that were adapted when it was exported.
-    default_sha256: of default.safetensors.
+    default_sha256: of default.safetensors. program_sha256: of saved_model.pb, if there is one.
     """
 
     name: str
@@ -105,6 +114,7 @@ class BackboneInfo:
     plausible: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     default_sha256: str = ""
+    program_sha256: str = ""
     format: str = FORMAT
 
     @property
@@ -129,29 +139,56 @@ def info_from_json(content: bytes, where: str) -> BackboneInfo:
       ArtefactError: it is damaged, or of another format.
     """
     try:
-        fields = json.loads(content)
-        if fields["format"] != FORMAT:
+        fields = parse_json(content)
+        if not isinstance(fields, dict):
+            raise ValueError("it is not an object")
+        if fields.get("format") != FORMAT:
             raise ArtefactError(
-                f"{where} has the format {fields['format']!r}; this version of meta_shrink reads "
-                f"{FORMAT!r}."
+                f"{where} has the format {fields.get('format')!r}; this version of meta_shrink "
+                f"reads {FORMAT!r}."
             )
-        parts = {
-            "modules": tuple(ModuleFacts(**module) for module in fields["modules"]),
-            "tensors": tuple(_with_shape(TensorSpec, spec) for spec in fields["tensors"]),
-            "inputs": tuple(_with_shape(ArraySpec, spec) for spec in fields["inputs"]),
-            "outputs": tuple(_with_shape(ArraySpec, spec) for spec in fields["outputs"]),
-            "probe": Probe(**fields["probe"]),
-            "plausible": {name: tuple(pair) for name, pair in fields["plausible"].items()},
-        }
-        return BackboneInfo(**{**fields, **parts})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtefactError(
-            f"{where} is damaged ({error!r}): export the backbone again."
-        ) from error
+        info = typed(BackboneInfo, fields, "backbone")
+        _check_sense(info)
+    except ValueError as error:
+        raise ArtefactError(f"{where} is damaged ({error}): export the backbone again.") from error
+    return info
 
 
-def _with_shape(kind: type, fields: Mapping[str, Any]) -> Any:
-    return kind(**{**fields, "shape": tuple(fields["shape"])})
+def _check_sense(info: BackboneInfo) -> None:
+    """What types do not say; what TensorFlow alone knows is checked when the network is loaded.
+
+    Raises:
+      ValueError: a field that no export writes.
+    """
+    shapes = [spec.shape for spec in (*info.tensors, *info.inputs, *info.outputs)]
+    names = [spec.name for spec in info.tensors]
+    lists = {
+        "tensors of one name": len(set(names)) < len(names),
+        "a tensor of an unknown kind": any(spec.kind not in KINDS for spec in info.tensors),
+        "a negative or huge length": any(not 0 <= (n or 0) < 2**31 for s in shapes for n in s),
+        "a tensor of more than 2 GiB": any(math.prod(spec.shape) >= 2**29 for spec in info.tensors),
+        "no input or no output": not info.inputs or not info.outputs,
+        "a module without parameters": any(module.size < 0 for module in info.modules),
+        "a negative variance": any((module.sigma2 or 0.0) < 0 for module in info.modules),
+        "an odd probe": not (0 <= info.probe.length <= 2**16 and info.probe.atol >= 0),
+        "a range of the probe": not info.probe.low <= info.probe.high,
+        "a hash that is none": any(
+            value and not _SHA256.fullmatch(value)
+            for value in (
+                info.registry_sha256,
+                info.weights_sha256,
+                info.default_sha256,
+                info.program_sha256,
+            )
+        ),
+    }
+    for spec in (*info.inputs, *info.outputs):
+        lists[f"the type {spec.dtype!r}"] = spec.dtype not in DTYPES
+        known = [info.probe.length if n is None else n for n in spec.shape]
+        lists[f"too long a probe for {spec.name!r}"] = math.prod(known) > 2**28
+    found = [what for what, is_so in lists.items() if is_so]
+    if found:
+        raise ValueError(f"it has {found[0]}")
 
 
 def versions(backbone: str) -> list[int]:
@@ -185,10 +222,7 @@ def read_backbone_info(backbone: str) -> BackboneInfo:
       ArtefactError: there is none, or it is damaged.
     """
     path = os.path.join(version_directory(backbone), EXTRA, INFO_FILE)
-    if os.path.getsize(path) > MAX_INFO_BYTES:
-        raise ArtefactError(f"{path} has more than {MAX_INFO_BYTES} bytes: export it again.")
-    with open(path, "rb") as file:
-        return info_from_json(file.read(), path)
+    return info_from_json(read_regular_file(path, MAX_INFO_BYTES), path)
 
 
 def registry_sha256(variables: list[tuple[str, str, tuple[int, ...]]]) -> str:

@@ -6,6 +6,7 @@ another one's adapter, and no function is traced again.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -21,14 +22,17 @@ from meta_shrink.adapters.backbone_info import (
     version_directory,
     weights_sha256,
 )
+from meta_shrink.adapters.canonical_json import sha256 as sha256_of
 from meta_shrink.adapters.checks import check_probe
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.probe import probe_inputs, probe_outputs
 from meta_shrink.adapters.reading import Adapter, load_adapter, load_default
+from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.writing import encode_adapter, quantised
 from meta_shrink.backbones.operations import check_operations
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
 
+MAX_PROGRAM_BYTES = 2**31
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -58,21 +62,25 @@ class Backbone:
         """
         info, path = read_backbone_info(directory), version_directory(directory)
         check_operations(path, allow_operations)
+        _check_program(path, info)
         try:
             loaded = tf.saved_model.load(path)
             weights = weights_sha256([value.numpy() for value in [*loaded.phi, *loaded.state]])
-        except (OSError, ValueError, AttributeError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise ArtefactError(
-                f"The SavedModel in {path} can not be loaded ({reason}): export it again."
-            ) from error
+        except Exception as error:  # Of a damaged program TensorFlow raises anything.
+            raise _unloadable(path, error) from error
         if weights != info.weights_sha256:
             raise ArtefactError(
                 f"The weights in {path} are not those of its backbone.json: restore the folder, or "
                 "export it again."
             )
-        backbone = cls(path, info, load_default(directory, info), loaded)
-        backbone.check(backbone.default)
+        default = load_default(directory, info)
+        try:
+            backbone = cls(path, info, default, loaded)
+            backbone.check(default)
+        except MetaShrinkError:
+            raise
+        except Exception as error:  # Its signatures are not what its backbone.json says.
+            raise _unloadable(path, error) from error
         return backbone
 
     def load_adapter(self, path: str, *, sha256: str | None = None) -> Adapter:
@@ -206,3 +214,19 @@ class Backbone:
         arguments |= {name: tf.constant(value) for name, value in others.items()}
         outputs = self.signatures[signature](**arguments)
         return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _check_program(path: str, info: BackboneInfo) -> None:
+    """The graph is the exported one: a flipped bit in it need not be an error, it may compute."""
+    file = os.path.join(path, "saved_model.pb")
+    content = read_regular_file(file, MAX_PROGRAM_BYTES)
+    if info.program_sha256 and sha256_of(content) != info.program_sha256:
+        raise ArtefactError(
+            f"{file} is not what was exported (its SHA-256 differs): restore the folder, or "
+            "export it again."
+        )
+
+
+def _unloadable(path: str, error: Exception) -> ArtefactError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return ArtefactError(f"The SavedModel in {path} can not be loaded ({reason}): export it again.")

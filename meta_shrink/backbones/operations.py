@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, saver_pb2
 from tensorflow.python.framework import op_def_registry
 
+from meta_shrink.durable_files import read_file
 from meta_shrink.errors import ArtefactError
 
 _SAVED_MODEL = """
@@ -116,8 +117,7 @@ def _read(path: str) -> meta_graph_pb2.MetaGraphDef:
         raise ArtefactError(f"There is a saved_model.{others[0]} beside {path}: remove one.")
     model = saved_model_pb2.SavedModel()
     try:
-        with open(path, "rb") as file:
-            model.ParseFromString(file.read())
+        model.ParseFromString(read_file(path))
     except (OSError, DecodeError) as error:
         raise ArtefactError(f"{path} can not be read ({error}): export it again.") from error
     if len(model.meta_graphs) != 1 or not model.meta_graphs[0].HasField("object_graph_def"):

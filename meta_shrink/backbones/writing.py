@@ -31,12 +31,21 @@ from meta_shrink.backbones.model_card import card
 from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.signatures import default_tensors
 from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
-from meta_shrink.durable_files import sync_directory, write_atomically, write_durably
-from meta_shrink.errors import UsageError
+from meta_shrink.durable_files import (
+    read_file,
+    remove_file,
+    remove_leftovers,
+    sync_directory,
+    write_atomically,
+    write_durably,
+)
+from meta_shrink.errors import DiskError, unwritable
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.registry import relative_path
+from meta_shrink.runs.locks import locked
 
 PROBE_LENGTH = 16
+_UNFINISHED = ".unfinished-"
 # Share of the largest probe output by which other machines may differ.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 1e-2}
 Measure = Callable[[str, BackboneInfo], Mapping[str, Any]]
@@ -54,28 +63,45 @@ def save_backbone(
     Raises:
       UsageError: the model can not be exported, or the folder can not be written.
     """
-    version = 1 + max(versions(directory), default=0)
-    unfinished = os.path.join(directory, f".unfinished-{version}")
     try:
         os.makedirs(directory, exist_ok=True)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with locked(directory):
+            _remove_unfinished(directory)
+            return _next_version(source, directory, measure)
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    except tf.errors.OpError as error:  # TensorFlow's own kind of full disk.
+        raise DiskError(
+            f"{directory} cannot be written ({error.message.splitlines()[0]}): free some space, "
+            "and the same command goes on."
+        ) from error
+
+
+def _next_version(source: ExportSource, directory: str, measure: Measure | None) -> BackboneInfo:
+    version = 1 + max(versions(directory), default=0)
+    unfinished = os.path.join(directory, f"{_UNFINISHED}{version}")
+    try:
         info = _write(source, servable(source), unfinished)
         if measure is not None:
             info = replace(info, **measure(unfinished, info))
             _write_info(info, unfinished)
         readme = card(info, version=version).encode()
         write_durably(os.path.join(unfinished, EXTRA, "README.md"), readme)
+        write_atomically(os.path.join(directory, "README.md"), readme)
         os.rename(unfinished, os.path.join(directory, str(version)))
         sync_directory(directory)
-        write_atomically(os.path.join(directory, "README.md"), readme)
-    except OSError as error:
-        raise UsageError(
-            f"The backbone folder {directory} can not be written ({error.strerror}): choose "
-            "another one, or see to its permissions and free space."
-        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return info
+
+
+def _remove_unfinished(directory: str) -> None:
+    """What killed exports have left."""
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if name.startswith(_UNFINISHED):
+            remove_file(path) if os.path.islink(path) else shutil.rmtree(path)
+    remove_leftovers(directory, "README.md")
 
 
 def _write(source: ExportSource, what: Servable, folder: str) -> BackboneInfo:
@@ -91,7 +117,8 @@ def _write(source: ExportSource, what: Servable, folder: str) -> BackboneInfo:
         probe=_default_probe(info, what),
     )
     write_durably(os.path.join(folder, EXTRA, DEFAULT_FILE), content)
-    info = replace(info, default_sha256=sha256(content))
+    program = read_file(os.path.join(folder, "saved_model.pb"))
+    info = replace(info, default_sha256=sha256(content), program_sha256=sha256(program))
     _write_info(info, folder)
     return info
 

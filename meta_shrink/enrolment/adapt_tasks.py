@@ -16,18 +16,19 @@ import numpy as np
 
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.checks import implausible
-from meta_shrink.adapters.index import is_alias
+from meta_shrink.adapters.index import INDEX_FILE, is_alias
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import SUFFIX
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.enrolment.finished_tasks import FinishedTasks
+from meta_shrink.durable_files import remove_leftovers
+from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles, read_task, task_paths
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink.errors import DataError, unwritable
 from meta_shrink.evaluation import recorded_steps
+from meta_shrink.runs.locks import locked
 from meta_shrink.runs.progress import Progress
-from meta_shrink.runs.workdir import hold_lock
 
 
 class AdaptOptions(NamedTuple):
@@ -76,13 +77,11 @@ def adapt_tasks(
             )
     try:
         os.makedirs(out, exist_ok=True)
-        lock = hold_lock(os.path.join(out, ".lock"))
+        with locked(out):
+            remove_leftovers(out, f"*{SUFFIX}", TASKS_FILE, INDEX_FILE)
+            return _adapt_all(backbone, paths, out, options, stop_requested, log)
     except OSError as error:
-        raise UsageError(f"{out} can not be written ({error.strerror}).") from error
-    try:
-        return _adapt_all(backbone, paths, out, options, stop_requested, log)
-    finally:
-        os.close(lock)
+        raise unwritable(out, error) from error
 
 
 def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log):

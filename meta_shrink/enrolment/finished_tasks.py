@@ -15,7 +15,14 @@ from typing import Any
 
 from meta_shrink.adapters.index import INDEX_FILE
 from meta_shrink.adapters.manifest import is_sha256
-from meta_shrink.durable_files import remove_file, write_atomically
+from meta_shrink.durable_files import (
+    append_whole,
+    parse_json,
+    read_file,
+    read_json,
+    remove_file,
+    write_atomically,
+)
 from meta_shrink.errors import ArtefactError
 
 TASKS_FILE = "tasks.json"
@@ -53,7 +60,8 @@ class FinishedTasks:
         self.rows[name] = row
         self._waiting += 1
         line = json.dumps({"task": name, **row}, sort_keys=True, allow_nan=False)
-        _append(os.path.join(self._folder, LINES_FILE), line.encode() + b"\n")
+        lines = os.path.join(self._folder, LINES_FILE)
+        append_whole(lines, line.encode() + b"\n", durably=True)
         if self._waiting * 2 >= len(self.rows):
             self.save()
 
@@ -69,33 +77,13 @@ class FinishedTasks:
         self._waiting = 0
 
 
-def _append(path: str, line: bytes) -> None:
-    """A whole line or none."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o666)
-    try:
-        size = os.fstat(descriptor).st_size
-        try:
-            written = os.write(descriptor, line)
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
-        if written < len(line):  # The disk is full: the next write says so.
-            os.ftruncate(descriptor, size)
-            os.write(descriptor, line)
-    finally:
-        os.close(descriptor)
-
-
 def _read_tasks(path: str) -> dict[str, Any]:
     """The content of tasks.json, {} if there is none."""
     try:
-        with open(path, "rb") as file:
-            rows = json.load(file)
+        rows = read_json(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise _damaged(path, str(error) or type(error).__name__) from error
     if not isinstance(rows, dict) or not all(map(_is_row, rows.values())):
         raise _damaged(path, "it does not map tasks to their adapters")
@@ -111,15 +99,16 @@ def _damaged(path: str, why: str) -> ArtefactError:
 def _read_lines(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, row) of each whole line; what a crash tore is adapted again."""
     try:
-        with open(path, "rb") as file:
-            lines = file.readlines()
+        lines = read_file(path).splitlines(keepends=True)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise _damaged(path, str(error.strerror)) from error
     for line in lines:
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             name = row.pop("task")
-        except (ValueError, RecursionError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             continue
         if line.endswith(b"\n") and isinstance(name, str) and _is_row(row):
             yield name, row

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import to_json, write_atomically
+from meta_shrink.durable_files import check_writable, remove_leftovers, to_json, write_atomically
+from meta_shrink.errors import unwritable
 from meta_shrink.evaluation import Curves, HeldOut
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.config import algorithm_name, check_eval
@@ -46,6 +47,7 @@ def evaluate(
     imports: Sequence[str] = (),
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
+    unsaved: Callable[[dict[str, Any]], Any] = lambda evaluation: None,
 ) -> dict[str, Any]:
     """Evaluate a workdir on held-out tasks and write its evaluation.json.
 
@@ -54,7 +56,7 @@ def evaluate(
 
     Args:
       overrides: options of the `eval` section that replace those of the config.
-      imports: of restore.
+      imports: of restore. unsaved: gets the evaluation if it cannot be written.
 
     Returns:
       The content of evaluation.json.
@@ -64,6 +66,7 @@ def evaluate(
     """
     started = time.monotonic()
     experiment, meta, step = restore(workdir, log, imports)
+    _check_room(workdir)
     options = call("eval", experiment.eval._replace, overrides or {})
     check_eval(options)
     selection = select(experiment, meta, options.selection)
@@ -85,9 +88,27 @@ def evaluate(
         **_examples(experiment, meta, options, selected, held_out_of),
         "environment": environment(time.monotonic() - started),
     }
-    content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
-    write_atomically(os.path.join(workdir, EVALUATION_FILE), content.encode())
+    _write(workdir, evaluation, unsaved)
     return evaluation
+
+
+def _check_room(workdir: str) -> None:
+    """Hours of work should not end at a full disk."""
+    remove_leftovers(workdir, EVALUATION_FILE)
+    try:
+        check_writable(workdir)
+    except OSError as error:
+        raise unwritable(workdir, error) from error
+
+
+def _write(workdir: str, evaluation: dict[str, Any], unsaved: Callable[[dict[str, Any]], Any]):
+    content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
+    path = os.path.join(workdir, EVALUATION_FILE)
+    try:
+        write_atomically(path, content.encode())
+    except OSError as error:
+        unsaved(evaluation)
+        raise unwritable(path, error) from error
 
 
 def _rows(experiment, meta, options, selected, held_out_of, log, stop_requested):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,9 +17,10 @@ from meta_shrink.adapters.reading import parse_adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import input_specs
 from meta_shrink.backbones.writing import save_backbone
+from meta_shrink.durable_files import write_atomically
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import UsageError, unwritable
 from meta_shrink.evaluation import mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.export_source import source_from_workdir
@@ -133,15 +135,20 @@ def write_tasks(
     """Held-out tasks of a workdir as NPZ files that launch.adapt reads; their paths.
 
     Raises:
-      UsageError, ArtefactError: no such workdir or checkpoint.
+      UsageError, ArtefactError: no such workdir or checkpoint, or a file that cannot be written.
     """
     experiment, _, _ = restore(workdir, log, imports)
-    os.makedirs(out, exist_ok=True)
     paths = []
     for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):
         arrays: dict[str, Any] = {"targets": train.targets, **train.inputs}
         arrays |= {f"{HELDOUT}targets": heldout.targets}
         arrays |= {f"{HELDOUT}{name}": value for name, value in heldout.inputs.items()}
         paths.append(os.path.join(out, f"task_{index:04}.npz"))
-        np.savez(paths[-1], **arrays)
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        try:
+            os.makedirs(out, exist_ok=True)
+            write_atomically(paths[-1], content.getvalue())
+        except OSError as error:
+            raise unwritable(paths[-1], error) from error
     return paths

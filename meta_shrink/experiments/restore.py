@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meta_shrink.errors import ArtefactError
+from meta_shrink.errors import ArtefactError, MetaShrinkError
 from meta_shrink.experiments.build import Experiment, build
 from meta_shrink.experiments.components import installed_components, require_imports
 from meta_shrink.runs.checkpoints import Checkpoints
@@ -26,9 +26,7 @@ def restore(
     Raises:
       UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
     """
-    config = read_config(workdir)
-    require_imports(config, imports, workdir)
-    experiment = build(config, installed_components(imports))
+    experiment = _build(workdir, imports)
     state = MetaState.create(experiment.initial, {}, names=experiment.registry.paths)
     checkpoints = Checkpoints(
         os.path.join(workdir, "checkpoints"), state.learned(), log=log, is_chief=False
@@ -39,3 +37,18 @@ def restore(
             f"{workdir} holds no checkpoint yet; train it first with python -m launch.train."
         )
     return experiment, state.meta(), step
+
+
+def _build(workdir: str, imports: Sequence[str]) -> Experiment:
+    """The experiment of a recorded config, which may be of another version, or not what it was."""
+    config = read_config(workdir)
+    try:
+        require_imports(config, imports, workdir)
+        return build(config, installed_components(imports))
+    except MetaShrinkError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        raise ArtefactError(
+            f"{os.path.join(workdir, 'config.json')} does not describe an experiment "
+            f"({type(error).__name__}: {error}): restore it."
+        ) from error

@@ -10,27 +10,32 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 import optuna
+import tensorflow as tf
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from meta_shrink.durable_files import to_json, write_atomically
-from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.durable_files import real_directory, to_json, write_atomically
+from meta_shrink.errors import (
+    ArtefactError,
+    DivergedError,
+    InUseError,
+    Preempted,
+    UsageError,
+    unwritable,
+)
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.components import Components
-from meta_shrink.experiments.train import train, validation
-from meta_shrink.runs.workdir import open_workdir
+from meta_shrink.experiments.sweep_journal import CLAIMS, open_locked, open_study
+from meta_shrink.experiments.train import check_trainable, train, validation
+from meta_shrink.runs.workdir import Workdir, open_workdir
 from meta_shrink.sections import call
 
 KINDS = ("log", "linear", "int", "choice")
-JOURNAL = "trials.journal"
-CLAIMS = "claims.lock"
 
 
 class Search(NamedTuple):
@@ -65,12 +70,24 @@ def sweep(
       stop_requested: asked between trials; within one, train has its own signals.
 
     Raises:
-      UsageError: no search space, a bad row in it, or a directory that can not be written.
+      UsageError: no search space, a bad row in it, a directory that can not be written, or one
+        of a search with another config.
+      ArtefactError: a full disk, or a journal that is damaged; what is not done goes on later.
       Preempted: stopped; the same command goes on.
     """
     search = call("search", Search, config["search"])
     _check(search, config)
-    study = _open_study(directory, config, components)
+    minimise = build(config, components).metric_facts.lower_is_better
+    try:
+        study = open_study(directory, config, minimise=minimise)
+        return _try_settings(study, search, config, components, directory, log, stop_requested)
+    except OSError as error:
+        raise unwritable(directory, error) from error
+
+
+def _try_settings(
+    study: optuna.Study, search: Search, config, components, directory: str, log, stop_requested
+):
     while claimed := _claim_trial(study, search, directory):
         trial, claim = claimed
         with claim:
@@ -125,25 +142,6 @@ def _check(search: Search, config: Mapping[str, Any]) -> None:
             raise UsageError(f"search.space row {list(row)}: {error}") from error
 
 
-def _open_study(
-    directory: str, config: Mapping[str, Any], components: Components | None
-) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        os.makedirs(directory, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{directory} cannot be made ({error.strerror}).") from error
-    storage = JournalStorage(JournalFileBackend(os.path.join(directory, JOURNAL)))
-    lower = build(config, components).metric_facts.lower_is_better
-    return optuna.create_study(
-        study_name=config["name"],
-        storage=storage,
-        sampler=optuna.samplers.RandomSampler(),
-        direction="minimize" if lower else "maximize",
-        load_if_exists=True,
-    )
-
-
 def _distribution(row: Sequence[Any]) -> BaseDistribution:
     _, kind, *bounds = row
     if kind == "choice":
@@ -160,17 +158,34 @@ def _run(
     trial: Any,
     log: Callable[[str], Any],
 ) -> float | None:
-    """The validation metric of one trial, None if it diverged or can not be built."""
+    """The validation metric of one trial, None if it diverged or can not be built.
+
+    What is the fault of the machine, a full disk or a folder in use, is no result of a trial.
+    """
+    path = _trial_dir(directory, trial.number)
     try:
         experiment = build(config, components)
-        with open_workdir(_trial_dir(directory, trial.number), dict(config)) as workdir:
+        check_trainable(experiment, tf.distribute.get_strategy())
+        with _opened(path, config) as workdir:
             training = train(experiment, workdir, log=log)
         value = validation(experiment, training.state)()["metric"]
     except (DivergedError, UsageError) as error:
+        if isinstance(error, InUseError):
+            raise
         log(f"Trial {trial.number} failed: {error}")
         return None
     log(f"Trial {trial.number}: {experiment.metric_facts.name} {value:.4g}")
     return value if value == value else None
+
+
+def _opened(path: str, config: Mapping[str, Any]) -> Workdir:
+    real_directory(path)
+    try:
+        return open_workdir(path, dict(config))
+    except InUseError:
+        raise
+    except UsageError as error:  # Not for what the trial tries.
+        raise ArtefactError(str(error)) from error
 
 
 def _claim_trial(
@@ -182,8 +197,7 @@ def _claim_trial(
     two never take one trial and num_trials is exact.
     """
     ranges = {row[0]: _distribution(row) for row in search.space}
-    with open(os.path.join(directory, CLAIMS), "a") as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+    with open_locked(os.path.join(directory, CLAIMS)):
         trials = [trial for trial in study.get_trials() if set(trial.params) == set(ranges)]
         for trial in trials:
             claim = None if trial.state.is_finished() else _claim(directory, trial.number)
@@ -198,14 +212,10 @@ def _claim_trial(
 
 def _claim(directory: str, number: int) -> IO[str] | None:
     """An open file with the lock of a trial; None if another process has it."""
-    # The caller closes it, when the trial is over.
-    file = open(f"{_trial_dir(directory, number)}.lock", "a")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:  # The caller closes it, when the trial is over.
+        return open_locked(f"{_trial_dir(directory, number)}.lock", fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
         return None
-    return file
 
 
 def _write_table(study: optuna.Study, directory: str) -> None:

@@ -7,7 +7,6 @@ layout is what `check_evaluation` asks for. This module and the report need no T
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meta_shrink.durable_files import read_json
 from meta_shrink.errors import ArtefactError
 from meta_shrink.runs.metrics_log import MetricsLog
 
@@ -61,10 +61,10 @@ def load_evaluation(workdir: str | Path) -> dict[str, Any]:
     """
     path = Path(workdir) / "evaluation.json"
     command = f"python -m launch.evaluate --workdir={workdir}"
-    if not path.is_file():
+    if not path.exists():
         raise ArtefactError(f"{path} does not exist; write it with `{command}`, then report again.")
     try:
-        return check_evaluation(json.loads(path.read_text(encoding="utf-8")))
+        return check_evaluation(read_json(str(path)))
     except (OSError, ValueError, ArtefactError) as error:
         raise ArtefactError(
             f"{path} is broken ({error}); write it anew with `{command}`."

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from meta_shrink.durable_files import write_atomically
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import ArtefactError, unwritable
 from meta_shrink.reporting import wording
 from meta_shrink.reporting.evaluation_file import (
     load_evaluation,
@@ -45,7 +45,11 @@ def write_report(workdir: str | Path, out_dir: str | Path | None = None) -> Path
       UsageError: the report directory cannot be written.
     """
     workdir = Path(workdir)
-    out_dir = Path(out_dir or workdir / "report")
+    if out_dir is None:
+        out_dir = workdir / "report"
+        if out_dir.is_symlink():  # One that the user names may be.
+            raise ArtefactError(f"{out_dir} is a symbolic link: remove it, or choose --out.")
+    out_dir = Path(out_dir)
     evaluation, metrics = load_evaluation(workdir), load_metrics(workdir)
     exhibits = all_exhibits(evaluation, metrics)
     with_images = [(exhibit, png_bytes(exhibit.figure)) for exhibit in exhibits]
@@ -74,10 +78,7 @@ def write_files(out_dir: Path, files: dict[str, bytes], stale: Sequence[str] = (
         for name in stale:
             (out_dir / name).unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"{out_dir} cannot be written ({error.strerror}); free some space or choose another "
-            "directory with --out."
-        ) from error
+        raise unwritable(str(out_dir), error) from error
 
 
 def png_bytes(figure: Figure | None) -> bytes:

@@ -14,7 +14,16 @@ import os
 import re
 import shutil
 
-from meta_shrink.durable_files import remove_file, sync_directory, write_atomically, write_durably
+from meta_shrink.durable_files import (
+    open_regular,
+    read_file,
+    remove_file,
+    remove_leftovers,
+    sync_directory,
+    sync_file,
+    write_atomically,
+    write_durably,
+)
 
 POINTER = "checkpoint"
 _FILE = re.compile(r"ckpt-(0|[1-9]\d{0,17})(\.\S+|_temp)")
@@ -32,6 +41,11 @@ def _endings(directory: str) -> dict[int, set[str]]:
     return endings
 
 
+def names(directory: str) -> set[str]:
+    """Names of all files of checkpoints."""
+    return {f"ckpt-{step}{end}" for step, ends in _endings(directory).items() for end in ends}
+
+
 def steps_with_files(directory: str) -> set[int]:
     """Steps that have a file, whole or damaged, without saves that were cut off."""
     return {
@@ -44,14 +58,19 @@ def steps_with_files(directory: str) -> set[int]:
 def complete_steps(directory: str) -> set[int]:
     """Steps of which no file is missing."""
     endings = _endings(directory)
-    return {step for step in steps_with_files(directory) if {".index", ".sha256"} <= endings[step]}
+    return {
+        step
+        for step in steps_with_files(directory)
+        if {".index", ".sha256"} <= endings[step]
+        and any(ending.startswith(".data-") for ending in endings[step])
+    }
 
 
 def pointed_steps(directory: str) -> set[int]:
     """Steps that TensorFlow's pointer file lists, as far as it can be read."""
     try:
-        with open(os.path.join(directory, POINTER), "rb") as file:
-            return {int(step) for step in _LISTED.findall(file.read())}
+        pointer = read_file(os.path.join(directory, POINTER))
+        return {int(step) for step in _LISTED.findall(pointer)}
     except OSError:
         return set()
 
@@ -71,8 +90,8 @@ def damage(directory: str, step: int) -> str | None:
         if ending.startswith((".index", ".data-"))
     }
     try:
-        with open(hashes, encoding="ascii") as file:
-            matches = [_HASH_LINE.fullmatch(line) for line in file]
+        lines = read_file(hashes).decode("ascii").splitlines(keepends=True)
+        matches = [_HASH_LINE.fullmatch(line) for line in lines]
         if not all(matches) or f"ckpt-{step}.index" not in {match[2] for match in matches if match}:
             return f"ckpt-{step}.sha256 is damaged"
         expected = {match[2]: match[1] for match in matches if match}
@@ -87,15 +106,16 @@ def damage(directory: str, step: int) -> str | None:
 
 
 def _sha256(directory: str, name: str) -> str:
-    with open(os.path.join(directory, name), "rb") as file:
+    descriptor = open_regular(os.path.join(directory, name), os.O_RDONLY)
+    with os.fdopen(descriptor, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def begin(directory: str, step: int) -> None:
     """Mark that a save of this step is under way."""
     remove(directory, step)
-    with open(os.path.join(directory, f"ckpt-{step}.writing"), "wb"):
-        pass  # Its name says it all.
+    mark = os.path.join(directory, f"ckpt-{step}.writing")  # Its name says it all.
+    os.close(open_regular(mark, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     sync_directory(directory)
 
 
@@ -104,8 +124,7 @@ def commit(directory: str, step: int) -> None:
     endings = _endings(directory)[step] - {".writing", "_temp"}
     names = [f"ckpt-{step}{ending}" for ending in sorted(endings)]
     for name in names:
-        with open(os.path.join(directory, name), "rb") as file:
-            os.fsync(file.fileno())
+        sync_file(os.path.join(directory, name))
     sync_directory(directory)
     lines = [f"{_sha256(directory, name)}  {name}\n" for name in names]
     mark = os.path.join(directory, f"ckpt-{step}")
@@ -116,9 +135,13 @@ def commit(directory: str, step: int) -> None:
 
 def remove(directory: str, step: int) -> None:
     """Remove the files of a step; the mark of a save under way goes last."""
-    for ending in sorted(_endings(directory).get(step, set()), key=lambda text: text == ".writing"):
+    _remove(directory, step, _endings(directory).get(step, set()))
+
+
+def _remove(directory: str, step: int, endings: set[str]) -> None:
+    for ending in sorted(endings, key=lambda text: text == ".writing"):
         path = os.path.join(directory, f"ckpt-{step}{ending}")
-        if os.path.isdir(path):
+        if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)
         else:
             remove_file(path)
@@ -130,8 +153,9 @@ def remove_cut_off_saves(directory: str) -> None:
         if ".writing" in endings or endings == {"_temp"}:
             remove(directory, step)
         elif "_temp" in endings:
-            shutil.rmtree(os.path.join(directory, f"ckpt-{step}_temp"))
-    for name in os.listdir(directory):
+            _remove(directory, step, {"_temp"})
+    remove_leftovers(directory, POINTER)
+    for name in os.listdir(directory):  # TensorFlow's own.
         if name.startswith(f"{POINTER}.tmp"):
             remove_file(os.path.join(directory, name))
 

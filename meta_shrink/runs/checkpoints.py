@@ -10,15 +10,19 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.durable_files import real_directory
+from meta_shrink.errors import ArtefactError, UsageError, unwritable
 from meta_shrink.runs import checkpoint_files as files
 
 MAX_FAILED_SAVES = 3
+# Of one who reads while a trainer writes.
+LOOKS, SECONDS_BETWEEN_LOOKS = 40, 0.05
 _OP_NAMES = re.compile(r"\{\{.*?\}\} | \[Op:\w+\].*")
 
 
@@ -55,10 +59,10 @@ class Checkpoints:
         self._failed_saves = 0
         if is_chief:
             try:
-                os.makedirs(self._directory, exist_ok=True)
+                real_directory(self._directory)
                 files.remove_cut_off_saves(self._directory)
             except OSError as error:
-                raise UsageError(f"{directory} cannot be written ({error.strerror}).") from error
+                raise unwritable(directory, error) from error
 
     def restore(self) -> int | None:
         """Read the newest intact checkpoint into the objects: its step, None if none was ever made.
@@ -69,23 +73,48 @@ class Checkpoints:
           ArtefactError: there are checkpoints, but none is intact; or one is intact and does not
             fit the objects (another variable, name or shape). The objects may hold a mixture then.
         """
-        damages = {}
-        for step in files.known_steps(self._directory):
-            damage = files.damage(self._directory, step) or self._read(step)
-            if damage is None:
-                self._tell_about_pointer()
-                self._broken, self._newest = set(damages), step
-                if damages:
-                    self._log(f"Restored the older checkpoint ckpt-{step} instead.")
-                return step
-            damages[step] = damage
-            self._log(f"Checkpoint ckpt-{step} in {self._directory} is not used: {damage}.")
+        step, damages = self._look_again()
+        for number, damage in damages.items():
+            self._log(f"Checkpoint ckpt-{number} in {self._directory} is not used: {damage}.")
+        if step is not None:
+            self._tell_about_pointer()
+            self._broken, self._newest = set(damages), step
+            if damages:
+                self._log(f"Restored the older checkpoint ckpt-{step} instead.")
+            if self._is_chief:  # What a kill within the pruning has left.
+                self._prune_until(step)
+            return step
         if damages or os.path.exists(self._path(files.POINTER)):
             raise ArtefactError(
                 f"{self._directory} holds no intact checkpoint: {_listing(damages)}. Put an intact "
                 "one back, or start afresh in another workdir."
             )
         return None
+
+    def _newest_intact(self) -> tuple[int | None, dict[int, str]]:
+        """The newest checkpoint that could be read, and what is wrong with each newer one."""
+        damages: dict[int, str] = {}
+        for step in files.known_steps(self._directory):
+            damage = files.damage(self._directory, step) or self._read(step)
+            if damage is None:
+                return step, damages
+            damages[step] = damage
+        return None, damages
+
+    def _look_again(self) -> tuple[int | None, dict[int, str]]:
+        """A trainer beside one who reads may have replaced what it looked at."""
+        step, damages, looked_at = None, {}, None
+        for _ in range(LOOKS):
+            names = files.names(self._directory)
+            if names != looked_at:
+                looked_at = names
+                step, damages = self._newest_intact()
+            if step is not None or self._is_chief:
+                break
+            if files.names(self._directory) == looked_at:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        there = files.known_steps(self._directory)
+        return step, {number: why for number, why in damages.items() if number in there}
 
     def save(self, step: int) -> bool:
         """Write the objects as the checkpoint of this step and drop the oldest; False if it failed.
@@ -176,10 +205,14 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Remove what is not one of the newest intact checkpoints."""
-        kept = sorted(self._intact())[-self._max_to_keep :]
-        for step in files.steps_with_files(self._directory) - set(kept):
-            files.remove(self._directory, step)
+        self._prune_until(max(files.steps_with_files(self._directory), default=0))
         self._broken = set()
+
+    def _prune_until(self, last: int) -> None:
+        kept = sorted(step for step in self._intact() if step <= last)[-self._max_to_keep :]
+        for step in files.steps_with_files(self._directory) - set(kept):
+            if step <= last:
+                files.remove(self._directory, step)
 
     def _tidy_up(self, step: int) -> bool:
         """After an error while saving: whether the checkpoint was complete by then."""

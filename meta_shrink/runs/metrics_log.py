@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from meta_shrink.durable_files import from_json, to_json, write_atomically
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.durable_files import (
+    append_whole,
+    from_json,
+    parse_json,
+    read_file,
+    sync_file,
+    to_json,
+    write_atomically,
+)
+from meta_shrink.errors import ArtefactError, unwritable
 
 MAX_WAITING_ROWS = 10_000
 
@@ -39,7 +47,7 @@ class MetricsLog:
 
     def _write_waiting(self) -> None:
         try:
-            _append(self.path, b"".join(self._waiting))
+            append_whole(self.path, b"".join(self._waiting))
         except OSError as error:
             if len(self._waiting) == 1:  # Once for each time that the disk fills up.
                 self._log(f"{self.path} cannot be written ({error.strerror}): rows wait in memory.")
@@ -52,11 +60,10 @@ class MetricsLog:
             self._write_waiting()
         if self._read_only or not os.path.exists(self.path):
             return
-        with open(self.path, "rb") as file:
-            try:
-                os.fsync(file.fileno())
-            except OSError as error:
-                self._log(f"{self.path} could not be synced ({error.strerror}).")
+        try:
+            sync_file(self.path)
+        except OSError as error:
+            self._log(f"{self.path} could not be synced ({error.strerror}).")
 
     def rewind(self, step: int) -> None:
         """Drop the rows after this meta-step and lines that a crash tore; -1 drops every step."""
@@ -72,7 +79,7 @@ class MetricsLog:
         try:
             write_atomically(self.path, b"".join(kept))
         except OSError as error:
-            raise UsageError(f"{self.path} cannot be written ({error.strerror}).") from error
+            raise unwritable(self.path, error) from error
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows in order; a torn last line is left out.
@@ -89,34 +96,20 @@ class MetricsLog:
                 raise ArtefactError(f"Line {number} of {self.path} is damaged: restore the file.")
 
 
-def _append(path: str, content: bytes) -> None:
-    """Append whole lines or nothing; cut off first what a crash left of a line."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            size = os.pread(descriptor, size, 0).rfind(b"\n") + 1
-            os.ftruncate(descriptor, size)
-        if os.write(descriptor, content) != len(content):
-            os.ftruncate(descriptor, size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(descriptor)
-
-
 def _lines(path: str) -> list[bytes]:
     """Lines of a file with their ends, none if there is no file."""
     try:
-        with open(path, "rb") as file:
-            return file.readlines()
+        return io.BytesIO(read_file(path)).readlines()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({error.strerror}): restore it.") from error
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
     """The row of a line, None if the line is not a whole one."""
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:  # Bad JSON and bad UTF-8 alike.
         return None
     return row if isinstance(row, dict) and line.endswith(b"\n") else None
@@ -124,4 +117,5 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _is_until(line: bytes, step: int) -> bool:
     row = _row(line)
-    return row is not None and row.get("step", step) <= step
+    at = step if row is None else row.get("step", step)
+    return row is not None and isinstance(at, int | float) and at <= step

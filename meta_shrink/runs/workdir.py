@@ -9,20 +9,30 @@ DIR lies on a file system that this machine mounts (POSIX rename and flock).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from meta_shrink.durable_files import from_json, remove_file, to_json, write_atomically
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.durable_files import (
+    from_json,
+    open_regular,
+    read_json,
+    real_directory,
+    refuse_link,
+    remove_leftovers,
+    to_json,
+    write_atomically,
+)
+from meta_shrink.errors import ArtefactError, UsageError, unwritable
+from meta_shrink.runs.locks import hold_lock
 from meta_shrink.runs.metrics_log import MetricsLog
 
 __all__ = ["MetricsLog", "Workdir", "open_workdir", "read_config"]
 
-_WRITTEN_ATOMICALLY = ("config.json", "metrics.jsonl", "timing.jsonl")
+_WRITTEN = ("config.json", "metrics.jsonl", "timing.jsonl")
 _ABSENT = "(absent)"
+CHANGE_ADVICE = "Pass --allow_config_change to go on with the new one, or choose another workdir."
 
 
 class Workdir:
@@ -80,60 +90,57 @@ def open_workdir(
         return Workdir(path, log=log)
     if "://" in path:
         raise UsageError(f"The workdir {path} is a URL: mount the bucket and give its local path.")
+    if not path.strip():
+        raise UsageError("The workdir is empty: name the folder of the run.")
     try:
-        os.makedirs(os.path.join(path, "checkpoints"), exist_ok=True)
+        os.makedirs(path, exist_ok=True)
+        real_directory(os.path.join(path, "checkpoints"))
+        refuse_link(os.path.join(path, "tensorboard"))
         workdir = Workdir(path, lock=hold_lock(os.path.join(path, ".lock")), log=log)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(error.filename or path, error) from error
     try:
-        for name in _WRITTEN_ATOMICALLY:
-            remove_file(os.path.join(path, f"{name}.tmp"))
-        _record_config(path, to_json(config), allow_config_change, log)
+        _refuse_odd_files(path)
+        remove_leftovers(path, *_WRITTEN, "evaluation.json")
+        record_config(path, to_json(config), allow_change=allow_config_change, log=log)
     except OSError as error:
         workdir.close()
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     except BaseException:
         workdir.close()
         raise
     return workdir
 
 
-def _unwritable(path: str, error: OSError) -> UsageError:
-    return UsageError(
-        f"The workdir {path} cannot be written ({error.strerror}): choose another one, or see to "
-        "its permissions and free space."
-    )
+def _refuse_odd_files(path: str) -> None:
+    """Files that the run writes are regular files of its own, or not there yet."""
+    for name in _WRITTEN:
+        file = os.path.join(path, name)
+        if os.path.lexists(file):
+            try:
+                os.close(open_regular(file, os.O_RDONLY))
+            except OSError as error:
+                raise ArtefactError(
+                    f"{file} cannot be used ({error.strerror}): remove it, or choose another "
+                    "workdir."
+                ) from error
 
 
-def hold_lock(path: str) -> int:
-    """Descriptor of a lock file that this process holds until it closes it or ends.
+def record_config(
+    path: str,
+    config: dict[str, Any],
+    *,
+    allow_change: bool = False,
+    advice: str = CHANGE_ADVICE,
+    log: Callable[[str], object] = print,
+) -> None:
+    """Write config.json into a folder, or check that the one there says the same.
 
     Raises:
-      UsageError: another process holds it.
-      OSError: the file cannot be made.
+      UsageError: it says something else; the sentence has the keys.
+      ArtefactError: it is damaged, or missing where there are checkpoints.
+      OSError: it cannot be written.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise UsageError(
-            f"The workdir {os.path.dirname(path)} is in use by process {holder}: wait for it, stop "
-            "it, or choose another workdir."
-        ) from error
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _record_config(
-    path: str, config: dict[str, Any], allow_change: bool, log: Callable[[str], object]
-) -> None:
-    """Write config.json, or check that the one there says the same."""
     file = os.path.join(path, "config.json")
     try:
         content = json.dumps(config, sort_keys=True, indent=2, allow_nan=False) + "\n"
@@ -142,8 +149,7 @@ def _record_config(
     differing = _differing_keys(path, config, allow_change)
     if differing and not allow_change:
         raise UsageError(
-            f"The workdir {path} was made with another config: {'; '.join(differing)}. Pass "
-            "--allow_config_change to go on with the new one, or choose another workdir."
+            f"The workdir {path} was made with another config: {'; '.join(differing)}. {advice}"
         )
     if differing:
         log(f"The config of {path} changes: {'; '.join(differing)}.")
@@ -154,7 +160,7 @@ def _record_config(
 def _differing_keys(path: str, config: dict[str, Any], allow_change: bool) -> list[str]:
     """One "key: recorded -> new" for each key that differs from the recorded config."""
     if not os.path.exists(os.path.join(path, "config.json")):
-        if os.listdir(os.path.join(path, "checkpoints")) and not allow_change:
+        if _has_checkpoints(path) and not allow_change:
             raise ArtefactError(
                 f"{path} holds checkpoints but no config.json: put it back, choose another workdir "
                 "or pass --allow_config_change to record the new config."
@@ -174,6 +180,11 @@ def _differing_keys(path: str, config: dict[str, Any], allow_change: bool) -> li
     ]
 
 
+def _has_checkpoints(path: str) -> bool:
+    directory = os.path.join(path, "checkpoints")
+    return os.path.isdir(directory) and bool(os.listdir(directory))
+
+
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """{"section.key": value as JSON} of a nested config."""
     flat = {}
@@ -189,8 +200,7 @@ def _read_json(path: str) -> dict[str, Any]:
     """The object in DIR/config.json."""
     file = os.path.join(path, "config.json")
     try:
-        with open(file, "rb") as stream:
-            config = json.load(stream)
+        config = read_json(file)
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{file} cannot be read ({error}): restore it.") from error
     if not isinstance(config, dict):

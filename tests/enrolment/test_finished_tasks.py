@@ -48,11 +48,11 @@ def test_little_is_written(runs, tmp_path, monkeypatch):
         "write_atomically",
         lambda path, content: (written.append(len(content)), write_atomically(path, content)),
     )
-    append = finished_tasks._append
+    append = finished_tasks.append_whole
     monkeypatch.setattr(
         finished_tasks,
-        "_append",
-        lambda path, line: (written.append(len(line)), append(path, line)),
+        "append_whole",
+        lambda path, line, **how: (written.append(len(line)), append(path, line, **how)),
     )
     for run in range(runs):
         with FinishedTasks(str(tmp_path)) as done:
@@ -127,6 +127,6 @@ def test_damaged_files(text, tmp_path):
 def test_a_link_is_not_written_through(tmp_path):
     (tmp_path / "victim").write_bytes(b"x")
     (tmp_path / "tasks.jsonl").symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(OSError, match="symbolic link"):
         FinishedTasks(str(tmp_path)).add(name(0), row(0))
     assert (tmp_path / "victim").read_bytes() == b"x"

@@ -35,7 +35,7 @@ def instant(monkeypatch, outcomes: list[Any]) -> list[dict[str, Any]]:
     """Replace what runs a trial: each takes the next outcome. The settings that were run."""
     started: list[dict[str, Any]] = []
 
-    def run(config, directory, trial, log):
+    def run(config, components, directory, trial, log):
         started.append(trial.params)
         outcome = outcomes.pop(0)
         if isinstance(outcome, BaseException):
@@ -107,10 +107,10 @@ def test_with_settings_leaves_the_config_as_it_is():
 
 PROCESS = """
 import sys, time
-from meta_shrink import sweep_job
+from meta_shrink.experiments import sweep as sweep_job
 from tests.system.test_sweep import search_config
 
-def run(config, directory, trial, log):
+def run(config, components, directory, trial, log):
     time.sleep(0.2)
     return 1.0
 

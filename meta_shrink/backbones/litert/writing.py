@@ -27,7 +27,7 @@ from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.backbones.writing import backbone_info, default_arrays
 from meta_shrink.durable_files import write_atomically
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import UsageError, unwritable
 
 MODEL_FILE = "model.tflite"
 Arrays = Mapping[str, np.ndarray]
@@ -110,7 +110,4 @@ def _write(directory: str, info: BackboneInfo, files: Mapping[str, bytes], card:
         for name, content in contents.items():
             write_atomically(os.path.join(directory, name), content)
     except OSError as error:
-        raise UsageError(
-            f"The folder {directory} can not be written ({error.strerror}): choose another one, or "
-            "see to its permissions and free space."
-        ) from error
+        raise unwritable(directory, error) from error
