@@ -23,6 +23,7 @@ from meta_shrink.images.picture_forms import (
     csv_splits,
     folder_splits,
     split_folders,
+    split_lists,
 )
 from meta_shrink.images.pictures import check_options, resize_all
 
@@ -105,7 +106,7 @@ def _recognised(tree: FileTree) -> tuple[Reader, FileTree] | None:
 
 
 def _reader(tree: FileTree) -> Reader | None:
-    if any(f"{split}.csv" in tree.names for split in SPLITS):
+    if split_lists(tree):
         return csv_splits
     if array_forms.has_files(tree, array_forms.PICKLES):
         return array_forms.pickle_splits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ def csv_splits(tree: FileTree, *, log: Log, **how: Any) -> dict[str, ImageClasse
     Raises:
       DataError: a list is missing or broken, names pictures that are not there, or one twice.
     """
-    listings = {split: _csv_listing(tree, f"{split}.csv") for split in SPLITS}
+    lists = {split: f"{split}.csv" for split in SPLITS} | split_lists(tree)
+    listings = {split: _csv_listing(tree, lists[split]) for split in SPLITS}
     _require_once(listings, tree.path)
     known = {unicodedata.normalize("NFC", name): name for name in tree.names}
 
@@ -63,8 +64,7 @@ def csv_splits(tree: FileTree, *, log: Log, **how: Any) -> dict[str, ImageClasse
                 f"{split}.csv of {tree.path} names {len(missing)} of {len(names)} images that are "
                 f"not there, {missing[0]} the first."
             )
-    lists = [f"{split}.csv" for split in SPLITS]
-    return _decode_all(tree, found, log, lists, how)
+    return _decode_all(tree, found, log, list(lists.values()), how)
 
 
 def split_folders(tree: FileTree) -> dict[str, str]:
@@ -73,16 +73,26 @@ def split_folders(tree: FileTree) -> dict[str, str]:
     Raises:
       DataError: two folders of one split.
     """
+    folders = {name.split("/")[0] for name in tree.names if "/" in name}
+    return _of_splits(tree, folders, "", "folders")
+
+
+def split_lists(tree: FileTree) -> dict[str, str]:
+    """{split: its CSV file}, whatever its capitals; DataError as `split_folders`."""
+    files = {name for name in tree.names if "/" not in name and name.lower().endswith(".csv")}
+    return _of_splits(tree, files, ".csv", "lists")
+
+
+def _of_splits(tree: FileTree, names: Iterable[str], ending: str, what: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for folder in sorted({name.split("/")[0] for name in tree.names if "/" in name}):
-        split = SPLIT_NAMES.get(folder.casefold())
+    for name in sorted(names):
+        split = SPLIT_NAMES.get(name.casefold().removesuffix(ending))
         if split in found:
             raise DataError(
-                f"{tree.path} has {found[split]}/ and {folder}/, two folders of one split: join "
-                "them."
+                f"{tree.path} has {found[split]} and {name}, two {what} of one split: join them."
             )
         if split is not None:
-            found[split] = folder
+            found[split] = name
     return found
 
 

@@ -208,6 +208,24 @@ def test_lists_and_files_in_two_spellings(tmp_path):
     assert_is(loaded(write_files(tmp_path, files)))
 
 
+@pytest.mark.parametrize("name", [str.upper, str.capitalize, lambda name: f"{LONG[name]}"])
+@pytest.mark.parametrize("outer", ["", "mini/"])
+def test_names_of_lists(name, outer, tmp_path):
+    files = {}
+    for file, content in csv_files(SPLITS).items():
+        stem = file.removesuffix(".csv")
+        files[outer + (f"{name(stem)}.CSV" if stem in LONG else file)] = content
+    lines: list[str] = []
+    assert_is(loaded(write_files(tmp_path, files), lines))
+    assert lines == []
+
+
+def test_two_lists_of_a_split(tmp_path):
+    files = csv_files(SPLITS)
+    with pytest.raises(DataError, match="two lists of one split"):
+        loaded(write_files(tmp_path, files | {"Train.csv": files["train.csv"]}))
+
+
 def test_a_name_that_is_no_text(tmp_path):
     write_files(tmp_path, FOLDERS)
     os.rename(tmp_path / "train/bear", os.fsencode(str(tmp_path / "train/")) + b"/b\xff")
