@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from meta_shrink.experiments.build import build as build
     from meta_shrink.experiments.components import Components as Components
     from meta_shrink.experiments.components import Loss as Loss
+    from meta_shrink.experiments.components import default_components as default_components
     from meta_shrink.experiments.components import installed_components as installed_components
     from meta_shrink.experiments.defaults import default_config as default_config
     from meta_shrink.experiments.evaluate import evaluate as evaluate
+    from meta_shrink.experiments.own_model import Fitted as Fitted
+    from meta_shrink.experiments.own_model import fit as fit
     from meta_shrink.experiments.restore import restore as restore
     from meta_shrink.experiments.train import train as train
     from meta_shrink.losses import MetricFacts as MetricFacts
@@ -56,6 +59,8 @@ if TYPE_CHECKING:
     from meta_shrink.registry import ModuleRegistry as ModuleRegistry
     from meta_shrink.runs.workdir import open_workdir as open_workdir
     from meta_shrink.serving.bank import AdapterBank as AdapterBank
+    from meta_shrink.tasks.arrays import Shares as Shares
+    from meta_shrink.tasks.user_tasks import tasks_from_table as tasks_from_table
     from meta_shrink.types import MetaParams as MetaParams
     from meta_shrink.types import Task as Task
     from meta_shrink.types import TaskOptimizer as TaskOptimizer
@@ -74,9 +79,10 @@ _PUBLIC = {
     "errors": "AdapterError ArtefactError DataError DivergedError MetaShrinkError Preempted "
     "UsageError",
     "experiments.build": "build",
-    "experiments.components": "Components Loss installed_components",
+    "experiments.components": "Components Loss default_components installed_components",
     "experiments.defaults": "default_config",
     "experiments.evaluate": "evaluate",
+    "experiments.own_model": "Fitted fit",
     "experiments.restore": "restore",
     "experiments.train": "train",
     "losses": "MetricFacts cross_entropy gaussian negative_log_likelihood squared_error",
@@ -86,6 +92,8 @@ _PUBLIC = {
     "registry": "ModuleRegistry",
     "runs.workdir": "open_workdir",
     "serving.bank": "AdapterBank",
+    "tasks.arrays": "Shares",
+    "tasks.user_tasks": "tasks_from_table",
     "types": "MetaParams Task TaskOptimizer TaskSource",
 }
 _PLACES = {name: module for module, names in _PUBLIC.items() for name in names.split()}

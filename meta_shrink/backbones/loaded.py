@@ -31,6 +31,7 @@ from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.writing import encode_adapter, quantised
 from meta_shrink.backbones.operations import check_operations
 from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
+from meta_shrink.tasks.user_tasks import named_inputs
 
 MAX_PROGRAM_BYTES = 2**31
 Arrays = Mapping[str, np.ndarray]
@@ -139,9 +140,20 @@ class Backbone:
         """The answer to the probe with these adapter tensors."""
         return probe_outputs(self.info, self.serve(probe_inputs(self.info), tensors))
 
-    def predict(self, inputs: Arrays, adapter: Adapter | None = None) -> dict[str, np.ndarray]:
-        """Outputs {name: [B, ...]} of inputs {name: [B, ...]} by one adapter (phi without one)."""
-        return self.serve(inputs, (adapter or self.default).tensors)
+    def predict(self, inputs: Any, adapter: Adapter | None = None) -> dict[str, np.ndarray]:
+        """Outputs {name: [B, ...]} by one adapter (phi without one).
+
+        Args:
+          inputs: {name: [B, ...]}, a tuple in the order of the inputs, or one array.
+
+        Raises:
+          UsageError: not the inputs of this backbone.
+        """
+        names = [spec.name for spec in self.info.inputs]
+        given = named_inputs(inputs, names, "predict")
+        if set(given) != set(names):
+            raise UsageError(f"predict got inputs {', '.join(given)}; expected {', '.join(names)}.")
+        return self.serve(given, (adapter or self.default).tensors)
 
     def predict_mixed(
         self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray

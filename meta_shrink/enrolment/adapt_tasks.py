@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.durable_files import remove_leftovers
 from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
-from meta_shrink.enrolment.task_files import TaskFiles, read_task, task_paths
+from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
 from meta_shrink.errors import DataError, unwritable
 from meta_shrink.evaluation import recorded_steps
 from meta_shrink.runs.locks import locked
@@ -52,9 +53,9 @@ class AdaptOptions(NamedTuple):
 
 def adapt_tasks(
     backbone: Backbone,
-    data: str,
+    data: str | Mapping[Any, Any],
     out: str,
-    options: AdaptOptions,
+    options: AdaptOptions | None = None,
     *,
     stop_requested: Callable[[], bool] = lambda: False,
     log: Callable[[str], Any] = print,
@@ -63,33 +64,51 @@ def adapt_tasks(
 
     A task is done again where its data, the backbone or an option changed.
 
+    Args:
+      data: a task's file, a folder of tasks, or {name: (inputs, targets)}
+        (user_tasks.task_examples). Names become the aliases of the adapters.
+
     Raises:
       UsageError: an option out of range, or a folder that another process uses.
       DataError: no task, or one that is damaged; those before it are kept.
       Preempted: stopped on request; finished tasks are kept.
     """
-    paths = task_paths(data, log=log)
-    for name in paths:
+    options = options or AdaptOptions()
+    read = _readers(backbone, data, options, log)
+    for name in read:
         if not is_alias(name):
             raise DataError(
-                f"The task {name!r} in {data} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -, "
+                f"The task {name!r} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -, "
                 "and no id of an adapter."
             )
     try:
         os.makedirs(out, exist_ok=True)
         with locked(out):
             remove_leftovers(out, f"*{SUFFIX}", TASKS_FILE, INDEX_FILE)
-            return _adapt_all(backbone, paths, out, options, stop_requested, log)
+            return _adapt_all(backbone, read, out, options, stop_requested, log)
     except OSError as error:
         raise unwritable(out, error) from error
 
 
-def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log):
+def _readers(
+    backbone: Backbone, data: Any, options: AdaptOptions, log: Callable[[str], Any]
+) -> dict[str, Callable[[], TaskFiles]]:
+    """What reads each task; those in memory are checked at once, files when their turn comes."""
+    if not isinstance(data, (str, os.PathLike)):
+        given = given_tasks(data, backbone.info)
+        return {name: partial(given.__getitem__, name) for name in given}
+    return {
+        name: partial(read_task, path, backbone.info, num_heldout=options.num_heldout, log=log)
+        for name, path in task_paths(os.fspath(data), log=log).items()
+    }
+
+
+def _adapt_all(backbone, read, out, options: AdaptOptions, stop_requested, log):
     adapt = TaskAdaptation(backbone)
     steps = options.steps or adapt.steps
-    with Progress(len(paths) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
-        for number, (name, path) in enumerate(paths.items()):
-            task = read_task(path, backbone.info, num_heldout=options.num_heldout, log=log)
+    with Progress(len(read) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
+        for number, (name, read_one) in enumerate(read.items()):
+            task = read_one()
             settings = _settings(backbone, task, options)
             if _is_done(out, done.rows.get(name), settings):
                 progress.update((number + 1) * steps)
@@ -113,7 +132,7 @@ def _adapt_all(backbone, paths, out, options: AdaptOptions, stop_requested, log)
                     f"{name}: {', '.join(row['unusual'])} lie farther from the backbone, or "
                     "nearer, than in any task that it was measured on; look at the data."
                 )
-    return {name: done.rows[name] for name in paths}
+    return {name: done.rows[name] for name in read}
 
 
 def _settings(backbone: Backbone, task: TaskFiles, options: AdaptOptions) -> str:

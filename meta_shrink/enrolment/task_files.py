@@ -20,6 +20,7 @@ from meta_shrink.images.class_folders import NotAClass, class_folders, left_out,
 from meta_shrink.images.file_tree import FileTree, folder_tree
 from meta_shrink.images.picture_forms import decode_class
 from meta_shrink.tasks.example_arrays import NPZ, TARGETS, fitted, read_npz
+from meta_shrink.tasks.user_tasks import task_examples
 
 Log = Callable[[str], Any]
 
@@ -59,6 +60,21 @@ def read_task(
     else:
         (train, heldout), classes = _read_npz(path, info), ()
     return TaskFiles(train, heldout, classes, _sha256(train, heldout))
+
+
+def given_tasks(tasks: Mapping[Any, Any], info: BackboneInfo) -> dict[str, TaskFiles]:
+    """Tasks that are in memory, {name: data} as user_tasks.task_examples takes them.
+
+    Raises:
+      DataError: a task that does not fit the backbone.
+    """
+    found = {}
+    for name, (train, heldout) in task_examples(tasks, [s.name for s in info.inputs]).items():
+        where = f"Task {name!r}"
+        examples = fitted_examples(train, info, where)
+        held = fitted_examples(heldout, info, f"{where}, held out") if heldout else None
+        found[name] = TaskFiles(examples, held, (), _sha256(examples, held))
+    return found
 
 
 def task_paths(path: str, *, log: Log = print) -> dict[str, str]:

@@ -19,6 +19,7 @@ from meta_shrink.durable_files import check_writable, remove_leftovers, to_json,
 from meta_shrink.errors import unwritable
 from meta_shrink.evaluation import Curves, HeldOut
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.config import algorithm_name, check_eval
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.restore import restore
@@ -45,6 +46,7 @@ def evaluate(
     *,
     overrides: Mapping[str, Any] | None = None,
     imports: Sequence[str] = (),
+    components: Components | None = None,
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
     unsaved: Callable[[dict[str, Any]], Any] = lambda evaluation: None,
@@ -56,7 +58,7 @@ def evaluate(
 
     Args:
       overrides: options of the `eval` section that replace those of the config.
-      imports: of restore. unsaved: gets the evaluation if it cannot be written.
+      imports, components: of restore. unsaved: gets the evaluation if it cannot be written.
 
     Returns:
       The content of evaluation.json.
@@ -65,7 +67,7 @@ def evaluate(
       Preempted: stopped on request; nothing was written.
     """
     started = time.monotonic()
-    experiment, meta, step = restore(workdir, log, imports)
+    experiment, meta, step = restore(workdir, log, imports, components=components)
     _check_room(workdir)
     options = call("eval", experiment.eval._replace, overrides or {})
     check_eval(options)

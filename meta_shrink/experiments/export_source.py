@@ -13,6 +13,7 @@ from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.backbones.source import ExportSource, input_specs
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import quoted_steps
@@ -40,6 +41,7 @@ def source_from_workdir(
     value: float = 0.0,
     modules: Sequence[str] = (),
     imports: Sequence[str] = (),
+    components: Components | None = None,
     log: Log = print,
 ) -> Exported:
     """The newest checkpoint of a workdir as an export takes it.
@@ -48,12 +50,12 @@ def source_from_workdir(
       rule, value: how to select the task-specific modules (prior.task_specific); by default as the
         config's section eval.selection, or every module where sigma^2 was not learned.
       modules: the selection itself, instead of a rule.
-      imports: of restore.
+      imports, components: of restore.
 
     Raises:
       UsageError, ArtefactError: no such workdir, checkpoint, rule or module.
     """
-    experiment, meta, _ = restore(workdir, log, imports)
+    experiment, meta, _ = restore(workdir, log, imports, components=components)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
     builder = experiment.components.tasks[config["task"]["name"]]

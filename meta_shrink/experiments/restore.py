@@ -8,7 +8,7 @@ from typing import Any
 
 from meta_shrink.errors import ArtefactError, MetaShrinkError
 from meta_shrink.experiments.build import Experiment, build
-from meta_shrink.experiments.components import installed_components, require_imports
+from meta_shrink.experiments.components import Components, installed_components, require_imports
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.workdir import read_config
 from meta_shrink.training.meta_state import MetaState
@@ -16,17 +16,22 @@ from meta_shrink.types import MetaParams
 
 
 def restore(
-    workdir: str, log: Callable[[str], Any] = print, imports: Sequence[str] = ()
+    workdir: str,
+    log: Callable[[str], Any] = print,
+    imports: Sequence[str] = (),
+    *,
+    components: Components | None = None,
 ) -> tuple[Experiment, MetaParams, int]:
     """The experiment of a workdir, its Phi at the newest intact checkpoint, and its meta-step.
 
     Args:
       imports: modules with the user's own components (components.installed_components).
+      components: the components themselves, instead.
 
     Raises:
       UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
     """
-    experiment = _build(workdir, imports)
+    experiment = _build(workdir, imports, components)
     state = MetaState.create(experiment.initial, {}, names=experiment.registry.paths)
     checkpoints = Checkpoints(
         os.path.join(workdir, "checkpoints"), state.learned(), log=log, is_chief=False
@@ -39,12 +44,14 @@ def restore(
     return experiment, state.meta(), step
 
 
-def _build(workdir: str, imports: Sequence[str]) -> Experiment:
+def _build(workdir: str, imports: Sequence[str], components: Components | None) -> Experiment:
     """The experiment of a recorded config, which may be of another version, or not what it was."""
     config = read_config(workdir)
     try:
-        require_imports(config, imports, workdir)
-        return build(config, installed_components(imports))
+        if components is None:
+            require_imports(config, imports, workdir)
+            components = installed_components(imports)
+        return build(config, components)
     except MetaShrinkError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:

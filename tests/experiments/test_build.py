@@ -146,7 +146,7 @@ def test_a_bad_search_ends_in_one_sentence(changes, part, tmp_path):
 )
 def test_a_bad_evaluation_ends_in_one_sentence(changes, part, monkeypatch):
     built = build(tiny_config("sigma_reptile", changes))
-    monkeypatch.setattr(evaluation_job, "restore", lambda *_: (built, built.initial, 1))
+    monkeypatch.setattr(evaluation_job, "restore", lambda *_, **__: (built, built.initial, 1))
     with pytest.raises(UsageError) as caught:
         evaluation_job.evaluate("somewhere", **NO_LOG)
     assert_one_sentence(caught.value, part)

@@ -1,0 +1,245 @@
+"""The short way: any Keras model and a user's tasks, by the same engine as the programs.
+
+`fit` writes a config, and build, train, evaluate and export do the rest; the model and the tasks
+are components that only the user's program has, under the name "own".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.adapters.canonical_json import canonical, sha256
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.source import input_specs
+from meta_shrink.errors import UsageError
+from meta_shrink.experiments.build import Experiment, build
+from meta_shrink.experiments.components import Components, default_components
+from meta_shrink.experiments.evaluate import evaluate
+from meta_shrink.experiments.export import export_backbone
+from meta_shrink.experiments.own_config import own_config
+from meta_shrink.experiments.restore import restore
+from meta_shrink.experiments.subsets import module_rows, select
+from meta_shrink.experiments.train import check_trainable, train
+from meta_shrink.keras_model import flat_layers
+from meta_shrink.registry import ModuleRegistry
+from meta_shrink.runs.workdir import open_workdir, read_config
+from meta_shrink.sections import choose
+from meta_shrink.tasks.arrays import Shares, array_source, divided_tasks
+from meta_shrink.tasks.example_arrays import TARGETS, TaskExamples
+from meta_shrink.tasks.user_tasks import task_examples
+from meta_shrink.training.distribution import make_strategy
+from meta_shrink.types import MetaParams, TaskSource
+
+OWN = "own"
+TARGET_DTYPES = {"squared_error": "float32", "gaussian": "float32", "cross_entropy": "int32"}
+Log = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A meta-trained model: `print` shows its modules. Made by `fit`.
+
+    workdir: its folder, as of launch.train. experiment: its functions. meta: phi, log sigma^2 and
+    log alpha. modules: for each module its name, size, share, bytes, sigma2, and whether it is
+    task_specific. tasks: {"train", "validation", "test": names of the tasks}.
+    """
+
+    workdir: str
+    experiment: Experiment
+    components: Components
+    meta: MetaParams
+    modules: list[dict[str, Any]]
+    tasks: Mapping[str, Sequence[str]]
+
+    def __str__(self) -> str:
+        """The table of modules."""
+        rows = [["module", "parameters", "sigma^2", "task-specific"]]
+        for row in self.modules:
+            specific = "yes" if row["task_specific"] else ""
+            rows.append([row["name"], f"{row['size']:,}", f"{row['sigma2']:.3g}", specific])
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join(lines)
+
+    def evaluate(self, *, log: Log = print, **options: Any) -> dict[str, Any]:
+        """Adapt the test tasks, all modules, the selected ones, each alone: evaluation.json.
+
+        Args:
+          **options: of the config's section `eval`, instead of those it was fitted with.
+        """
+        return evaluate(self.workdir, overrides=options, components=self.components, log=log)
+
+    def export(self, out: str, *, log: Log = print, **selection: Any) -> Backbone:
+        """Write the backbone, measured on the test tasks, and load it.
+
+        Args:
+          out: its folder.
+          **selection: rule and value, or modules: which are task-specific (export.backbone).
+        """
+        export_backbone(
+            self.workdir,
+            out,
+            num_tasks=len(self.tasks["test"]),
+            components=self.components,
+            log=log,
+            **selection,
+        )
+        return Backbone.load(out)
+
+
+def fit(
+    model: keras.Model,
+    tasks: Mapping[Any, Any],
+    workdir: str,
+    *,
+    loss: str,
+    algorithm: str = "sigma_maml",
+    steps: int = 2000,
+    seed: int = 0,
+    shares: Shares | None = None,
+    changes: Mapping[str, Any] | None = None,
+    log: Log = print,
+) -> Fitted:
+    """Meta-train a model on tasks, with progress; the same call resumes, or returns what is done.
+
+    The model itself is not changed: its weights are where phi starts.
+
+    Args:
+      model: any built keras.Model with one output, every layer named if it is to be resumed.
+      tasks: {name: data}, data being (inputs, targets) and more (user_tasks.task_examples).
+      workdir: a folder for this run; its config.json has every setting.
+      loss: "squared_error" (targets [N, D]), "cross_entropy" (labels, the model gives logits).
+      algorithm: one of own_config.ALGORITHMS: sigma_maml, sigma_reptile, maml, ...
+      steps, seed: meta-steps; the seed of tasks and mini-batches.
+      shares: of tasks to test and validate, of examples to validate on.
+      changes: settings by their dotted names, {"adapt.steps": 50, "train.meta_batch_size": 4}.
+
+    Raises:
+      DataError: tasks that do not fit the model, are too few, hold NaN, ...
+      UsageError: a setting that does not exist or a model that can not be used.
+      Preempted: SIGTERM or Ctrl-C; the same call resumes.
+    """
+    specs, shares = array_specs(model, loss), shares or Shares()
+    examples = task_examples(tasks, [spec.name for spec in specs if spec.name != TARGETS])
+    classes = int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
+    source = array_source(examples, specs, shares, seed=seed, classes=classes)
+    config = own_config(loss, algorithm, steps=steps, seed=seed)
+    config["task"] = {"name": OWN, **shares._asdict(), "sha256": _digest(examples)}
+    config["model"] = {"name": OWN, "layers": _layers(model)}
+    counts = {"num_tasks": source.num_heldout, "validation_tasks": source.num_validation}
+    config["eval"] |= counts
+    _change(config, changes or {})
+    components = _components(model, source)
+    _refuse_another(workdir, config)
+    experiment = build(config, components)
+    check_trainable(experiment, make_strategy("one"))
+    with open_workdir(workdir, config, log=log) as opened:
+        train(experiment, opened, log=log)
+    return _fitted(workdir, components, divided_tasks(examples, shares))
+
+
+def _components(model: keras.Model, source: TaskSource) -> Components:
+    ours = default_components()
+    models = {**ours.models, OWN: lambda **_: model}
+    return ours._replace(models=models, tasks={**ours.tasks, OWN: lambda **_: source})
+
+
+def _fitted(workdir: str, components: Components, tasks: Mapping[str, Sequence[str]]) -> Fitted:
+    experiment, meta, _ = restore(workdir, lambda _: None, components=components)
+    selection = select(experiment, meta, experiment.eval.selection)
+    rows = module_rows(experiment, meta, selection["modules"])
+    return Fitted(workdir, experiment, components, meta, rows, tasks)
+
+
+def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
+    """What the inputs and the targets of a model look like.
+
+    Raises:
+      UsageError: the model is not built, has several outputs, or does not fit the loss.
+    """
+    dtype = choose("loss", TARGET_DTYPES, loss)
+    ModuleRegistry.by_layer(model)  # Built, with distinct names.
+    inputs = input_specs(model)
+    if clash := [spec.name for spec in inputs if spec.name == TARGETS]:
+        raise UsageError(f"An input of the model is called {clash[0]!r}; rename it.")
+    if len(model.outputs) != 1:
+        raise UsageError(
+            f"Model {model.name!r} has {len(model.outputs)} outputs; the loss takes one: join them "
+            "with keras.layers.Concatenate, or make a keras.Model of one of them."
+        )
+    shape = tuple(model.outputs[0].shape[1:])
+    if loss == "cross_entropy":
+        _check_logits(model, shape)
+        shape = shape[:-1]
+    return (*inputs, ArraySpec(TARGETS, shape, dtype))
+
+
+def _check_logits(model: keras.Model, shape: tuple[int | None, ...]) -> None:
+    last = flat_layers(model)[-1]
+    given = getattr(last, "activation", None)
+    if isinstance(last, keras.layers.Softmax) or given in (
+        keras.activations.softmax,
+        keras.activations.sigmoid,
+    ):
+        raise UsageError(
+            f"The last layer {last.name!r} gives probabilities; the loss 'cross_entropy' takes "
+            "logits: remove its activation."
+        )
+    if not shape or not shape[-1] or shape[-1] < 2:
+        raise UsageError(
+            f"The model's output has shape {['N', *shape]}; the loss 'cross_entropy' takes one "
+            "logit for each of at least 2 classes in its last axis."
+        )
+
+
+def _layers(model: keras.Model) -> str:
+    registry = ModuleRegistry.by_layer(model)
+    facts = [
+        [path, list(shape)] for path, shape in zip(registry.paths, registry.shapes, strict=True)
+    ]
+    return sha256(canonical([facts, [type(layer).__name__ for layer in flat_layers(model)]]))
+
+
+def _digest(tasks: Mapping[str, TaskExamples]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tasks):
+        for part in tasks[name]:
+            for key in sorted(part):
+                array = part[key]
+                digest.update(ascii([name, key, array.shape, array.dtype.str]).encode())
+                digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _refuse_another(workdir: str, config: Mapping[str, Any]) -> None:
+    """A workdir of another model or other data, told in words."""
+    if not os.path.exists(os.path.join(workdir, "config.json")):
+        return
+    recorded = read_config(workdir)
+    for section, key, what in (("model", "layers", "model"), ("task", "sha256", "data")):
+        if recorded.get(section, {}).get(key) != config[section][key]:
+            raise UsageError(
+                f"The workdir {workdir} was made with another {what}; choose another workdir. (A "
+                "model is the same if its layers have the same names and shapes: name every layer.)"
+            )
+
+
+def _change(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        place: Any = config
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise UsageError(f"changes has {key!r}; there is no such section of the config.")
+        place[name] = value
