@@ -116,7 +116,7 @@ def _write(workdir: str, evaluation: dict[str, Any], unsaved: Callable[[dict[str
 def _rows(experiment, meta, options, selected, held_out_of, log, stop_requested):
     """The rows of all schemes, and the curves of the one in which everything adapts."""
     rows, everything = [], None
-    for scheme in schemes(experiment, meta, options, selected):
+    for scheme in schemes(experiment, options, selected, meta.log_sigma2.numpy().tolist()):
         curves, count = adapt_scheme(
             experiment,
             meta,
@@ -173,7 +173,7 @@ def _examples(
     forward, examples = apply_model(experiment.model), []
     for index in range(options.examples):
         predictions = {}
-        for scheme in schemes(experiment, meta, options, selected):
+        for scheme in schemes(experiment, options, selected):
             held_out = held_out_of(scheme)
             restricted = restrict(meta, experiment, scheme)
             task, theta = held_out.adapted(restricted, index=index, steps=experiment.adapt.steps)

@@ -38,12 +38,15 @@ def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any])
 
 
 def schemes(
-    experiment: Experiment, meta: MetaParams, options: EvalOptions, selected: Sequence[str]
+    experiment: Experiment,
+    options: EvalOptions,
+    selected: Sequence[str],
+    log_sigma2: Sequence[float] = (),
 ) -> list[Scheme]:
     """All modules; the selected ones; each group alone; as far as options.kinds has them.
 
-    Where the rule finds the variances not separated, the largest of them in growing number stand
-    for the selected ones: what does each size cost in quality?
+    Where the rule finds the variances not separated, the largest of log_sigma2 in growing number
+    stand for the selected ones: what does each size cost in quality?
 
     Raises:
       UsageError: a group names an unknown module.
@@ -56,8 +59,8 @@ def schemes(
     found = [Scheme("all modules", "all", names)]
     if selected:
         found.append(Scheme("selected modules", "selected", tuple(selected)))
-    elif "log_sigma2" in experiment.config["meta_optimizer"] and "selected" in options.kinds:
-        found += ranked(names, meta.log_sigma2.numpy().tolist())
+    elif len(log_sigma2) and "log_sigma2" in experiment.learned and "selected" in options.kinds:
+        found += ranked(names, log_sigma2)
     found += [Scheme(name, "single", tuple(modules)) for name, modules in groups.items()]
     return [scheme for scheme in found if scheme.kind in (*options.kinds, "ranked")]
 
