@@ -55,9 +55,9 @@ def test_weights_are_as_many_copies_of_an_example(reduction):
     model = network("none")
     nll = negative_log_likelihood(model, squared_error(), reduction=reduction)
     inputs, targets = batch_of(3)
-    copies = [0, 0, 2]
+    copies = [0, 0, 0, 2]  # four, where the batch has three examples
     repeated = (tf.gather(inputs, copies), tf.gather(targets, copies))
-    weighted = nll(parameters(model), (inputs, targets, tf.constant([2.0, 0.0, 1.0])))
+    weighted = nll(parameters(model), (inputs, targets, tf.constant([3.0, 0.0, 1.0])))
     np.testing.assert_allclose(weighted, nll(parameters(model), repeated), rtol=1e-6)
 
 
