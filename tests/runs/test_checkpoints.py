@@ -236,3 +236,9 @@ def test_only_the_chief_writes(tmp_path):
     worker = Run(tmp_path, is_chief=False)
     assert worker.restore() == 10 and worker.save(20)
     assert names(tmp_path) == before and worker.messages == []
+
+
+def test_the_newest_remain_where_there_are_more_than_are_kept(tmp_path):
+    saved(tmp_path, 1, 2, 3)
+    Run(tmp_path, max_to_keep=2).checkpoints._prune()
+    assert names(tmp_path) == files_of(2, 3)
