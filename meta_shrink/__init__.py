@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from meta_shrink.losses import MetricFacts as MetricFacts
     from meta_shrink.losses import cross_entropy as cross_entropy
     from meta_shrink.losses import gaussian as gaussian
+    from meta_shrink.losses import mean_metric as mean_metric
     from meta_shrink.losses import negative_log_likelihood as negative_log_likelihood
     from meta_shrink.losses import squared_error as squared_error
     from meta_shrink.meta_gradients import Method as Method
@@ -85,7 +86,8 @@ _PUBLIC = {
     "experiments.own_model": "Fitted fit",
     "experiments.restore": "restore",
     "experiments.train": "train",
-    "losses": "MetricFacts cross_entropy gaussian negative_log_likelihood squared_error",
+    "losses": "MetricFacts cross_entropy gaussian mean_metric negative_log_likelihood "
+    "squared_error",
     "meta_gradients": "Method fomaml imaml maml reptile sigma_reptile",
     "prior": "Selection freeze_others task_specific",
     "proximal": "proximal_adam proximal_gd",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.network_loss import STEP, noise_key, noisy
 from meta_shrink.params import dense
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.rng import fold_in, uniform
@@ -48,10 +49,8 @@ def full_batch(*, augment: Augment | None = None) -> NextBatch:
 
 
 def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
-    """Every step sees `size` training examples drawn without replacement, keyed by the step.
-
-    Padding (weight 0) is drawn where a task has fewer examples than that, and only then.
-    """
+    """Every step sees `size` training examples drawn without replacement, keyed by the step;
+    padding (weight 0) where a task has fewer, and only then."""
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
         drawn = random_examples(task.train, size, fold_in(task.key, "mini_batch", step))
@@ -147,9 +146,9 @@ def adaptation(
         phi = pick(meta.phi)
         precision = pick(registry.spread(tf.exp(-meta.log_sigma2)))
         end = proximal_steps(
-            lambda theta, batch: gradient(theta, meta.phi, batch),
+            lambda theta, drawn: gradient(theta, meta.phi, *drawn),
             optimizer,
-            lambda step: draw(task, step),
+            lambda step: (draw(task, step), noise_key(nll, task.key, STEP, step)),
             state._replace(theta=pick(state.theta)),
             (phi, precision, pick(learning_rates(meta, registry))),
             num_steps,
@@ -194,16 +193,16 @@ def proximal_steps(
 
 
 def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params], native: bool):
-    """(moving parameters, phi, batch) -> gradient of nll in the moving parameters.
+    """(moving parameters, phi, batch, key of the noise) -> gradient in the moving parameters.
 
     Without XLA a function of its own: in a loop, TensorFlow's layout pass leaves MaxPoolGrad to a
     kernel 20 times slower in some processes. Under XLA shapes would leave it as no constants.
     """
 
-    def gradient(moving: Params, phi: Params, batch: Batch) -> Params:
+    def gradient(moving: Params, phi: Params, batch: Batch, key: tf.Tensor | None) -> Params:
         with tf.GradientTape() as tape:
             tape.watch(moving)
-            loss = nll(whole(moving, phi), batch)
+            loss = noisy(nll, key)(whole(moving, phi), batch)
         return dense(tape.gradient(loss, moving, unconnected_gradients="zero"))
 
     apart = tf.function(autograph=False, experimental_attributes={"_noinline": True})

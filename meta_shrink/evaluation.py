@@ -12,7 +12,7 @@ import tensorflow as tf
 from meta_shrink.adaptation import Adaptation, augmented_once
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import ExampleLoss, Metric, reduced
+from meta_shrink.losses import ExampleLoss, Metric, reduced, widened
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
 from meta_shrink.types import (
     Augment,
@@ -213,6 +213,7 @@ def inductive_metric(
         state = moments(model, theta, inputs, weights=weights)
         val_inputs, val_targets, val_weights = batch_parts(task.val)
         outputs = model.stateless_call(theta, state, val_inputs, training=False)[0]
-        return reduced(example_metric(val_targets, outputs), "mean", val_weights)
+        losses = example_metric(val_targets, tf.nest.map_structure(widened, outputs))
+        return reduced(losses, val_weights, reduction="mean")
 
     return metric

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_shrink.models.kernels.exact_moments import exact_moments
 from meta_shrink.models.kernels.native_kernels import native_kernels
+from meta_shrink.models.pure_call import Called, pure_call
 from meta_shrink.types import Params
 
 
@@ -24,14 +24,15 @@ def moments(
 ) -> list[tf.Tensor]:
     """The model's non-trainable state with each batch norm's moments over these inputs [N, ...].
 
-    One forward pass in training mode; the moments are those of the inputs alone, not averaged
-    with former ones. state: of what is no moment; the model's own by default. weights: of the
-    inputs [N]; those of weight 0 are left out.
+    One forward pass in training mode without noise; the moments are those of the inputs alone, not
+    averaged with former ones. state: of what is no moment; the model's own by default. weights:
+    of the inputs [N]; those of weight 0 are left out.
     """
     if state is None:
         state = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
-    with _forgetting(model), exact_moments(weights):
-        return model.stateless_call(theta, state, inputs, training=True)[1]
+    with _forgetting(model):
+        after = pure_call(model, theta, state, inputs, weights=weights).state
+    return [tf.convert_to_tensor(value) for value in after]
 
 
 @contextmanager
@@ -52,23 +53,27 @@ def _forgetting(model: keras.Model) -> Iterator[None]:
             layer.momentum = momentum
 
 
-def apply_model(model: keras.Model, *, native: bool = False) -> Callable[..., tf.Tensor]:
-    """(params, inputs [N, ...], weights=None) -> outputs [N, ...] of the model, in training mode.
+def apply_model(model: keras.Model, *, native: bool = False) -> Callable[..., Any]:
+    """(params, inputs [N, ...]) -> outputs [N, ...] of the model, in training mode without noise.
 
-    Batch normalisation uses statistics of the batch, without its padding where weights tell of it;
-    its running statistics are read and never written.
-    Normalisation layers get their exact second derivatives (see exact_moments).
+    Batch normalisation uses batch statistics; its running statistics are read and never written.
 
     Args:
       native: the function will run on the CPU without XLA; our layers then use fast kernels.
     """
-    frozen = [variable.numpy() for variable in model.non_trainable_variables]
+    call = make_call(model, native=native)
+    return lambda params, inputs: call(params, inputs).outputs
 
-    def forward(params: Params, inputs: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-        with exact_moments(weights), native_kernels(native):
-            return model.stateless_call(params, frozen, inputs, training=True)[0]
 
-    return forward
+def make_call(model: keras.Model, *, native: bool = False) -> Callable[..., Called]:
+    """(params, inputs, key=None, weights=None) -> Called; arguments as pure_call."""
+    state = [variable.numpy() for variable in model.non_trainable_variables]
+
+    def call(params: Params, inputs: Any, **options: Any) -> Called:
+        with native_kernels(native):
+            return pure_call(model, params, state, inputs, **options)
+
+    return call
 
 
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class ModuleRegistry:
     @classmethod
     def _build(cls, model: keras.Model, module_of: Callable[[str], str]) -> ModuleRegistry:
         variables = _trainable_variables(model)
-        paths = [_relative_path(variable.path, model.name) for variable in variables]
+        paths = [relative_path(model, variable) for variable in variables]
         _refuse_duplicates(paths)
         modules = [module_of(path) for path in paths]
         names = tuple(dict.fromkeys(modules))
@@ -141,12 +142,8 @@ def _trainable_variables(model: keras.Model) -> list[keras.Variable]:
     return model.trainable_variables
 
 
-def _relative_path(path: str, model_name: str) -> str:
-    return path.removeprefix(f"{model_name}/")
-
-
 def _refuse_duplicates(paths: Sequence[str]) -> None:
-    repeated = sorted({path for path in paths if paths.count(path) > 1})
+    repeated = sorted(path for path, count in Counter(paths).items() if count > 1)
     if repeated:
         raise UsageError(
             f"Several variables share the path {', '.join(repeated)}; give the layers distinct "
@@ -165,5 +162,11 @@ def _only_match(path: str, patterns: Mapping[str, re.Pattern[str]]) -> str:
 
 
 def relative_path(model: keras.Model, variable: keras.Variable) -> str:
-    """The path of a variable as the registry has it."""
-    return variable.path.removeprefix(f"{model.name}/")
+    """The path of a variable without the model's name, which some models put in front."""
+    prefix = f"{model.name}/"
+    if not variable.path.startswith(prefix):
+        return variable.path
+    rest = variable.path.removeprefix(prefix)
+    names = {layer.name for layer in model.layers}
+    # A layer that is called like the model: its own name is not the model's.
+    return rest if model.name not in names or rest.split("/")[0] in names else variable.path

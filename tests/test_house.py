@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # meta_shrink, or a new folder, is one word here.
 LEVELS = {
     0: "_require_tensorflow durable_files errors rng types",
-    1: "adapters adapters.* images images.* models models.* params registry runs runs.* sections "
-    "stopping task_axis",
+    1: "adapters adapters.* images images.* models models.* network_loss params registry runs "
+    "runs.* sections stopping task_axis",
     2: "adaptation keras_model linear_solve prior proximal reporting reporting.* serving serving.* "
     "speech speech.*",
     3: "losses meta_gradients meta_gradients.* tasks tasks.* training training.*",

@@ -92,5 +92,5 @@ def test_sequences_are_measured_in_bits_per_label_that_counts():
     labels, weights = tf.constant([[0, 0, 0]]), tf.constant([[1.0, 1.0, 0.0]])
     facts = METRICS["sequence_cross_entropy"]
     each = facts.example(LOSSES["sequence_cross_entropy"]())(labels, logits)
-    assert reduced(each, "mean", weights).numpy() == pytest.approx(1.5)
+    assert reduced(each, weights, reduction="mean").numpy() == pytest.approx(1.5)
     assert (facts.name, facts.lower_is_better) == ("bits per sample", True)

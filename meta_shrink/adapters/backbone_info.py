@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_shrink.adapters.argument_names import argument_name as argument_name
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.typed_json import typed
@@ -230,9 +231,12 @@ def registry_sha256(variables: list[tuple[str, str, tuple[int, ...]]]) -> str:
     return sha256(canonical([[path, module, list(shape)] for path, module, shape in variables]))
 
 
-def argument_name(tensor: str) -> str:
-    """The name of an adapter tensor as an argument of a signature: "conv_0/kernel" has no slash."""
-    return tensor.replace("/", "__")
+def target_specs(targets: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
+    """The targets that BackboneInfo.adaptation tells of: "targets", or one for each output."""
+    many = targets if "dtype" not in targets else {"targets": targets}
+    return tuple(
+        ArraySpec(name, tuple(spec["shape"]), spec["dtype"]) for name, spec in many.items()
+    )
 
 
 def weights_sha256(arrays: Iterable[Any]) -> str:

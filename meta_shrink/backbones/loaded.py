@@ -221,7 +221,8 @@ class Backbone:
 
     def _call(self, signature: str, inputs: Arrays, others: Arrays) -> dict[str, np.ndarray]:
         arguments = {
-            spec.name: tf.constant(inputs[spec.name], spec.dtype) for spec in self.info.inputs
+            argument_name(spec.name): tf.constant(inputs[spec.name], spec.dtype)
+            for spec in self.info.inputs
         }
         arguments |= {name: tf.constant(value) for name, value in others.items()}
         outputs = self.signatures[signature](**arguments)

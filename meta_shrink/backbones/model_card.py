@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
+from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo, argument_name
 
 _TEMPLATE = """# {name}
 
@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 # Verify the file first: meta-shrink verify ID.safetensors --backbone .
 
 backbone = tf.saved_model.load("{version}")
-adapter = {{k.replace("/", "__"): tf.constant(v) for k, v in load_file("ID.safetensors").items()}}
+adapter = {{{argument}: tf.constant(v) for k, v in load_file("ID.safetensors").items()}}
 outputs = backbone.signatures["serve"]({example}, **adapter)
 ```
 
@@ -88,7 +88,8 @@ def card(info: BackboneInfo, *, version: int) -> str:
         algorithm=info.algorithm,
         share=count / max(sum(module.size for module in info.modules), 1),
         version=version,
-        example=", ".join(f"{spec.name}={_example(spec)}" for spec in info.inputs),
+        example=", ".join(f"{argument_name(spec.name)}={_example(spec)}" for spec in info.inputs),
+        argument=_argument(info),
         inputs=_arrays(info.inputs),
         outputs=_arrays(info.outputs),
         mixed="the same, each row by its adapter"
@@ -117,6 +118,13 @@ def card(info: BackboneInfo, *, version: int) -> str:
 def _example(spec: ArraySpec) -> str:
     shape = ", ".join(str(size or 64) for size in (1, *spec.shape))
     return f"tf.zeros([{shape}], tf.{spec.dtype})"
+
+
+def _argument(info: BackboneInfo) -> str:
+    """Python for the argument of the adapter's tensor k: a slash is "__", unless more differs."""
+    plain = all(argument_name(x.name) == x.name.replace("/", "__") for x in info.tensors)
+    names = {spec.name: argument_name(spec.name) for spec in info.tensors}
+    return 'k.replace("/", "__")' if plain else f"{names}[k]"
 
 
 def _arrays(specs: tuple[ArraySpec, ...]) -> str:

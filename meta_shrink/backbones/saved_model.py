@@ -5,17 +5,17 @@
     serve_mixed       inputs [B], adapter_index [B], adapters [A]-> outputs, a row by its adapter
     default_adapter   nothing                                    -> the adapter of phi itself
     gradient          inputs, targets, one adapter's variables   -> gradient of the loss in them
+                      (and noise_key [2], where layers draw at random)
     moments           inputs, one adapter's variables            -> the adapter's moments
 
 Nothing is assigned and no function is traced again when adapters change. The file needs TensorFlow
 alone, neither this package nor the model's code. Adapter tensors are called as in the adapter,
-with "__" for "/".
+with "__" for "/" (argument_name).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -33,12 +33,19 @@ from meta_shrink.backbones.signatures import (
     outputs_of,
     split_arguments,
 )
-from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
+from meta_shrink.backbones.source import (
+    ExportSource,
+    adapter_tensors,
+    input_specs,
+    target_arrays,
+)
 from meta_shrink.errors import UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
+from meta_shrink.models.noise import random_layers
+from meta_shrink.models.refusals import check_network
 from meta_shrink.params import dense
 
-INDEX, TARGETS = "adapter_index", "targets"
+INDEX, NOISE_KEY = "adapter_index", "noise_key"
 Tensors = Mapping[str, tf.Tensor]
 
 
@@ -63,10 +70,12 @@ def servable(source: ExportSource) -> Servable:
     module.state = [tf.Variable(value, trainable=False) for value in source.state]
     source = source._replace(meta=source.meta._replace(phi=module.phi), state=module.state)
     inputs, tensors = input_specs(source.model), adapter_tensors(source)
-    _refuse_clashes([spec.name for spec in inputs], tensors)
+    targets = target_arrays(source)
+    check_network(source.model)
+    _refuse_clashes([*inputs, *targets, *tensors])
     variables = [spec for spec in tensors if spec.kind == "variable"]
     batch, adapter, moving = batch_specs(inputs), adapter_specs(tensors), adapter_specs(variables)
-    targets = batch_specs([replace(source.targets, name=TARGETS)])
+    noise = {NOISE_KEY: tf.TensorSpec([2], tf.int32)} if random_layers(source.model) else {}
 
     def forward(examples: Tensors, own: Tensors) -> dict[str, tf.Tensor]:
         with native_kernels():
@@ -77,10 +86,15 @@ def servable(source: ExportSource) -> Servable:
         lambda **given: forward(*split_arguments(given, inputs, tensors)), batch | adapter
     )
     signatures = {
-        "serving_default": concrete(lambda **given: forward(given, {}), batch),
+        "serving_default": concrete(
+            lambda **given: forward(*split_arguments(given, inputs, ())), batch
+        ),
         "serve": serve,
         "default_adapter": concrete(lambda: tf.nest.map_structure(tf.identity, default), {}),
-        "gradient": concrete(_gradient(source, inputs, variables), batch | targets | moving),
+        "gradient": concrete(
+            _gradient(source, inputs, targets, variables),
+            batch | batch_specs(targets) | moving | noise,
+        ),
     }
     if any(spec.kind == "moment" for spec in tensors):
         signatures["moments"] = concrete(_moments(source, inputs, variables), batch | moving)
@@ -94,8 +108,8 @@ def servable(source: ExportSource) -> Servable:
     return Servable(module, signatures, reason, outputs)
 
 
-def _refuse_clashes(inputs: list[str], tensors: tuple[TensorSpec, ...]) -> None:
-    names = [*inputs, INDEX, TARGETS, *(argument_name(spec.name) for spec in tensors)]
+def _refuse_clashes(specs: list[ArraySpec | TensorSpec]) -> None:
+    names = [INDEX, NOISE_KEY, *(argument_name(spec.name) for spec in specs)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
@@ -122,14 +136,15 @@ def _try_mixed(forward, inputs, tensors):
         return None, f"the network can not run with an adapter per row ({first[:200]})"
 
 
-def _gradient(source: ExportSource, inputs, variables):
+def _gradient(source: ExportSource, inputs, targets, variables):
     """Gradient of the loss in the variables given: nothing is computed for any other."""
 
     def gradient(**given: tf.Tensor) -> dict[str, tf.Tensor]:
         examples, moving = split_arguments(given, inputs, variables)
+        aims, _ = split_arguments(given, targets, ())
         with tf.GradientTape() as tape, native_kernels():
             tape.watch(moving)
-            loss = loss_of(source, examples, given[TARGETS], moving)
+            loss = loss_of(source, examples, aims, moving, given.get(NOISE_KEY))
         return as_arguments(dense(tape.gradient(loss, moving, unconnected_gradients="zero")))
 
     return gradient

@@ -16,11 +16,13 @@ from meta_shrink.backbones.source import (
     ExportSource,
     call_model,
     model_inputs,
+    model_targets,
     moment_variables,
     split_adapter,
 )
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import reduced
+from meta_shrink.losses import loss_of_call
+from meta_shrink.models.pure_call import pure_call
 from meta_shrink.registry import relative_path
 
 Tensors = Mapping[str, tf.Tensor]
@@ -33,20 +35,29 @@ def outputs_of(source: ExportSource, inputs: Tensors, adapter: Tensors) -> dict[
 
 
 def loss_of(
-    source: ExportSource, inputs: Tensors, targets: tf.Tensor, moving: Tensors
+    source: ExportSource,
+    inputs: Tensors,
+    targets: Tensors,
+    moving: Tensors,
+    key: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """What adaptation minimises, without the prior, []: in training mode."""
+    """What adaptation minimises, without the prior, []: in training mode, with noise by the key."""
     theta, state = split_adapter(source, moving)
-    outputs = call_model(source.model, theta, state, inputs, training=True)
-    output = outputs if len(outputs) > 1 else next(iter(outputs.values()))
-    return reduced(source.example_loss(targets, output), source.adaptation["reduction"])
+    given = model_inputs(source.model, inputs)
+    called = pure_call(source.model, theta, state, given, key=key, second_derivatives=False)
+    return loss_of_call(
+        called,
+        source.example_loss,
+        model_targets(source, targets),
+        reduction=source.adaptation["reduction"],
+    )
 
 
 def moments_of(source: ExportSource, inputs: Tensors, moving: Tensors) -> dict[str, tf.Tensor]:
     """The batch-norm moments of the network with these variables over the inputs."""
     model = source.model
     theta, state = split_adapter(source, moving)
-    values = moments(model, theta, model_inputs(inputs), state)
+    values = moments(model, theta, model_inputs(model, inputs), state)
     paths = [relative_path(model, variable) for variable in model.non_trainable_variables]
     of_path = dict(zip(paths, values, strict=True))
     return {path: of_path[path] for path, _ in moment_variables(model)}
@@ -71,7 +82,9 @@ def concrete(function: Callable[..., Any], specs: Mapping[str, tf.TensorSpec]) -
 
 def batch_specs(arrays: Iterable[ArraySpec]) -> dict[str, tf.TensorSpec]:
     """Arguments [B, ...] for these arrays."""
-    return {spec.name: tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in arrays}
+    return {
+        argument_name(spec.name): tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in arrays
+    }
 
 
 def adapter_specs(tensors: Iterable[TensorSpec]) -> dict[str, tf.TensorSpec]:
@@ -80,11 +93,14 @@ def adapter_specs(tensors: Iterable[TensorSpec]) -> dict[str, tf.TensorSpec]:
 
 
 def split_arguments(
-    given: Tensors, inputs: Iterable[ArraySpec], tensors: Iterable[TensorSpec]
+    given: Tensors, inputs: Iterable[ArraySpec], tensors: Iterable[ArraySpec | TensorSpec]
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Arguments of a signature -> (inputs, adapter tensors by their own names)."""
-    adapter = {spec.name: given[argument_name(spec.name)] for spec in tensors}
-    return {spec.name: given[spec.name] for spec in inputs}, adapter
+    return _by_own_name(given, inputs), _by_own_name(given, tensors)
+
+
+def _by_own_name(given: Tensors, specs: Iterable[ArraySpec | TensorSpec]) -> dict[str, tf.Tensor]:
+    return {spec.name: given[argument_name(spec.name)] for spec in specs}
 
 
 def as_arguments(tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -17,6 +19,8 @@ from meta_shrink.prior import Selection
 from meta_shrink.registry import ModuleRegistry, relative_path
 from meta_shrink.types import MetaParams
 
+TARGETS = "targets"
+
 
 class ExportSource(NamedTuple):
     """A trained network as exports take it; any built keras.Model will do.
@@ -24,7 +28,8 @@ class ExportSource(NamedTuple):
     name, algorithm: for people. meta: Phi. state: value of each non-trainable variable for phi
     itself (batch-norm moments), in model.non_trainable_variables order. selection: the
     task-specific modules. example_loss: (targets, outputs) -> [N], what adaptation minimises.
-    targets: an array of the loss's targets, without its batch axis. adaptation: how new tasks are
+    targets: an array of the loss's targets, without its batch axis; one for each output of a model
+    with several, in the order of output_names. adaptation: how new tasks are
     adapted: {"optimizer": {"name", ...}, "steps", "batch_size" (0: all examples), "reduction"
     ("mean" or "sum" of the loss over examples), "augment": {} or options of random_affine,
     "metric": a name of losses.METRICS or ""}. probe_range: [low, high) of the fixed input that
@@ -39,7 +44,7 @@ class ExportSource(NamedTuple):
     state: Sequence[np.ndarray]
     selection: Selection
     example_loss: ExampleLoss
-    targets: ArraySpec
+    targets: ArraySpec | tuple[ArraySpec, ...]
     adaptation: Mapping[str, Any]
     probe_range: tuple[float, float] = (0.0, 1.0)
 
@@ -113,23 +118,71 @@ def input_specs(model: keras.Model) -> tuple[ArraySpec, ...]:
             f"Model {model.name!r} has no `inputs`; wrap it: keras.Model(x, model(x)) with one "
             "keras.Input x for each input."
         )
-    made_up = len(tensors) == 1 and tensors[0].name.startswith("keras_tensor")
+    structure = getattr(model, "_inputs_struct", tensors)
+    names = sorted(structure) if isinstance(structure, dict) else [x.name for x in tensors]
+    made_up = [name for name in names if name.startswith("keras_tensor")]
+    new = ["inputs"] if len(names) == 1 else [f"inputs_{number}" for number in range(len(names))]
     return tuple(
-        ArraySpec("inputs" if made_up else tensor.name, tuple(tensor.shape[1:]), tensor.dtype)
-        for tensor in tensors
+        ArraySpec(given if name in made_up else name, tuple(tensor.shape[1:]), tensor.dtype)
+        for name, given, tensor in zip(names, new, tensors, strict=True)
     )
 
 
-def model_inputs(inputs: Mapping[str, tf.Tensor]) -> Any:
-    """Inputs by name as a Keras model takes them: one alone without its name."""
-    return dict(inputs) if len(inputs) > 1 else next(iter(inputs.values()))
+def model_inputs(model: keras.Model, inputs: Mapping[str, tf.Tensor]) -> Any:
+    """Inputs by name in the structure that a Keras model was built with."""
+    flat = [inputs[spec.name] for spec in input_specs(model)]
+    structure = getattr(model, "_inputs_struct", None)
+    return flat[0] if structure is None else keras.tree.pack_sequence_as(structure, flat)
+
+
+def output_names(model: keras.Model) -> tuple[str, ...]:
+    """A name for each output: its keys in a dict, otherwise its layer; one alone is "outputs".
+
+    What would be called as another one before it gets a number.
+    """
+    paths = keras.tree.flatten_with_path(getattr(model, "_outputs_struct", [None]))
+    if len(paths) == 1 and not any(isinstance(key, str) for key in paths[0][0]):
+        return ("outputs",)
+    names: list[str] = []
+    for (path, _), layer in zip(paths, model.output_names, strict=True):
+        keyed = any(isinstance(key, str) for key in path)
+        name = "_".join(map(str, path)) if keyed else layer
+        others = (f"{name}_{number}" for number in itertools.count(1))
+        names.append(name if name not in names else next(n for n in others if n not in names))
+    return tuple(names)
+
+
+def target_arrays(source: ExportSource) -> tuple[ArraySpec, ...]:
+    """The targets of a source's loss: "targets", or "targets_" + its name for each output.
+
+    Raises:
+      UsageError: not as many as the model has outputs.
+    """
+    if isinstance(source.targets, ArraySpec):
+        return (replace(source.targets, name=TARGETS),)
+    names = output_names(source.model)
+    if len(source.targets) != len(names):
+        raise UsageError(
+            f"The source has {len(source.targets)} targets, but the model has the outputs "
+            f"{', '.join(names)}: give an ArraySpec for each."
+        )
+    pairs = zip(names, source.targets, strict=True)
+    return tuple(replace(spec, name=f"{TARGETS}_{name}") for name, spec in pairs)
+
+
+def model_targets(source: ExportSource, targets: Mapping[str, tf.Tensor]) -> Any:
+    """Targets by name as the loss takes them: one alone, or in the structure of the outputs."""
+    flat = [targets[spec.name] for spec in target_arrays(source)]
+    if isinstance(source.targets, ArraySpec):
+        return flat[0]
+    structure = getattr(source.model, "_outputs_struct", [None])
+    return keras.tree.pack_sequence_as(structure, flat)
 
 
 def call_model(
     model: keras.Model, theta, state, inputs: Mapping[str, tf.Tensor], *, training: bool
 ) -> dict[str, tf.Tensor]:
-    """One pure call: inputs by name -> outputs by name ("outputs" where there is only one)."""
-    outputs = model.stateless_call(theta, state, model_inputs(inputs), training=training)[0]
-    flat = tf.nest.flatten(outputs)
-    names = ["outputs"] if len(flat) == 1 else list(model.output_names)
-    return dict(zip(names, flat, strict=True))
+    """One pure call: inputs by name -> outputs by name (output_names)."""
+    given = model_inputs(model, inputs)
+    outputs = model.stateless_call(theta, state, given, training=training)[0]
+    return dict(zip(output_names(model), keras.tree.flatten(outputs), strict=True))

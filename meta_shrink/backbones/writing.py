@@ -16,9 +16,11 @@ from meta_shrink.adapters.backbone_info import (
     DEFAULT_FILE,
     EXTRA,
     INFO_FILE,
+    ArraySpec,
     BackboneInfo,
     ModuleFacts,
     Probe,
+    argument_name,
     registry_sha256,
     versions,
     weights_sha256,
@@ -30,7 +32,13 @@ from meta_shrink.adapters.writing import encode_adapter
 from meta_shrink.backbones.model_card import card
 from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.signatures import default_tensors
-from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
+from meta_shrink.backbones.source import (
+    TARGETS,
+    ExportSource,
+    adapter_tensors,
+    input_specs,
+    target_arrays,
+)
 from meta_shrink.durable_files import (
     read_file,
     remove_file,
@@ -128,7 +136,7 @@ def _write_info(info: BackboneInfo, folder: str) -> None:
 
 
 def _default_probe(info: BackboneInfo, what: Servable) -> tuple[float, ...]:
-    inputs = {name: tf.constant(value) for name, value in probe_inputs(info).items()}
+    inputs = {argument_name(k): tf.constant(value) for k, value in probe_inputs(info).items()}
     default = what.signatures["default_adapter"]()
     outputs = what.signatures["serve"](**inputs, **default)
     return probe_outputs(info, {name: value.numpy() for name, value in outputs.items()})
@@ -163,12 +171,18 @@ def backbone_info(source: ExportSource, what: Servable) -> BackboneInfo:
         mixed_reason=what.mixed_reason,
         adaptation={
             **source.adaptation,
-            "targets": {"shape": list(source.targets.shape), "dtype": source.targets.dtype},
+            "targets": _targets(source),
         },
     )
     largest = max(map(abs, _default_probe(info, what)), default=0.0)
     atol = max(1.0, largest) * _tolerance(source)
     return replace(info, probe=replace(info.probe, atol=atol))
+
+
+def _targets(source: ExportSource) -> dict[str, Any]:
+    """Shape and type of the targets; of each by its name where there are several."""
+    of = {x.name: {"shape": list(x.shape), "dtype": x.dtype} for x in target_arrays(source)}
+    return of[TARGETS] if isinstance(source.targets, ArraySpec) else of
 
 
 def _tolerance(source: ExportSource) -> float:

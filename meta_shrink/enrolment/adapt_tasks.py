@@ -149,7 +149,7 @@ def _is_done(out: str, entry: Mapping[str, Any] | None, settings: str) -> bool:
 def _write(backbone: Backbone, out: str, task: TaskFiles, adapted: Adapted, options: AdaptOptions):
     """Write one adapter, load it as a server will, and return its row of tasks.json."""
     # No name: the file may go where nobody should know whose it is.
-    facts = TaskFacts("", len(task.train.targets), adapted.steps, options.seed)
+    facts = TaskFacts("", task.train.count, adapted.steps, options.seed)
     content = backbone.seal(
         adapted.tensors,
         facts,

@@ -22,9 +22,11 @@ from meta_shrink.adaptation import (
 )
 from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.saved_model import NOISE_KEY
 from meta_shrink.enrolment.task_files import Examples, check_examples
 from meta_shrink.errors import Preempted, UsageError
-from meta_shrink.losses import LOSSES, METRICS
+from meta_shrink.losses import LOSSES, METRICS, widened
+from meta_shrink.network_loss import STEP, key_of_noise
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.sections import named
 from meta_shrink.tasks.augment import random_affine
@@ -90,7 +92,10 @@ class TaskAdaptation:
           Preempted: a stop was requested.
         """
         total = self.steps if steps is None else steps
-        self._check(train, heldout, total, early_stop)
+        self._check(heldout, total, early_stop)
+        train = check_examples(self._backbone.info, train)
+        if heldout is not None:
+            heldout = check_examples(self._backbone.info, heldout)
         task, phi = self._task(train, seed), self._phi()
         state = AdaptState(phi, self._optimizer.init(phi), tf.constant(0))
         curve: dict[int, float] = {}
@@ -108,7 +113,7 @@ class TaskAdaptation:
                 break
         return Adapted(best, best_step, curve)
 
-    def _check(self, train: Examples, heldout: Examples | None, steps: int, early_stop: int):
+    def _check(self, heldout: Examples | None, steps: int, early_stop: int):
         if steps < 1 or early_stop < 0:
             raise UsageError(
                 f"adapt got steps={steps}, early_stop={early_stop}; expected at least 1 step and "
@@ -116,22 +121,20 @@ class TaskAdaptation:
             )
         if early_stop and (heldout is None or self.metric is None):
             raise UsageError("Early stopping needs held-out examples and a backbone with a metric.")
-        for examples in (train, heldout):
-            if examples is not None:
-                check_examples(self._backbone.info, examples)
 
     def _task(self, train: Examples, seed: int) -> Task:
         inputs = {name: tf.constant(value) for name, value in train.inputs.items()}
+        targets = {name: tf.constant(value) for name, value in train.named_targets.items()}
         # What augments takes one tensor; it is for networks with one input.
         one = next(iter(inputs.values())) if len(inputs) == 1 else inputs
-        return Task((one, tf.constant(train.targets)), (), tf.constant([seed, 0], tf.int32))
+        return Task((one, targets), (), tf.constant([seed, 0], tf.int32))
 
     def _phi(self) -> list[tf.Tensor]:
         return [tf.constant(self._backbone.default.tensors[name]) for name in self._names]
 
     def _until(self, target: int, task: Task, state: AdaptState, stop_requested, told):
         """The state at step `target`, in pieces of about a second."""
-        whole = not self.batch_size or len(task.train[1]) < self.batch_size
+        whole = not self.batch_size or len(next(iter(task.train[1].values()))) < self.batch_size
         done, piece = int(state.step), 1
         while done < target:
             if stop_requested():
@@ -153,12 +156,17 @@ class TaskAdaptation:
         return proximal_steps(
             self._gradient(),
             self._optimizer,
-            lambda step: draw(task, step),
+            lambda step: (draw(task, step), self._noise(task, step)),
             state,
             (self._phi(), *self._prior()),
             num_steps,
             max_steps=None,
         )
+
+    def _noise(self, task: Task, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The key of a step's noise as the gradient takes it, where layers draw at random."""
+        takes = self._backbone.signatures["gradient"].structured_input_signature[1]
+        return {NOISE_KEY: key_of_noise(task.key, STEP, step)} if NOISE_KEY in takes else {}
 
     def _prior(self) -> tuple[list[float], list[float]]:
         """Precision and learning rate of each variable."""
@@ -174,8 +182,9 @@ class TaskAdaptation:
 
         @tf.function(autograph=False, experimental_attributes={"_noinline": True})
         def gradient(theta, batch):
-            inputs, targets = batch
-            grads = call(**self._named(inputs), targets=targets, **self._arguments(theta))
+            (inputs, targets), noise = batch
+            aims = {argument_name(name): value for name, value in targets.items()}
+            grads = call(**self._named(inputs), **aims, **self._arguments(theta), **noise)
             return [grads[argument_name(name)] for name in self._names]
 
         return gradient
@@ -184,7 +193,7 @@ class TaskAdaptation:
         """The inputs of a task by name, in the types that the signatures take."""
         specs = self._backbone.info.inputs
         given = inputs if isinstance(inputs, Mapping) else {specs[0].name: inputs}
-        return {spec.name: tf.cast(given[spec.name], spec.dtype) for spec in specs}
+        return {argument_name(x.name): tf.cast(given[x.name], x.dtype) for x in specs}
 
     def _arguments(self, theta: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         return {argument_name(n): value for n, value in zip(self._names, theta, strict=True)}
@@ -201,10 +210,12 @@ class TaskAdaptation:
 
     def _measure(self, tensors: Mapping[str, np.ndarray], heldout: Examples) -> float:
         recipe = self._backbone.info.adaptation
-        outputs = self._backbone.serve(heldout.inputs, tensors)["outputs"]
+        served = self._backbone.serve(heldout.inputs, tensors)
+        outputs = served[self._backbone.info.outputs[0].name]
         loss = named("adaptation.loss", LOSSES, recipe["loss"])
         metric = METRICS[recipe["metric"]].example(loss)
-        return float(tf.reduce_mean(metric(tf.constant(heldout.targets), tf.constant(outputs))))
+        values = metric(tf.constant(heldout.targets), widened(tf.constant(outputs)))
+        return float(tf.reduce_mean(values))
 
     def _better(self, value: float, other: float) -> bool:
         lower = self.metric is not None and self.metric.lower_is_better

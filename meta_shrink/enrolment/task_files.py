@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
+from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo, target_specs
 from meta_shrink.errors import DataError
 from meta_shrink.images.class_folders import NotAClass, class_folders, left_out, pictures_of
 from meta_shrink.images.file_tree import FileTree, folder_tree
@@ -26,10 +26,27 @@ Log = Callable[[str], Any]
 
 
 class Examples(NamedTuple):
-    """inputs: {name: [N, ...]}. targets: [N, ...]."""
+    """inputs: {name: [N, ...]}. targets: [N, ...], or {"targets_" + output: [N, ...]}."""
 
     inputs: Mapping[str, np.ndarray]
-    targets: np.ndarray
+    targets: np.ndarray | Mapping[str, np.ndarray]
+
+    @property
+    def named_targets(self) -> dict[str, np.ndarray]:
+        """The targets by the names that files and signatures have."""
+        if isinstance(self.targets, Mapping):
+            return dict(self.targets)
+        return {"targets": self.targets}
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name."""
+        return {**self.inputs, **self.named_targets}
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(next(iter(self.named_targets.values())))
 
 
 class TaskFiles(NamedTuple):
@@ -189,30 +206,31 @@ def fitted_examples(
       DataError: they do not fit; the message says what was expected.
     """
     labels = info.adaptation["loss"].get("name") == "cross_entropy"
-    classes = (info.outputs[0].shape[-1] or 0) if labels else 0
+    specs = target_specs(info.adaptation["targets"])
+    classes = (info.outputs[0].shape[-1] or 0) if labels and len(specs) == 1 else 0
     found = fitted(dict(arrays), _specs(info), where, classes=classes)
-    return Examples({k: v for k, v in found.items() if k != TARGETS}, found[TARGETS])
+    targets = {spec.name: found.pop(spec.name) for spec in specs}
+    return Examples(found, targets.pop(TARGETS) if TARGETS in targets else targets)
 
 
 def _specs(info: BackboneInfo) -> tuple[ArraySpec, ...]:
-    targets = info.adaptation["targets"]
-    return (*info.inputs, ArraySpec(TARGETS, tuple(targets["shape"]), targets["dtype"]))
+    return (*info.inputs, *target_specs(info.adaptation["targets"]))
 
 
-def check_examples(info: BackboneInfo, examples: Examples) -> None:
-    """Check that examples fit the inputs and targets of a backbone.
+def check_examples(info: BackboneInfo, examples: Examples) -> Examples:
+    """The examples as a backbone's inputs and targets, in its types.
 
     Raises:
       DataError: they do not; the message says what was expected.
     """
-    fitted_examples({**examples.inputs, TARGETS: examples.targets}, info)
+    return fitted_examples(examples.arrays, info)
 
 
 def _sha256(*parts: Examples | None) -> str:
     digest = hashlib.sha256()
     for examples in parts:
-        for name, array in sorted((examples.inputs if examples else {}).items()):
+        for name, array in sorted((examples.arrays if examples else {}).items()):
             digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(examples.targets.tobytes() if examples else b"none")
+        digest.update(b"end" if examples else b"none")
     return digest.hexdigest()

@@ -27,7 +27,13 @@ from meta_shrink.experiments.config import (
     check_shapes,
     check_task_axis,
 )
-from meta_shrink.losses import ExampleLoss, Metric, MetricFacts, negative_log_likelihood
+from meta_shrink.losses import (
+    ExampleLoss,
+    Metric,
+    MetricFacts,
+    mean_metric,
+    negative_log_likelihood,
+)
 from meta_shrink.meta_gradients import Method
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
@@ -168,7 +174,7 @@ def _loss(*, model: keras.Model, jit: bool, losses, name: str, reduction: str, *
     example_loss, facts = call("loss", loss.factory, options), loss.metric
     example_metric = facts.example(example_loss)
     nll = negative_log_likelihood(model, example_loss, reduction=reduction, native=not jit)
-    metric = negative_log_likelihood(model, example_metric, native=not jit)
+    metric = mean_metric(model, example_metric, native=not jit)
     return facts, example_loss, nll, metric
 
 

@@ -80,7 +80,7 @@ def measured(
                 train, heldout, record=record, seed=index, stop_requested=stop_requested
             )
             curves.append(adapted)
-            facts = TaskFacts("", len(train.targets), adapted.steps, index)
+            facts = TaskFacts("", train.count, adapted.steps, index)
             adapter = parse_adapter(backbone.seal(adapted.tensors, facts), backbone.info)
             for module, distance in prior_distance(adapter, backbone.info, default).items():
                 distances.setdefault(module, []).append(distance)

@@ -124,7 +124,11 @@ def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
         return moments(model, phi, inputs, weights=weights)
 
     rows = [of_task(tf.constant(number)) for number in range(MOMENT_TASKS)]
-    return [np.mean([value.numpy() for value in column], 0) for column in zip(*rows, strict=True)]
+    # Seeds of random layers are integers and all the same.
+    return [
+        np.mean([value.numpy() for value in column], 0).astype(column[0].dtype.as_numpy_dtype)
+        for column in zip(*rows, strict=True)
+    ]
 
 
 def _targets(config: Mapping[str, Any], model) -> ArraySpec:

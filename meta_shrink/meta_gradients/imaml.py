@@ -8,6 +8,14 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.linear_solve import CGInfo, conjugate_gradient, neumann_series
+from meta_shrink.network_loss import (
+    HESSIAN,
+    VALIDATION,
+    noise_key,
+    noisy,
+    require_second_derivatives,
+    without_noise,
+)
 from meta_shrink.params import add, dense, multiply, subtract
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import (
@@ -95,13 +103,13 @@ def implicit_gradient(
       UsageError: a negative damping, no solver step, or an unknown solver or unit.
     """
     _check(cg_steps, damping, damping_unit, solver)
-    pick = hessian_data or (lambda task: task.train)
+    require_second_derivatives(nll)
+    nlls, pick = (nll, hessian_nll or nll), hessian_data or (lambda task: task.train)
 
     def delta_at(meta: MetaParams, task: Task, theta: Params) -> tuple[MetaParams, Metrics]:
-        nll_val, grad_val = _value_and_grad(nll, theta, task.val)
+        losses, grad_val, hvp = _derivatives(nlls, task, theta, pick(task), native)
         precision = registry.spread(tf.exp(-meta.log_sigma2))
         diagonal = _damped(precision, damping, damping_unit)
-        nll_train, hvp = _loss_and_hessian(hessian_nll or nll, theta, pick(task), native)
         u, info = SOLVERS[solver](
             lambda v: add(hvp(v), multiply(diagonal, v)),
             grad_val,
@@ -114,9 +122,25 @@ def implicit_gradient(
             log_sigma2=registry.sum(multiply(delta_phi, subtract(theta, meta.phi))),
             log_alpha=tf.nest.map_structure(tf.zeros_like, meta.log_alpha),
         )
-        return delta, {"nll_val": nll_val, "nll_train": nll_train, **_solve(info)}
+        return delta, {**losses, **_solve(info)}
 
     return delta_at
+
+
+def _derivatives(nlls: tuple[NegLogLik, NegLogLik], task, theta: Params, batch, native: bool):
+    """(losses without noise, gradient of the first nll on the validation data, v -> grad^2 of the
+    second on the batch v)."""
+    nll, hessian_nll = nlls
+    val_loss = noisy(nll, noise_key(nll, task.key, VALIDATION))
+    nll_val, grad_val = _value_and_grad(val_loss, theta, task.val)
+    # One noise for all products of a solve.
+    train_loss = noisy(hessian_nll, noise_key(hessian_nll, task.key, HESSIAN))
+    nll_train, hvp = _loss_and_hessian(train_loss, theta, batch, native)
+    losses = {
+        "nll_val": without_noise(nll, nll_val, theta, task.val),
+        "nll_train": without_noise(hessian_nll, nll_train, theta, batch),
+    }
+    return losses, grad_val, hvp
 
 
 def _damped(precision: list, damping: float, damping_unit: str) -> list:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from meta_shrink.network_loss import (
+    VALIDATION,
+    noise_key,
+    noisy,
+    require_second_derivatives,
+    without_noise,
+)
 from meta_shrink.params import dense
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, NegLogLik, Task
@@ -20,13 +27,15 @@ def maml(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
       (MetaParams, Task, Adapt) -> (gradient of the same structure, metrics nll_val and nll_train).
     """
     del registry
+    require_second_derivatives(nll)
 
     def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         with tf.GradientTape() as tape:
             tape.watch(meta)
             theta = adapt(meta, task)
-            nll_val = nll(theta, task.val)
+            nll_val = noisy(nll, noise_key(nll, task.key, VALIDATION))(theta, task.val)
         delta = dense(tape.gradient(nll_val, meta, unconnected_gradients="zero"))
+        nll_val = without_noise(nll, nll_val, theta, task.val)
         return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train)}
 
     return meta_gradient
@@ -44,13 +53,14 @@ def fomaml(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
         theta = adapt(meta, task)
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            nll_val = nll(theta, task.val)
+            nll_val = noisy(nll, noise_key(nll, task.key, VALIDATION))(theta, task.val)
         grad = dense(tape.gradient(nll_val, theta, unconnected_gradients="zero"))
         delta = MetaParams(
             grad,
             tf.zeros_like(meta.log_sigma2),
             tf.nest.map_structure(tf.zeros_like, meta.log_alpha),
         )
+        nll_val = without_noise(nll, nll_val, theta, task.val)
         return delta, {"nll_val": nll_val, "nll_train": nll(theta, task.train)}
 
     return meta_gradient

@@ -133,6 +133,11 @@ def fitted(arrays: Arrays, specs: Sequence[ArraySpec], where: str, *, classes: i
     return result
 
 
+def _is_of_targets(name: str) -> bool:
+    """Whether an array is of targets: all, or those of one output of several."""
+    return name == TARGETS or name.startswith(f"{TARGETS}_")
+
+
 def check_forms(
     arrays: Mapping[str, Any], specs: Sequence[ArraySpec], where: str
 ) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def check_forms(
     Raises:
       DataError: as `fitted`.
     """
-    inputs = [spec.name for spec in specs if spec.name != TARGETS]
+    inputs = [spec.name for spec in specs if not _is_of_targets(spec.name)]
     if len(inputs) == 1 and INPUTS in arrays:
         arrays = {inputs[0] if name == INPUTS else name: a for name, a in arrays.items()}
     if arrays.keys() != {spec.name for spec in specs}:
@@ -182,7 +187,7 @@ def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
             f"{where}: {spec.name} is not finite in example {row}; leave such examples out, "
             "or fill them in."
         )
-    if array.dtype == np.uint8 and spec.name != TARGETS:
+    if array.dtype == np.uint8 and not _is_of_targets(spec.name):
         return array  # Pictures: a quarter of the memory, and Keras casts.
     with np.errstate(over="ignore"):
         cast = array.astype(spec.dtype)

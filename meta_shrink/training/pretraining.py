@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink.network_loss import WARM_START, noise_key, noisy
 from meta_shrink.rng import root_key
 from meta_shrink.training.pretraining_state import PretrainingState, kept_params
 from meta_shrink.types import Mixed, NegLogLik, Params
@@ -130,11 +131,12 @@ def _step(nll, mixed: Mixed, schedule: Schedule, state: PretrainingState, jit: b
     variables = state.model.trainable_variables
 
     def one(done, total):
-        batch = mixed.draw(root_key(schedule.seed, "warm_start", state.step), schedule.batch_size)
+        key = root_key(schedule.seed, "warm_start", state.step)
+        batch = mixed.draw(key, schedule.batch_size)
         with tf.GradientTape() as tape:
             params = [tf.convert_to_tensor(v.value) for v in variables]
             tape.watch(params)
-            loss = nll(params, batch)
+            loss = noisy(nll, noise_key(nll, key, WARM_START))(params, batch)
         gradient = tape.gradient(loss, params, unconnected_gradients="zero")
         if schedule.clip_norm > 0:
             gradient, _ = tf.clip_by_global_norm(gradient, schedule.clip_norm)

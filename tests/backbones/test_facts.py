@@ -37,7 +37,7 @@ def test_the_loss_that_adaptation_minimises_is_a_sum_or_a_mean():
     examples, targets = {"x": tf.constant([[3.0], [1.0]])}, tf.constant([[5.0], [0.0]])
     for reduction, expected in (("sum", 5.0), ("mean", 2.5)):
         source = source_of(model, ["line"], classification=False, reduction=reduction)
-        assert float(loss_of(source, examples, targets, {})) == pytest.approx(expected)
+        assert float(loss_of(source, examples, {"targets": targets}, {})) == pytest.approx(expected)
 
 
 def test_a_backbone_tells_the_rate_and_variance_of_each_module():

@@ -1,7 +1,7 @@
 """Adaptation as a function that LiteRT can run: proximal steps by gradients of builtin operations.
 
-Deviations from training: every step sees all examples, without augmentation; and each call starts
-the task optimizer afresh.
+Deviations from training: every step sees all examples, without augmentation and without the noise
+of layers that draw at random; and each call starts the task optimizer afresh.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from meta_shrink.adaptation import AdaptState, learning_rates, proximal_steps
 from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.backbones.litert.gradients import builtin_gradients
 from meta_shrink.backbones.litert.loop_invariant import in_two_parts
-from meta_shrink.backbones.saved_model import TARGETS
 from meta_shrink.backbones.signatures import (
     adapter_specs,
     as_arguments,
+    batch_specs,
     concrete,
     loss_of,
     moments_of,
+    split_arguments,
 )
-from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
+from meta_shrink.backbones.source import (
+    ExportSource,
+    adapter_tensors,
+    input_specs,
+    target_arrays,
+)
 from meta_shrink.errors import UsageError
 from meta_shrink.proximal import OPTIMIZERS
 from meta_shrink.sections import named
@@ -49,7 +55,8 @@ def adapt_signature(source: ExportSource, examples: int) -> Any:
       UsageError: an unknown task optimizer, or inputs or targets with an axis of any length.
     """
     specs = _specs(source, examples)
-    inputs = [spec.name for spec in input_specs(source.model)]
+    arrays = [*input_specs(source.model), *target_arrays(source)]
+    inputs = {argument_name(spec.name): spec.name for spec in input_specs(source.model)}
     paths = [spec.name for spec in adapter_tensors(source) if spec.kind == "variable"]
     names = [argument_name(path) for path in paths]
     prior = _prior(source, paths)
@@ -57,7 +64,7 @@ def adapt_signature(source: ExportSource, examples: int) -> Any:
     gradient = in_two_parts(concrete(_gradient(source, paths), specs), names)
 
     def adapt(**given: tf.Tensor) -> dict[str, tf.Tensor]:
-        known = gradient.before({name: given[name] for name in (*inputs, TARGETS)})
+        known = gradient.before({n: given[n] for n in batch_specs(arrays)})
         theta = [given[name] for name in names]
         theta = proximal_steps(
             lambda theta, _: gradient.step(known, dict(zip(names, theta, strict=True))),
@@ -67,7 +74,7 @@ def adapt_signature(source: ExportSource, examples: int) -> Any:
             prior,
             given[NUM_STEPS],
         ).theta
-        examples = {name: given[name] for name in inputs}
+        examples = {name: given[argument] for argument, name in inputs.items()}
         adapted = dict(zip(paths, theta, strict=True))
         return as_arguments(adapted | moments_of(source, examples, adapted))
 
@@ -76,9 +83,10 @@ def adapt_signature(source: ExportSource, examples: int) -> Any:
 
 def _specs(source: ExportSource, examples: int) -> Specs:
     """All arguments of adapt but the number of steps."""
-    arrays = {spec.name: spec for spec in input_specs(source.model)} | {TARGETS: source.targets}
+    arrays = [*input_specs(source.model), *target_arrays(source)]
     specs = {
-        name: tf.TensorSpec([examples, *spec.shape], spec.dtype) for name, spec in arrays.items()
+        argument_name(spec.name): tf.TensorSpec([examples, *spec.shape], spec.dtype)
+        for spec in arrays
     }
     loose = [name for name, spec in specs.items() if not spec.shape.is_fully_defined()]
     if loose:
@@ -104,10 +112,10 @@ def _gradient(source: ExportSource, paths: list[str]) -> Callable[..., list[tf.T
     """(inputs, targets, variables) -> gradient of the loss in the variables, a list."""
 
     def gradient(**given: tf.Tensor) -> list[tf.Tensor]:
-        targets = given.pop(TARGETS)
         moving = {path: given.pop(argument_name(path)) for path in paths}
+        examples, targets = split_arguments(given, input_specs(source.model), target_arrays(source))
         with builtin_gradients():
-            loss = loss_of(source, given, targets, moving)
+            loss = loss_of(source, examples, targets, moving)
         return tf.gradients(loss, [*moving.values()], unconnected_gradients="zero")
 
     return gradient

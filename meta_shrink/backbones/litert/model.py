@@ -115,7 +115,11 @@ def _converted(folder: str, signatures: list[str], quantise: str) -> bytes:
         # The converter has no public class for its errors.
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
         if not missing:
-            raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise UsageError(
+                f"LiteRT's converter can not take this model ({reason}): export the SavedModel "
+                "instead, or replace the layer."
+            ) from error
         only = ", perhaps for adaptation only: try without it" if "adapt" in signatures else ""
         raise UsageError(
             f"The model needs operations that LiteRT has not: {', '.join(missing)}{only}."

@@ -6,7 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
+from meta_shrink.adapters.backbone_info import (
+    ArraySpec,
+    BackboneInfo,
+    argument_name,
+    target_specs,
+)
 
 _TEMPLATE = """# {name} for LiteRT
 
@@ -66,7 +71,7 @@ adapt = interpreter.get_signature_runner("adapt")
 variables = {{name: adapter[name] for name in adapt.get_input_details() if name in adapter}}
 mine = adapt(
     {inputs},  # the task's examples
-    targets={targets},
+    {targets},
     num_steps=np.int32({steps}),
     **variables,
 )
@@ -107,11 +112,9 @@ def litert_card(info: BackboneInfo, facts: Any) -> str:
         else "",
     }
     if facts.examples:
-        targets = ArraySpec(
-            "targets", tuple(recipe["targets"]["shape"]), recipe["targets"]["dtype"]
-        )
+        targets = target_specs(recipe["targets"])
         task = ", ".join(_zeros(spec, facts.examples) for spec in info.inputs)
-        labels = _zeros(targets, facts.examples).partition("=")[2]
+        labels = ", ".join(_zeros(spec, facts.examples) for spec in targets)
         example += _ADAPT_EXAMPLE.format(
             inputs=task, targets=labels, one=one, steps=recipe["steps"]
         )
@@ -135,7 +138,7 @@ def litert_card(info: BackboneInfo, facts: Any) -> str:
 
 def _zeros(spec: ArraySpec, size: int) -> str:
     shape = ", ".join(str(length or 64) for length in (size, *spec.shape))
-    return f"{spec.name}=np.zeros([{shape}], np.{spec.dtype})"
+    return f"{argument_name(spec.name)}=np.zeros([{shape}], np.{spec.dtype})"
 
 
 def _arrays(specs: Iterable[ArraySpec], size: int | str) -> str:

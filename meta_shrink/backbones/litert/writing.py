@@ -100,7 +100,7 @@ def _by_litert(interpreter: Any, inputs: Arrays, adapter: Arrays) -> dict[str, n
 
 
 def _arguments(inputs: Arrays, adapter: Arrays) -> dict[str, np.ndarray]:
-    return {**inputs, **{argument_name(name): value for name, value in adapter.items()}}
+    return {argument_name(name): value for name, value in {**inputs, **adapter}.items()}
 
 
 def _write(directory: str, info: BackboneInfo, files: Mapping[str, bytes], card: str) -> None:

@@ -1,0 +1,142 @@
+"""Questions to the graph of a network: random draws, tables, derivatives that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops  # pyright: ignore[reportMissingImports]
+
+# Declared not differentiable by TensorFlow, which takes their gradient for zero; it is not zero.
+NOT_ZERO = (
+    "DrawBoundingBoxes",
+    "ExtractGlimpse",
+    "FakeQuantWithMinMaxArgsGradient",
+    "FakeQuantWithMinMaxVarsGradient",
+    "FakeQuantWithMinMaxVarsPerChannelGradient",
+    "HSVToRGB",
+    "LinSpace",
+    "PyFunc",
+    "PyFuncStateless",
+    "RandomCrop",
+    "RandomShuffle",
+    "ResizeBilinearGrad",
+    "SparseAddGrad",
+    "SparseConcat",
+    "XlaVariadicReduce",
+)
+# They draw from a generator of TensorFlow's own, which nothing resumes.
+STATEFUL_RANDOM = (
+    "Multinomial",
+    "ParameterizedTruncatedNormal",
+    "RandomGamma",
+    "RandomPoissonV2",
+    "RandomShuffle",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "RandomUniformInt",
+    "StatefulRandomBinomial",
+    "TruncatedNormal",
+)
+STATELESS_RANDOM = (
+    "RandomIndexShuffle",
+    "StatelessMultinomial",
+    "StatelessParameterizedTruncatedNormal",
+    "StatelessRandom",
+    "StatelessShuffle",
+    "StatelessTruncatedNormal",
+)
+MAKES_KEYS = "StatelessRandomGet"  # From seeds; it draws nothing.
+TABLES = ("AnonymousHashTable", "HashTable", "LookupTable", "MutableHashTable")
+
+
+def is_stateful_draw(kind: str) -> bool:
+    """Whether an operation of this type draws from TensorFlow's own generator."""
+    return kind in STATEFUL_RANDOM
+
+
+def is_stateless_draw(kind: str) -> bool:
+    """Whether an operation of this type draws from a seed that is one of its inputs."""
+    return kind.startswith(STATELESS_RANDOM) and not kind.startswith(MAKES_KEYS)
+
+
+def is_table(kind: str) -> bool:
+    """Whether an operation of this type makes or reads a lookup table."""
+    return kind.startswith(TABLES)
+
+
+def behind(targets: Iterable[tf.Tensor]) -> list[tuple[str, str, str]]:
+    """(type, name, name outside all functions) of all operations that tensors of a graph depend on.
+
+    Those inside the functions that they call have their function's call as name outside.
+    """
+    found: dict[str, Any] = {}
+    waiting = [tensor.op for tensor in targets]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in found:
+            found[operation.name] = operation
+            waiting += [tensor.op for tensor in operation.inputs]
+    seen: set[str] = set()
+    return [row for operation in found.values() for row in _with_inner(operation, seen)]
+
+
+def _with_inner(operation: Any, seen: set[str]) -> Iterator[tuple[str, str, str]]:
+    yield operation.type, operation.name, operation.name
+    waiting = _called(operation.node_def)
+    while waiting:
+        name = waiting.pop()
+        function = None if name in seen else operation.graph._get_function(name)
+        seen.add(name)
+        for node in function.cached_definition.node_def if function else ():
+            yield node.op, node.name, operation.name
+            waiting |= _called(node)
+
+
+def _called(node: Any) -> set[str]:
+    """Names of the functions that a node calls."""
+    values = node.attr.values()
+    one = {value.func.name for value in values if value.HasField("func")}
+    return one | {function.name for value in values for function in value.list.func}
+
+
+def in_front_of(sources: Iterable[tf.Tensor]) -> set[str]:
+    """Names of the operations of one graph that depend on these tensors."""
+    found: set[str] = set()
+    waiting = [use for tensor in sources for use in tensor.consumers()]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in found:
+            found.add(operation.name)
+            waiting += [use for tensor in operation.outputs for use in tensor.consumers()]
+    return found
+
+
+@contextmanager
+def nothing_taken_for_zero() -> Iterator[None]:
+    """Gradients asked for in this block fail with LookupError, where TensorFlow would take an
+    operation's derivative for zero though it is not."""
+    registry = ops.gradient_registry._registry
+    before = {kind: registry[kind] for kind in NOT_ZERO if kind in registry}
+    for kind, entry in before.items():
+        registry[kind] = {**entry, "type": _fails(kind)}
+    try:
+        yield
+    finally:
+        registry.update(before)
+
+
+def _fails(kind: str) -> Callable[..., Any]:
+    def fail(*args: Any) -> Any:
+        raise LookupError(f"the derivative of {kind} is taken for zero")
+
+    return fail
+
+
+def culprit(error: Exception, results: Sequence[tf.Tensor]) -> tuple[str, str]:
+    """(type, name) of the operation that a LookupError of gradients of these results is about."""
+    rows = [row for row in behind(results) if row[0] in str(error)]
+    kind, _, name = max(rows, key=lambda row: len(row[0]), default=("an operation", "", "?"))
+    return kind, name

@@ -1,0 +1,62 @@
+"""Layers that draw at random (Dropout, GaussianNoise, ...) as pure functions of a key.
+
+A Keras layer draws from a seed that it counts on; a snapshot of it would give every step and task
+one and the same noise. Here the seeds come from a key, or nothing is drawn at all while other
+layers stay in training mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_shrink.rng import fold_in
+
+
+def random_layers(model: keras.Model) -> list[Any]:
+    """Layers with seed generators of their own, those inside others included."""
+    layers = model._flatten_layers()  # pyright: ignore[reportAttributeAccessIssue]
+    return [layer for layer in layers if getattr(layer, "_seed_generators", ())]
+
+
+def seeded(model: keras.Model, state: Sequence[Any], key: tf.Tensor | None) -> list[Any]:
+    """The non-trainable state with the seed of each generator from the key [2], if there is one."""
+    if key is None:
+        return list(state)
+    layers = random_layers(model)
+    seeds = {id(generator.state) for layer in layers for generator in layer._seed_generators}
+    return [
+        _seed(fold_in(key, "layer_seed", number)) if id(variable) in seeds else value
+        for number, (variable, value) in enumerate(
+            zip(model.non_trainable_variables, state, strict=True)
+        )
+    ]
+
+
+def _seed(key: tf.Tensor) -> tf.Tensor:
+    """A key as Keras has its seeds: uint32 [2], here without the sign."""
+    return tf.cast(tf.bitwise.bitwise_and(key, 2**31 - 1), tf.uint32)
+
+
+@contextmanager
+def drawing(model: keras.Model, allowed: bool) -> Iterator[None]:
+    """While a model is called: unless allowed, its random layers are as outside training."""
+    silenced = [] if allowed else random_layers(model)
+    for layer in silenced:
+        layer.call = _outside_training(layer.call)
+    try:
+        yield
+    finally:
+        for layer in silenced:
+            del layer.call
+
+
+def _outside_training(call: Callable[..., Any]) -> Callable[..., Any]:
+    def quiet(*args: Any, **options: Any) -> Any:
+        return call(*args, **options | ({"training": False} if "training" in options else {}))
+
+    return quiet

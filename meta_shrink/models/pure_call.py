@@ -1,0 +1,59 @@
+"""One call of a Keras model in training mode, as a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+from keras.src import backend  # pyright: ignore[reportMissingImports]
+
+from meta_shrink.models.kernels.exact_functions import exact_functions
+from meta_shrink.models.kernels.exact_moments import exact_moments
+from meta_shrink.models.noise import drawing, seeded
+
+
+class Called(NamedTuple):
+    """What a call of a model gives.
+
+    outputs: in the model's own structure. state: the non-trainable variables after the call.
+    penalties: scalars that Keras adds to a loss: regularizers and what layers give to add_loss.
+    """
+
+    outputs: Any
+    state: Sequence[Any]
+    penalties: Sequence[tf.Tensor]
+
+
+def pure_call(
+    model: keras.Model,
+    params: Sequence[Any],
+    state: Sequence[Any],
+    inputs: Any,
+    *,
+    key: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
+    second_derivatives: bool = True,
+) -> Called:
+    """The model in training mode.
+
+    Args:
+      params, state: values of the trainable and the non-trainable variables.
+      key: of the noise of layers that draw at random; without one they do not.
+      weights: of the examples [N, ...]; those of weight 0 are left out of batch statistics.
+      second_derivatives: make them exact; without, TensorFlow's own operations stay.
+    """
+    exact = exact_functions() if second_derivatives else nullcontext()
+    with exact_moments(weights), exact, drawing(model, key is not None):
+        results: Any = model.stateless_call(
+            params, seeded(model, state, key), inputs, training=True, return_losses=True
+        )
+        outputs, after, penalties = results
+        return Called(outputs, after or [], penalties or [])
+
+
+def mask_of(output: tf.Tensor) -> tf.Tensor | None:
+    """The mask that a model's output has: [N] or [N, T, ...], false where a step is padding."""
+    return backend.get_keras_mask(output)

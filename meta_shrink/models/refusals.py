@@ -1,0 +1,223 @@
+"""What can not be meta-learned right, refused before anything is trained, by the layer's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.models import graphs
+from meta_shrink.models.noise import random_layers
+from meta_shrink.models.pure_call import Called, pure_call
+
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # TensorFlow's rule for names of scopes.
+HALF_TYPES = ("float16", "bfloat16")
+
+
+def check_network(model: keras.Model, inputs: Any = None) -> None:
+    """The network is a differentiable function of its parameters, its inputs and a key of noise.
+
+    Args:
+      model: a built model.
+      inputs: examples, or the tf.TensorSpec of them; the model's own inputs by default.
+
+    Raises:
+      UsageError: it is not; the sentence names the layer.
+    """
+    _check_variables(model)
+    _traced(model, inputs, lambda params, call, key: _check_graph(model, params, call, key))
+
+
+def check_second_derivatives(model: keras.Model, inputs: Any = None) -> None:
+    """TensorFlow knows the second derivatives of the network in its parameters.
+
+    Raises:
+      UsageError: it does not, or takes one for zero; the sentence names the layer.
+    """
+
+    def check(params: list[tf.Tensor], call: Callable[..., Called], key: tf.Tensor) -> None:
+        with graphs.nothing_taken_for_zero(), tf.GradientTape() as outer:
+            outer.watch(params)
+            with tf.GradientTape() as inner:
+                inner.watch(params)
+                total = _smooth(call(key))
+            gradients = inner.gradient(total, params)
+            first = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+            try:
+                outer.gradient(first, params)
+            except LookupError as error:
+                kind, name = graphs.culprit(error, first)
+                raise UsageError(
+                    f"{_layer(model, name)} has no second derivative that TensorFlow knows "
+                    f"({kind}), which this method needs: use reptile or fomaml, or another layer."
+                ) from error
+
+    _traced(model, inputs, check)
+
+
+def example_specs(model: keras.Model) -> Any:
+    """The tf.TensorSpec of a model's inputs in its own structure; None if it does not tell."""
+    inputs = getattr(model, "_inputs_struct", getattr(model, "inputs", None))
+    if isinstance(inputs, list) and len(inputs) == 1:
+        inputs = inputs[0]
+    if inputs is None:
+        return None
+    return tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), inputs)
+
+
+def _traced(model: keras.Model, inputs: Any, check: Callable[..., None]) -> None:
+    """Run `check` on (parameters, key -> call, key) of a graph that is never executed."""
+    specs = example_specs(model) if inputs is None else tf.nest.map_structure(_spec, inputs)
+    state = [variable.numpy() for variable in model.non_trainable_variables]
+
+    @tf.function(autograph=False)
+    def trace(params, inputs, key):
+        check(list(params), lambda key: pure_call(model, params, state, inputs, key=key), key)
+
+    params = [tf.TensorSpec(v.shape, v.dtype) for v in model.trainable_variables]
+    try:
+        trace.get_concrete_function(params, specs, tf.TensorSpec([2], tf.int32))
+    except UsageError:
+        raise
+    except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"Model {model.name!r} can not be called on its inputs, in training mode and without "
+            f"noise: {reason}"
+        ) from error
+
+
+def _spec(x: Any) -> tf.TensorSpec:
+    return x if isinstance(x, tf.TensorSpec) else tf.TensorSpec.from_tensor(tf.convert_to_tensor(x))
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    return list(model._flatten_layers())  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _layer(model: keras.Model, operation: str) -> str:
+    """The innermost layer in the name of an operation, in words."""
+    names = {layer.name for layer in _layers(model)}
+    # TensorFlow numbers the scope of a layer that is called again.
+    parts = [p if p in names else re.sub(r"_\d+$", "", p) for p in operation.split("/")]
+    known = [part for part in parts if part in names]
+    return f"Layer {known[-1]!r}" if known else f"Operation {operation!r}"
+
+
+def _check_variables(model: keras.Model) -> None:
+    for variable in model.trainable_variables:
+        if variable.constraint is not None:
+            raise UsageError(
+                f"{variable.path} has the constraint {type(variable.constraint).__name__}, which "
+                "proximal steps do not keep: remove it, or write the layer so that every value of "
+                "the variable is allowed."
+            )
+        if variable.dtype in HALF_TYPES:
+            raise UsageError(
+                f"{variable.path} is {variable.dtype}, too coarse for a prior around it: keep "
+                f"variables in float32 (the policy mixed_{variable.dtype} computes in "
+                f"{variable.dtype})."
+            )
+    for layer in _layers(model):
+        if not isinstance(layer, keras.layers.InputLayer) and not _SCOPE.fullmatch(layer.name):
+            raise UsageError(
+                f"Layer {layer.name!r} has a name that no TensorFlow graph can hold: rename it, "
+                "with letters, digits and . _ - only, a letter or digit first."
+            )
+        if getattr(layer, "stateful", False):
+            raise UsageError(
+                f"Layer {layer.name!r} has stateful=True, but tasks are independent and nothing "
+                "is carried from one batch to the next: use stateful=False."
+            )
+        if getattr(layer, "renorm", False):
+            raise UsageError(
+                f"Layer {layer.name!r} has renorm=True, which needs running averages over all "
+                "tasks: use batch normalisation without it."
+            )
+
+
+def _check_graph(model, params, call: Callable[..., Called], key: tf.Tensor) -> None:
+    with tf.GradientTape() as tape:
+        tape.watch(params)
+        called = call(key)
+        total = _smooth(called)
+    outputs = [*tf.nest.flatten(called.outputs), *called.penalties]
+    operations = graphs.behind(outputs)
+    _check_tables(model, operations)
+    _check_state(model, called.state)
+    _check_keyed(model, operations, graphs.in_front_of([key]))
+    if random_layers(model):
+        _check_silent(model, graphs.behind(tf.nest.flatten(call(None).outputs)))
+    with graphs.nothing_taken_for_zero():
+        try:
+            tape.gradient(total, params)
+        except LookupError as error:
+            kind, name = graphs.culprit(error, outputs)
+            raise UsageError(
+                f"{_layer(model, name)} has no derivative that TensorFlow knows ({kind}): put it "
+                "in front of all layers that learn, or take another one."
+            ) from error
+
+
+def _smooth(called: Called) -> tf.Tensor:
+    """A smooth function of all that the network gives, []."""
+    floats = [x for x in tf.nest.flatten(called.outputs) if x.dtype.is_floating]
+    sums = [tf.reduce_sum(tf.cast(tf.square(x), tf.float32)) for x in floats]
+    return tf.add_n(sums + [tf.cast(x, tf.float32) for x in called.penalties])
+
+
+def _check_tables(model: keras.Model, operations: Sequence[tuple[str, str, str]]) -> None:
+    for kind, _, name in operations:
+        if graphs.is_table(kind):
+            raise UsageError(
+                f"{_layer(model, name)} looks up a table, which is part of no "
+                "checkpoint and of no exported model: apply it to the data before."
+            )
+
+
+def _check_state(model: keras.Model, after: Sequence[Any]) -> None:
+    """Only batch normalisations and seeds write while the model is called."""
+    norms = [
+        layer for layer in _layers(model) if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    own = {id(v) for layer in norms for v in layer.non_trainable_variables}
+    own |= {id(g.state) for layer in random_layers(model) for g in layer._seed_generators}
+    for variable, value in zip(model.non_trainable_variables, after, strict=True):
+        if id(variable) not in own and not _is_constant(value):
+            raise UsageError(
+                f"{variable.path} is written at every call, but tasks are independent and keep no "
+                "state: use a layer that does not write."
+            )
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether a variable's value after a call is still the array that was given."""
+    return not tf.is_tensor(value)
+
+
+def _check_keyed(
+    model: keras.Model, operations: Sequence[tuple[str, str, str]], keyed: set[str]
+) -> None:
+    for kind, _, name in operations:
+        draws = graphs.is_stateless_draw(kind) and name not in keyed
+        if draws or graphs.is_stateful_draw(kind):
+            raise UsageError(
+                f"{_layer(model, name)} draws at random ({kind}) without a seed "
+                "generator of its own, so that all steps and tasks would see one noise: give it "
+                "self.seed_generator = keras.random.SeedGenerator(0), and draw with keras.random "
+                "and seed=self.seed_generator."
+            )
+
+
+def _check_silent(model: keras.Model, operations: Sequence[tuple[str, str, str]]) -> None:
+    for kind, _, name in operations:
+        if graphs.is_stateless_draw(kind):
+            raise UsageError(
+                f"{_layer(model, name)} draws at random outside training too ({kind}), "
+                "so its outputs have no one value to measure or serve: draw only where the "
+                "argument `training` of its call is true."
+            )
