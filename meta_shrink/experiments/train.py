@@ -100,6 +100,8 @@ def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) ->
     """
     schedule = experiment.schedule
     loop.check_intervals(_intervals(schedule))
+    if not schedule.steps and not experiment.config["warm_start"]["steps"]:
+        raise UsageError("train got steps=0 without a warm start: nothing would be learned.")
     for name in ("chunk_steps", "keep_checkpoints"):
         if getattr(schedule, name) < 1:
             raise UsageError(f"train.{name} is {getattr(schedule, name)}; expected at least 1.")

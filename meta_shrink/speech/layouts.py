@@ -8,7 +8,7 @@ import tarfile
 
 from meta_shrink.errors import DataError
 from meta_shrink.speech.descriptions import described, json_lines
-from meta_shrink.speech.features import Phone
+from meta_shrink.speech.features import SILENCE, Phone
 from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording
 
 ALIGNMENT, LEXICON = "phone_alignment.jsonl.gz", "lexicon.txt"
@@ -76,7 +76,9 @@ def _members(path: str) -> dict[str, Place]:
 def read_alignment(path: str) -> dict[str, list[Phone]]:
     """Utterance -> phones of a ready alignment in frames of 10 ms; {} where there is no file.
 
-    Each line is {"utterance", "phones": [[phone, start, length, word], ...]}, SIL for silence.
+    Each line is {"utterance", "phones": [[phone, start, length, word], ...]}, SIL for silence and
+    names in plus signs for noises, which are silence here. Phones of one spelling in a row are one
+    word: a word that is said twice is taken for one.
     """
     if not os.path.exists(path):
         return {}
@@ -91,11 +93,11 @@ def read_alignment(path: str) -> dict[str, list[Phone]]:
 def _phones(rows: list) -> list[Phone]:
     phones, word, last = [], -1, None
     for name, start, length, spelling in rows:
-        silent = name == "SIL"
+        silent = name == SILENCE or name.startswith("+")  # +NSN+ and the like are noises.
         word += not silent and spelling != last
         last = None if silent else spelling
         seconds = (start / _ALIGNED_FRAMES_PER_SECOND, length / _ALIGNED_FRAMES_PER_SECOND)
-        phones.append(Phone(name, *seconds, -1 if silent else word))
+        phones.append(Phone(SILENCE if silent else name, *seconds, -1 if silent else word))
     return phones
 
 

@@ -150,14 +150,17 @@ def window_row(
 
 
 def check_intervals(every: Intervals) -> None:
-    """All are at least 1; eval_every may be 0.
+    """All are at least 1; eval_every may be 0, and so may steps: a warm start alone.
 
     Raises:
       UsageError: one is not.
     """
-    if min(every._replace(eval_every=1)) < 1 or every.eval_every < 0:
+    if min(every._replace(eval_every=1, steps=1)) < 1 or min(every.eval_every, every.steps) < 0:
         got = ", ".join(f"{name}={value}" for name, value in every._asdict().items())
-        raise UsageError(f"train got {got}; expected at least 1 each (eval_every may be 0).")
+        raise UsageError(
+            f"train got {got}; expected at least 1 each (eval_every may be 0, and steps after a "
+            "warm start)."
+        )
 
 
 def _timed(run: Run, num_steps: int) -> tuple[int, float]:

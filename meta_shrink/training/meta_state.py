@@ -39,7 +39,7 @@ def meta_optimizer(
         )
     rate: Any = learning_rate
     if decay == "linear":
-        rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0)
+        rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, max(steps, 1), 0.0)
     try:
         return OPTIMIZERS[name](learning_rate=rate, **options)
     except (TypeError, ValueError) as error:

@@ -85,3 +85,16 @@ def test_a_resumed_run_keeps_what_it_learned_after_its_warm_start(tmp_path, comp
     assert computed == [1.0]
     np.testing.assert_array_equal(ends[1], ends[0])
     assert not np.array_equal(ends[0], np.ones_like(ends[0]))
+
+
+def test_a_warm_start_may_be_all_there_is(tmp_path, computed):
+    schedule = {"warm_start.steps": 3, "train.steps": 0, "train.eval_every": 0}
+    config = tiny_config("reptile", schedule)
+    experiment = build(config)
+    experiment = experiment._replace(source=experiment.source._replace(labelled=EXAMPLES))
+    for _ in range(2):
+        with open_workdir(str(tmp_path), config, **NO_LOG) as workdir:
+            training = training_job.train(experiment, workdir, **NO_LOG)
+        phi = np.concatenate([np.ravel(p) for p in training.state.meta().phi])
+        assert (phi == 1).all() and int(training.state.step) == 0
+    assert computed == [1.0]

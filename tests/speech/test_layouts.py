@@ -1,0 +1,59 @@
+"""Ready alignments and lexicons, line by line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from meta_shrink.errors import DataError
+from meta_shrink.speech.features import Phone
+from meta_shrink.speech.layouts import read_alignment, read_lexicon
+
+
+def alignment(folder, phones) -> str:
+    path = folder / "phone_alignment.jsonl.gz"
+    with gzip.open(path, "wt") as file:
+        file.write(json.dumps({"utterance": "u", "phones": phones}) + "\n")
+    return str(path)
+
+
+def test_words_are_counted_and_noises_are_silence(tmp_path):
+    rows = [["SIL", 0, 9, "<sil>"], ["AH", 9, 3, "a"], ["+NSN+", 12, 8, "[NOISE]"]]
+    rows += [["AH", 20, 4, "a"], ["K", 24, 6, "cat(2)"], ["AE", 30, 5, "cat(2)"]]
+    assert read_alignment(alignment(tmp_path, rows)) == {
+        "u": [
+            Phone("SIL", 0.0, 0.09, -1),
+            Phone("AH", 0.09, 0.03, 0),
+            Phone("SIL", 0.12, 0.08, -1),
+            Phone("AH", 0.2, 0.04, 1),
+            Phone("K", 0.24, 0.06, 2),
+            Phone("AE", 0.3, 0.05, 2),
+        ]
+    }
+
+
+@pytest.mark.parametrize("phones", [[["AA", 0]], [["AA", "x", 3, "a"]], 7, None])
+def test_rows_that_are_no_phones_are_refused(tmp_path, phones):
+    with pytest.raises(DataError, match="is no alignment"):
+        read_alignment(alignment(tmp_path, phones))
+
+
+def test_an_alignment_that_is_cut_off_is_refused(tmp_path):
+    path = Path(alignment(tmp_path, [["AA", 0, 1, "a"]] * 200))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match="is no alignment"):
+        read_alignment(str(path))
+
+
+def test_without_files_there_is_nothing(tmp_path):
+    assert read_alignment(str(tmp_path / "none")) == {} == read_lexicon(str(tmp_path / "none"))
+
+
+def test_the_first_pronunciation_of_a_word_counts(tmp_path):
+    path = tmp_path / "lexicon.txt"
+    path.write_text("A\tAH0\nA\tEY0\n\nreading R EH1 D IH0 NG\nEMPTY\n")
+    wanted = {"A": ("AH",), "READING": ("R", "EH", "D", "IH", "NG")}
+    assert read_lexicon(str(path)) == wanted
