@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     # So that a stop leaves no process and no copy behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    started = time.monotonic()
+    started, commit = time.monotonic(), _git("rev-parse", "--short", "HEAD")
     try:
         faults = read_faults()
         check(faults, ROOT)
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"list says; {len(chosen) - len(results)} of {len(chosen)} were left out for want of time."
     )
     if given.report:
-        facts = {"commit": _git("rev-parse", "--short", "HEAD"), "minutes": f"{minutes:.1f}"}
+        facts = {"commit": commit, "minutes": f"{minutes:.1f}"}
         Path(given.report).write_text(as_markdown(results, facts), encoding="utf-8")
     return 1 if wrong else 0
 
