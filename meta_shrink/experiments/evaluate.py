@@ -74,12 +74,9 @@ def evaluate(
     selection = select(experiment, meta, options.selection)
     selected, held_out_of = selection["modules"], held_outs(experiment)
     rows, everything = _rows(experiment, meta, options, selected, held_out_of, log, stop_requested)
-    facts = experiment.metric_facts
     evaluation = {
-        "experiment": experiment.config["name"],
-        "algorithm": algorithm_name(experiment.config),
+        **_facts(experiment),
         "meta_step": step,
-        "metric": {"name": facts.name, "lower_is_better": facts.lower_is_better},
         "num_tasks": options.num_tasks,
         "train_adaptation_steps": experiment.adapt.steps,
         "quoted_steps": quoted_steps(experiment, options),
@@ -92,6 +89,15 @@ def evaluate(
     }
     _write(workdir, evaluation, unsaved)
     return evaluation
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    metric = experiment.metric_facts
+    return {
+        "experiment": experiment.config["name"],
+        "algorithm": algorithm_name(experiment.config),
+        "metric": {"name": metric.name, "lower_is_better": metric.lower_is_better},
+    }
 
 
 def _check_room(workdir: str) -> None:
