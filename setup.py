@@ -68,6 +68,8 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            # Data of docs/your_own.md.
+            "vega_datasets>=0.9",
         ],
     },
 )

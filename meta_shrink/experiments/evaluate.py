@@ -51,7 +51,7 @@ def evaluate(
     stop_requested: Callable[[], bool] = lambda: False,
     unsaved: Callable[[dict[str, Any]], Any] = lambda evaluation: None,
 ) -> dict[str, Any]:
-    """Evaluate a workdir on held-out tasks and write its evaluation.json.
+    """Evaluate a workdir on held-out tasks, write its evaluation.json and return the content.
 
     Every scheme adapts the same tasks: all modules under the learned sigma^2, the selected ones,
     each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps.
@@ -59,9 +59,6 @@ def evaluate(
     Args:
       overrides: options of the `eval` section that replace those of the config.
       imports, components: of restore. unsaved: gets the evaluation if it cannot be written.
-
-    Returns:
-      The content of evaluation.json.
 
     Raises:
       Preempted: stopped on request; nothing was written.
