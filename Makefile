@@ -43,7 +43,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help demo demo-adapters test test-all test-io mutants mutants-changed lint format lock clean
+.PHONY: help demo demo-adapters test test-all test-configs test-io mutants mutants-changed lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -61,7 +61,10 @@ demo-adapters: demo ## export the demo's backbone, adapt it to new tasks, check 
 	.venv/bin/meta-shrink verify runs/demo_adapters/*.safetensors --backbone runs/demo_backbone
 
 test: $(ENV) ## run the tests that are not marked slow (newest lane)
-	.venv/bin/python $(PYTEST) -m "not slow"
+	.venv/bin/python $(PYTEST) -m "not slow and not configs"
+
+test-configs: $(ENV) ## run every config as a user does: two meta-steps, evaluation, report
+	.venv/bin/python $(PYTEST) -m "configs and not slow" tests/system/test_every_config.py
 
 test-all: $(ENV) ## run all tests (newest lane)
 	.venv/bin/python $(PYTEST)

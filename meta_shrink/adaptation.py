@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.network_loss import STEP, noise_key, noisy
-from meta_shrink.params import dense
+from meta_shrink.params import dense, from_vector, spread_vector, to_vector
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.rng import fold_in, uniform
 from meta_shrink.types import (
@@ -32,7 +32,11 @@ NextBatch = Callable[[Task, tf.Tensor], Batch]
 
 
 class AdaptState(NamedTuple):
-    """Where an adaptation stands: parameters, optimizer state, number of steps done []."""
+    """Where an adaptation stands: parameters, optimizer state, number of steps done [].
+
+    Between pieces of `adaptation` theta holds all parameters, one tensor per variable, and the
+    optimizer's state is that of one vector of those that move.
+    """
 
     theta: Params
     optimizer: Any
@@ -125,6 +129,9 @@ def adaptation(
 ) -> Adaptation:
     """Proximal steps on nll + ||theta - phi||^2 / (2 sigma^2), module by module.
 
+    What moves is one vector in the loop: an optimizer then has a few operations, not a few for each
+    variable, and the numbers are the same, as all of them are elementwise.
+
     Args:
       nll: (params, batch) -> scalar.
       optimizer: proximal_gd() or proximal_adam().
@@ -135,26 +142,29 @@ def adaptation(
       native: it will run without XLA; a step's gradient is then a function of its own.
     """
     draw = next_batch or full_batch()
-    pick, whole = _parts(registry, modules)
+    pick, rest, whole = registry.parts(registry.names if modules is None else modules)
+    shapes = pick(registry.shapes)
 
     def start(meta: MetaParams) -> AdaptState:
-        return AdaptState(list(meta.phi), optimizer.init(pick(meta.phi)), tf.constant(0))
+        moving = [to_vector(pick(meta.phi))]
+        return AdaptState(list(meta.phi), optimizer.init(moving), tf.constant(0))
 
-    gradient = _gradient(nll, whole, native)
+    gradient = _gradient(nll, whole, shapes, native)
 
     def advance(meta, task, state, num_steps, *, max_steps=None):
-        phi = pick(meta.phi)
         precision = pick(registry.spread(tf.exp(-meta.log_sigma2)))
+        per_variable = precision, pick(learning_rates(meta, registry))
+        weight, rate = (spread_vector(values, shapes) for values in per_variable)
         end = proximal_steps(
-            lambda theta, drawn: gradient(theta, meta.phi, *drawn),
+            lambda moving, drawn: [gradient(moving[0], rest(meta.phi), *drawn)],
             optimizer,
             lambda step: (draw(task, step), noise_key(nll, task.key, STEP, step)),
-            state._replace(theta=pick(state.theta)),
-            (phi, precision, pick(learning_rates(meta, registry))),
+            state._replace(theta=[to_vector(pick(state.theta))]),
+            ([to_vector(pick(meta.phi))], [weight], [rate]),
             num_steps,
             max_steps=max_steps,
         )
-        return end._replace(theta=whole(end.theta, meta.phi))
+        return end._replace(theta=whole(from_vector(end.theta[0], shapes), rest(meta.phi)))
 
     return Adaptation(start, advance)
 
@@ -192,39 +202,22 @@ def proximal_steps(
     )[1]
 
 
-def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params], native: bool):
-    """(moving parameters, phi, batch, key of the noise) -> gradient in the moving parameters.
+def _gradient(nll: NegLogLik, whole: Callable[[Params, Params], Params], shapes, native: bool):
+    """(moving ones [D], the others, batch, key of the noise) -> gradient [D] in the moving ones.
 
     Without XLA a function of its own: in a loop, TensorFlow's layout pass leaves MaxPoolGrad to a
     kernel 20 times slower in some processes. Under XLA shapes would leave it as no constants.
     """
 
-    def gradient(moving: Params, phi: Params, batch: Batch, key: tf.Tensor | None) -> Params:
+    def gradient(vector: tf.Tensor, others: Params, batch: Batch, key: tf.Tensor | None):
+        moving = from_vector(vector, shapes)
         with tf.GradientTape() as tape:
             tape.watch(moving)
-            loss = noisy(nll, key)(whole(moving, phi), batch)
-        return dense(tape.gradient(loss, moving, unconnected_gradients="zero"))
+            loss = noisy(nll, key)(whole(moving, others), batch)
+        return to_vector(dense(tape.gradient(loss, moving, unconnected_gradients="zero")))
 
     apart = tf.function(autograph=False, experimental_attributes={"_noinline": True})
     return apart(gradient) if native else gradient
-
-
-def _parts(registry: ModuleRegistry, modules: Sequence[str] | None):
-    """Functions that pick the variables of these modules, and that put them back among phi."""
-    names = registry.names if modules is None else modules
-    chosen = {registry.position(name) for name in names}
-    own = [v for v, module in enumerate(registry.index) if module in chosen]
-
-    def pick(values: Sequence[Any]) -> list[Any]:
-        return [values[v] for v in own]
-
-    def whole(moving: Params, phi: Params) -> Params:
-        theta = list(phi)
-        for v, value in zip(own, moving, strict=True):
-            theta[v] = value
-        return theta
-
-    return pick, whole
 
 
 def make_adapt(adaptation: Adaptation, *, steps: int) -> Adapt:

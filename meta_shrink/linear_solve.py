@@ -2,6 +2,7 @@
 
 Both have one signature, (matvec, b, *, num_steps, preconditioner) -> (x, CGInfo), run a fixed
 number of steps (static shapes, vectorisable over tasks) and hold one vector more than they need.
+Inside, all variables are one vector: a handful of operations, however many variables there are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from meta_shrink.params import (
     add_scaled,
     all_finite,
     dot,
+    from_vector,
     global_norm,
+    spread_vector,
     subtract,
+    to_vector,
     where,
     zeros_like,
 )
@@ -67,7 +71,8 @@ def conjugate_gradient(
     Returns:
       x (V tensors) and the diagnostics.
     """
-    diagonal = preconditioner or [1.0] * len(b)
+    shapes = [x.shape for x in b]
+    matvec, b, diagonal = _on_one_vector(matvec, b, preconditioner)
 
     def precondition(r: Params) -> Params:
         return [x / p for x, p in zip(r, diagonal, strict=True)]
@@ -87,7 +92,8 @@ def conjugate_gradient(
         (tf.constant(0), start),
         maximum_iterations=num_steps,
     )
-    return end.x, _info(end.residual, b, end.curvature_min, end.breakdown)
+    info = _info(end.residual, b, end.curvature_min, end.breakdown)
+    return from_vector(end.x[0], shapes), info
 
 
 def _cg_step(
@@ -134,7 +140,8 @@ def neumann_series(
     Converges when s times the largest eigenvalue of P^-1 A is below 2. Its first term alone is
     the gradient scaled by s P^-1. A non-finite iterate ends the solve at its last good one.
     """
-    diagonal = preconditioner or [1.0] * len(b)
+    shapes = [x.shape for x in b]
+    matvec, b, diagonal = _on_one_vector(matvec, b, preconditioner)
 
     def body(step, x, residual, curvature_min, breakdown):
         move = [step_size * r / p for r, p in zip(residual, diagonal, strict=True)]
@@ -157,7 +164,23 @@ def neumann_series(
         (tf.constant(0), zeros_like(b), b, _largest(b), tf.constant(False)),
         maximum_iterations=num_steps,
     )
-    return x, _info(residual, b, curvature_min, breakdown)
+    return from_vector(x[0], shapes), _info(residual, b, curvature_min, breakdown)
+
+
+def _on_one_vector(
+    matvec: MatVec, b: Params, preconditioner: list[Any] | None
+) -> tuple[MatVec, Params, list[Any]]:
+    """The system, with its variables as one vector: (matvec, [b], [diagonal of P])."""
+    shapes = [x.shape for x in b]
+    diagonal: list[Any] = [1.0]
+    if preconditioner is not None:
+        values = [tf.convert_to_tensor(p, b[0].dtype) for p in preconditioner]
+        diagonal = [spread_vector(values, shapes)]
+    return (
+        lambda v: [to_vector(matvec(from_vector(v[0], shapes)))],
+        [to_vector(b)],
+        diagonal,
+    )
 
 
 def _largest(b: Params) -> tf.Tensor:

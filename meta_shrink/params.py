@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,22 @@ def global_norm(a: Params) -> tf.Tensor:
 def dense(gradients: Any) -> Any:
     """Gradients as tensors: that of an embedding comes as its rows and their numbers."""
     return tf.nest.map_structure(tf.convert_to_tensor, gradients)
+
+
+def to_vector(params: Params) -> tf.Tensor:
+    """All numbers as one vector [D], variable after variable."""
+    return tf.concat([tf.reshape(x, [-1]) for x in params], axis=0)
+
+
+def from_vector(vector: tf.Tensor, shapes: Sequence[Sequence[int]]) -> Params:
+    """[D] -> tensors of these shapes; the inverse of to_vector."""
+    parts = tf.split(vector, [math.prod(shape) for shape in shapes])
+    return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def spread_vector(values: Sequence[Any], shapes: Sequence[Sequence[int]]) -> tf.Tensor:
+    """A value per variable, a scalar or a tensor of its shape, for each of its numbers: [D]."""
+    return to_vector([tf.broadcast_to(x, s) for x, s in zip(values, shapes, strict=True)])
 
 
 def zeros_like(a: Params) -> Params:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,7 +19,9 @@ from meta_shrink.types import Params
 class ModuleRegistry:
     """A partition of a model's trainable variables into named modules, in network order.
 
-    names: M module names, in the order in which the model's variables first meet them.
+    names: M module names, in the order in which the model's variables first meet them; where the
+        model has an attribute `module_order` (names of layers), in that order. Keras's own order
+        is by depth, which mixes the blocks of a network with branches.
     paths, shapes: path and shape of each of the V variables.
     index: module number of each variable, V numbers in [0, M).
     """
@@ -61,12 +64,17 @@ class ModuleRegistry:
         paths = [relative_path(model, variable) for variable in variables]
         _refuse_duplicates(paths)
         modules = [module_of(path) for path in paths]
-        names = tuple(dict.fromkeys(modules))
+        layers: Sequence[str] = getattr(model, "module_order", ())
+        places = {layer: n for n, layer in enumerate(layers)}
+        order = sorted(
+            range(len(paths)), key=lambda v: places.get(paths[v].rpartition("/")[0], len(places))
+        )
+        numbers = {name: m for m, name in enumerate(dict.fromkeys(modules[v] for v in order))}
         return cls(
-            names=names,
+            names=tuple(numbers),
             paths=tuple(paths),
             shapes=tuple(tuple(variable.shape) for variable in variables),
-            index=tuple(names.index(module) for module in modules),
+            index=tuple(numbers[module] for module in modules),
         )
 
     @property
@@ -100,11 +108,9 @@ class ModuleRegistry:
 
     def sum(self, per_variable: Params) -> tf.Tensor:
         """One tensor per variable -> [M]: the total over each module's parameters."""
-        totals = [tf.reduce_sum(tensor) for tensor in per_variable]
-        groups = [
-            [total for total, owner in zip(totals, self.index, strict=True) if owner == module]
-            for module in range(self.num_modules)
-        ]
+        groups: list[list[tf.Tensor]] = [[] for _ in range(self.num_modules)]
+        for tensor, module in zip(per_variable, self.index, strict=True):
+            groups[module].append(tf.reduce_sum(tensor))
         return tf.stack([tf.add_n(group) for group in groups])
 
     def position(self, name: str) -> int:
@@ -116,6 +122,28 @@ class ModuleRegistry:
         if name not in self.names:
             raise UsageError(f"No module {name!r}; the modules are {', '.join(self.names)}.")
         return self.names.index(name)
+
+    def parts(self, modules: Sequence[str]):
+        """Functions of V values: those of these modules' variables, the others, and both joined.
+
+        Raises:
+          UsageError: an unknown module.
+        """
+        chosen = {self.position(name) for name in modules}
+        own = [v for v, module in enumerate(self.index) if module in chosen]
+        others = [v for v, module in enumerate(self.index) if module not in chosen]
+
+        def pick(values: Sequence[Any]) -> list[Any]:
+            return [values[v] for v in own]
+
+        def rest(values: Sequence[Any]) -> list[Any]:
+            return [values[v] for v in others]
+
+        def whole(picked: Sequence[Any], left: Sequence[Any]) -> list[Any]:
+            values = dict(zip([*own, *others], [*picked, *left], strict=True))
+            return [values[v] for v in range(len(values))]
+
+        return pick, rest, whole
 
     def check(self, params: Sequence[tf.Tensor]) -> None:
         """Check that a parameter list fits the registered variables.

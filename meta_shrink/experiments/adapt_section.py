@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
 from meta_shrink.adaptation import (
     Adaptation,
     NextBatch,
@@ -16,12 +18,16 @@ from meta_shrink.adaptation import (
 )
 from meta_shrink.errors import UsageError
 from meta_shrink.registry import ModuleRegistry
+from meta_shrink.rng import fold_in
 from meta_shrink.sections import call, choose
-from meta_shrink.types import Adapt, Augment, NegLogLik, TaskOptimizer
+from meta_shrink.types import Adapt, Augment, Batch, NegLogLik, TaskOptimizer
+
+Draw = Callable[[tf.Tensor, Batch, int], Batch]
 
 
 class AdaptSettings(NamedTuple):
-    """How tasks are adapted; batch_size 0 and on_all as in the `adapt` section.
+    """How tasks are adapted; batch_size 0 and on_all as in the `adapt` section; drawn
+    where mini-batches are drawn from what is no batch itself.
 
     make: (modules=None) -> Adaptation of all modules, or of the named ones.
     """
@@ -33,6 +39,7 @@ class AdaptSettings(NamedTuple):
     next_batch: NextBatch
     batch_size: int
     on_all: bool
+    drawn: bool
 
     @property
     def adaptation(self) -> Adaptation:
@@ -51,6 +58,7 @@ def adapt_settings(
     registry: ModuleRegistry,
     augment: Augment | None,
     optimizers: Mapping[str, Callable[..., TaskOptimizer]],
+    draw: Draw | None = None,
     native: bool = False,
     optimizer: str,
     learning_rate: float,
@@ -60,10 +68,11 @@ def adapt_settings(
     rate_per: str = "module",
     **options: Any,
 ) -> AdaptSettings:
-    """The settings of a config section; native as in adaptation.
+    """The settings of a config section; draw as in TaskSource, native as in adaptation.
 
     Raises:
-      UsageError: a number out of range or an unknown name.
+      UsageError: a number out of range, an unknown name, or all data at once of tasks whose
+        mini-batches are drawn.
     """
     if not learning_rate > 0 or batch_size < 0 or steps < 1:
         raise UsageError(
@@ -72,10 +81,7 @@ def adapt_settings(
         )
     choose("adapt.data", dict.fromkeys(("train", "all")), data)
     choose("adapt.rate_per", dict.fromkeys(("module", "parameter")), rate_per)
-    if batch_size:
-        next_batch = random_batch(size=batch_size, augment=augment)
-    else:
-        next_batch = full_batch(augment=augment)
+    next_batch = _next_batch(augment, draw, batch_size, data)
     task_optimizer = call("adapt", choose("adapt.optimizer", optimizers, optimizer), options)
     return AdaptSettings(
         partial(adaptation, nll, task_optimizer, registry, next_batch=next_batch, native=native),
@@ -85,4 +91,22 @@ def adapt_settings(
         next_batch,
         batch_size,
         on_all=data == "all",
+        drawn=draw is not None,
     )
+
+
+def _next_batch(
+    augment: Augment | None, draw: Draw | None, batch_size: int, data: str
+) -> NextBatch:
+    if draw is not None:
+        if not batch_size or data == "all":
+            raise UsageError(
+                f"adapt got batch_size={batch_size}, data={data!r}, but the mini-batches of these "
+                "tasks are drawn from their training data; expected batch_size >= 1, data='train'."
+            )
+        return lambda task, step: draw(
+            fold_in(task.key, "mini_batch", step), task.train, batch_size
+        )
+    if batch_size:
+        return random_batch(size=batch_size, augment=augment)
+    return full_batch(augment=augment)

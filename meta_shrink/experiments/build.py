@@ -40,6 +40,7 @@ from meta_shrink.sections import call, choose, named
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
 from meta_shrink.types import MetaGradient, MetaParams, NegLogLik, TaskSource
 
+MOST_COMPILED = 64  # variables of a network that "auto" compiles on the CPU
 REGISTRIES = {
     "layer": ModuleRegistry.by_layer,
     "variable": ModuleRegistry.by_variable,
@@ -116,13 +117,13 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     )
     drawn = named("task", components.tasks, config["task"], seed=config["seed"])
     method = choose("algorithm.name", components.meta_gradients, config["algorithm"].get("name"))
-    adapt = _adapt(config["adapt"], components, nll, registry, drawn.augment, jit)
+    adapt = _adapt(config["adapt"], components, nll, registry, drawn, jit)
     source = _source(drawn, adapt.on_all, schedule.validation_batch)
     initial = _initial(model, registry, adapt, prior.sigma2)
     check_learned(method, config)
     check_task_axis(method, config, jit)
     check_counts(config, source)
-    check_shapes(nll, initial, source, adapt.batch_size)
+    check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size)
     return Experiment(
         config=config,
         components=components,
@@ -146,14 +147,15 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     )
 
 
-def _adapt(section, components: Components, nll, registry, augment, jit: bool) -> AdaptSettings:
+def _adapt(section, components, nll, registry, drawn: TaskSource, jit: bool) -> AdaptSettings:
     return call(
         "adapt",
         adapt_settings,
         section,
         nll=nll,
         registry=registry,
-        augment=augment,
+        augment=drawn.augment,
+        draw=drawn.draw,
         optimizers=components.task_optimizers,
         native=not jit,
     )
@@ -181,12 +183,18 @@ def _loss(*, model: keras.Model, jit: bool, losses, name: str, reduction: str, *
 def _meta_gradient(
     method: Method, config, components, nll, registry, adapt: AdaptSettings, jit: bool
 ) -> MetaGradient:
-    """hessian_data "last" is the last mini-batch of adaptation."""
+    """The algorithm of a config; "last" is the last mini-batch of adaptation.
+
+    Where mini-batches are drawn from data that are no batch themselves, it is always that one.
+    """
     options = config["algorithm"]
     rest = {key: value for key, value in options.items() if key != "name"}
+    last = {"last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
     if "hessian_data" in rest:
-        data = {"all": None, "last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
+        data = last if adapt.drawn else {"all": None, **last}
         rest["hessian_data"] = choose("algorithm.hessian_data", data, rest["hessian_data"])
+    elif adapt.drawn:
+        rest["hessian_data" if method.solves else "nll_data"] = last["last"]
     given = {"nll": nll, "registry": registry}
     if method.solves:
         given |= {"native": not jit, "hessian_nll": hessian_loss(config, components, nll, jit)}
@@ -218,11 +226,16 @@ def _initial(
 
 
 def _jit(choice: str, model: keras.Model) -> bool:
-    """XLA or not; "auto" compiles on accelerators, and dense networks on the CPU."""
+    """XLA or not; "auto" compiles on accelerators, and small dense networks on the CPU.
+
+    There it pays where operations cost less than their dispatch, and not for convolutions (kernels
+    of more than two axes), where TensorFlow's own kernels are faster, or for networks of many
+    variables, which take minutes to compile.
+    """
     choose("train.jit", dict.fromkeys(("auto", "on", "off")), choice)
     if choice != "auto":
         return choice == "on"
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
         return True
-    layers = model._flatten_layers(include_self=False)  # pyright: ignore[reportAttributeAccessIssue]
-    return not any("Conv" in type(layer).__name__ for layer in layers)
+    axes = [len(variable.shape) for variable in model.trainable_variables]
+    return max(axes) <= 2 and len(axes) <= MOST_COMPILED

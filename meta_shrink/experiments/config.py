@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from meta_shrink.adaptation import require_examples
+from meta_shrink.adaptation import NextBatch, require_examples
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
 from meta_shrink.experiments.defaults import EVAL_KINDS, EvalOptions, Prior, Schedule
@@ -105,13 +105,20 @@ def check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> Non
         )
 
 
-def check_shapes(nll: NegLogLik, initial: MetaParams, source: TaskSource, batch_size: int) -> None:
+def check_shapes(
+    nll: NegLogLik,
+    initial: MetaParams,
+    source: TaskSource,
+    next_batch: NextBatch,
+    batch_size: int,
+) -> None:
     """The loss takes a task of the source, and a mini-batch is no larger than its data."""
 
     def losses(key: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(key)
-        require_examples(task.train, batch_size, "adapt.batch_size", "training")
-        return [nll(initial.phi, task.train), nll(initial.phi, task.val)]
+        if source.draw is None:
+            require_examples(task.train, batch_size, "adapt.batch_size", "training")
+        return [nll(initial.phi, next_batch(task, tf.constant(0))), nll(initial.phi, task.val)]
 
     try:
         tf.function(losses, autograph=False).get_concrete_function(root_key(0, "probe"))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.linear_solve import CGInfo, conjugate_gradient, neumann_series
+from meta_shrink.meta_gradients.maml import whole_training_batch
 from meta_shrink.network_loss import (
     HESSIAN,
     VALIDATION,
@@ -104,7 +105,7 @@ def implicit_gradient(
     """
     _check(cg_steps, damping, damping_unit, solver)
     require_second_derivatives(nll)
-    nlls, pick = (nll, hessian_nll or nll), hessian_data or (lambda task: task.train)
+    nlls, pick = (nll, hessian_nll or nll), hessian_data or whole_training_batch
 
     def delta_at(meta: MetaParams, task: Task, theta: Params) -> tuple[MetaParams, Metrics]:
         losses, grad_val, hvp = _derivatives(nlls, task, theta, pick(task), native)

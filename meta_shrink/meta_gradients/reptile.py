@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.meta_gradients.imaml import implicit_gradient
+from meta_shrink.meta_gradients.maml import whole_training_batch
 from meta_shrink.params import multiply, subtract
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import Adapt, Batch, MetaGradient, MetaParams, NegLogLik, Task
@@ -15,13 +16,19 @@ from meta_shrink.types import Adapt, Batch, MetaGradient, MetaParams, NegLogLik,
 PHI_SCALES = ("precision", "sigma2")
 
 
-def reptile(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
+def reptile(
+    nll: NegLogLik,
+    registry: ModuleRegistry,
+    *,
+    nll_data: Callable[[Task], Batch] | None = None,
+) -> MetaGradient:
     """Delta_phi = phi - theta_hat (Section 2), learns phi only.
 
     sigma-Reptile at sigma^2 = inf with the rate of phi proportional to sigma^2. The paper adapts
     on a task's training and validation data together: see tasks.transforms.train_on_all.
     """
     del registry
+    pick = nll_data or whole_training_batch
 
     def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         theta = adapt(meta, task)
@@ -30,7 +37,7 @@ def reptile(nll: NegLogLik, registry: ModuleRegistry) -> MetaGradient:
             log_sigma2=tf.zeros_like(meta.log_sigma2),
             log_alpha=tf.nest.map_structure(tf.zeros_like, meta.log_alpha),
         )
-        return delta, {"nll_val": nll(theta, task.val), "nll_train": nll(theta, task.train)}
+        return delta, {"nll_val": nll(theta, task.val), "nll_train": nll(theta, pick(task))}
 
     return meta_gradient
 

@@ -3,7 +3,8 @@
 from meta_shrink.models.convnet import convnet
 from meta_shrink.models.gaussian import gaussian
 from meta_shrink.models.mlp import mlp
+from meta_shrink.models.wavenet import wavenet
 
-MODELS = {"convnet": convnet, "gaussian": gaussian, "mlp": mlp}
+MODELS = {"convnet": convnet, "gaussian": gaussian, "mlp": mlp, "wavenet": wavenet}
 
-__all__ = ["MODELS", "convnet", "gaussian", "mlp"]
+__all__ = ["MODELS", "convnet", "gaussian", "mlp", "wavenet"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from meta_shrink.adaptation import Adaptation
+from meta_shrink.params import from_vector
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, TaskSource
 
@@ -20,19 +21,16 @@ Core = Callable[[MetaParams, tf.Tensor], Totals]
 
 def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
     """Totals over the task axis of the tasks whose Delta and metrics are all finite."""
-    flat = tf.nest.flatten((deltas, metrics))
-    finite = tf.reduce_all(tf.stack([_finite_rows(x) for x in flat]), axis=0)
-
-    def total(x: tf.Tensor) -> tf.Tensor:
-        mask = tf.reshape(finite, [-1] + [1] * (len(x.shape) - 1))
-        return tf.reduce_sum(tf.where(mask, x, tf.zeros_like(x)), axis=0)
-
-    count = tf.reduce_sum(tf.cast(finite, tf.float32))
-    return tf.nest.map_structure(total, deltas), count, tf.nest.map_structure(total, metrics)
-
-
-def _finite_rows(x: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_all(tf.reshape(tf.math.is_finite(x), [tf.shape(x)[0], -1]), axis=1)
+    every = tf.nest.flatten((deltas, metrics))
+    shapes = [x.shape[1:] for x in every]
+    # One row a task: a few operations, however many variables there are.
+    rows = tf.concat(
+        [tf.reshape(x, [-1, s.num_elements()]) for x, s in zip(every, shapes, strict=True)], 1
+    )
+    finite = tf.reduce_all(tf.math.is_finite(rows), axis=1)
+    total = tf.reduce_sum(tf.where(finite[:, tf.newaxis], rows, tf.zeros_like(rows)), axis=0)
+    deltas, metrics = tf.nest.pack_sequence_as((deltas, metrics), from_vector(total, shapes))
+    return deltas, tf.reduce_sum(tf.cast(finite, tf.float32)), metrics
 
 
 def make_core(

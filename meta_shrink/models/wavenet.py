@@ -1,0 +1,103 @@
+"""WaveNet (Fig. 12): the next sample of a voice, from those before it and from the text.
+
+Each of a cycle's ten blocks doubles the dilation, 1 to 512: an output hears its own code and 1,023
+before it for each cycle.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from meta_shrink.errors import UsageError
+from meta_shrink.models.wavenet_layers import CODES, Codes, Dilated, Embedding, Gate, Pointwise
+
+DILATIONS = tuple(2**power for power in range(10))
+
+
+def wavenet(
+    *,
+    seed: int,
+    samples: int,
+    frames: int,
+    features: int,
+    channels: int,
+    gate: int = 0,
+    skip: int = 0,
+    cycles: int = 3,
+    speakers: int = 0,
+    speaker_channels: int = 16,
+    products: int = 1,
+) -> keras.Model:
+    """[codes [N, T], features [N, F, C]] -> logits [N, T, 256] of the sample after each code.
+
+    Modules are layers: `input`, `input_skip`, then `dilated`, `condition`, `skip`, `residual` of
+    block_00, block_01, ..., then `output_1`, `output_2`; `module_order` has them in this order.
+    Three cycles have 123, as the last block has no residual layer.
+
+    Args:
+      seed: of the initial weights (Glorot uniform); biases start at 0.
+      samples, frames, features, cycles: T, F and C; T is a multiple of F; cycles of ten blocks.
+      channels, gate, skip: of the residual path, a half of the gate, the skip path; 0: the first.
+      speakers, speaker_channels: a network of many voices has a third input, the number of the
+        speaker [N], its vector in a module `speaker`, and a module `speaker` more a block.
+      products: the dilated convolutions are 1 matrix product of [past, now], or 2.
+
+    Raises:
+      UsageError: a size below 1, or samples that are no multiple of frames.
+    """
+    gate, skip = gate or channels, skip or channels
+    _check(samples, frames, products, features, channels, gate, skip, cycles, speaker_channels)
+    codes = keras.Input((samples,), name="codes", dtype="int32")
+    told = [keras.Input((frames, features), name="features")]
+    if speakers:
+        told.append(keras.Input((), name="speaker_number", dtype="int32"))
+    voice = [Embedding(speakers, speaker_channels, seed + 4, name="speaker")(n) for n in told[1:]]
+    path = Codes(channels, seed, name="input")(codes)
+    total = Pointwise(skip, seed + 1, name="input_skip")(path)
+    sizes = channels, gate, skip, products
+    last = len(DILATIONS) * cycles - 1
+    for block in range(last + 1):
+        path, more = _block(path, [told[0], *voice], block, seed, sizes, last=block == last)
+        total = total + more
+    hidden = Pointwise(skip, seed + 2, name="output_1")(keras.ops.relu(total))
+    logits = Pointwise(CODES, seed + 3, name="output_2")(keras.ops.relu(hidden))
+    model = keras.Model([codes, *told], logits, name="wavenet")
+    model.module_order = tuple(module_order(last + 1, voiced=bool(speakers)))
+    return model
+
+
+def _block(path, heard, block: int, seed: int, sizes: tuple[int, ...], *, last: bool):
+    """(what goes on along the path, what goes to the outputs) of a residual block.
+
+    heard: the features and perhaps the voice. sizes: channels, gate, skip, products.
+    """
+    (channels, gate, skip, products), own = sizes, seed + 10 + 5 * block
+    name, dilation = f"block_{block:02}", DILATIONS[block % len(DILATIONS)]
+    x = Dilated(2 * gate, dilation, own, products=products, name=f"{name}_dilated")(path)
+    kinds = ("condition", own + 1), ("speaker", own + 4)
+    conditions = [
+        Pointwise(2 * gate, number, name=f"{name}_{kind}")(told)
+        for told, (kind, number) in zip(heard, kinds, strict=False)
+    ]
+    z = Gate(name=f"{name}_gate")([x, *conditions])
+    more = Pointwise(skip, own + 2, name=f"{name}_skip")(z)
+    if not last:
+        path = path + Pointwise(channels, own + 3, name=f"{name}_residual")(z)
+    return path, more
+
+
+def module_order(blocks: int, *, voiced: bool) -> list[str]:
+    """Names of the layers that have parameters, from the input to the output."""
+    parts = ["dilated", "condition", *(["speaker"] if voiced else []), "skip", "residual"]
+    names = [f"block_{block:02}_{part}" for block in range(blocks) for part in parts]
+    ends = ["speaker"] if voiced else []
+    return [*ends, "input", "input_skip", *names[:-1], "output_1", "output_2"]
+
+
+def _check(samples: int, frames: int, products: int, *sizes: int) -> None:
+    if min(samples, frames, *sizes) < 1 or samples % frames or products not in (1, 2):
+        raise UsageError(
+            f"wavenet got samples={samples}, frames={frames}, products={products} and the sizes "
+            f"{', '.join(map(str, sizes))}; expected positive sizes, samples a multiple of frames, "
+            "1 or 2 products."
+        )

@@ -1,0 +1,145 @@
+"""WaveNet: its modules and their order, its maths against NumPy, what it hears, derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink.errors import UsageError
+from meta_shrink.keras_model import apply_model
+from meta_shrink.losses import cross_entropy, negative_log_likelihood
+from meta_shrink.meta_gradients.imaml import hessian_vector_product
+from meta_shrink.models import wavenet
+from meta_shrink.registry import ModuleRegistry
+from tests.problems import parameters, precision_of
+
+SIZES = {"samples": 24, "frames": 3, "features": 4, "channels": 3, "gate": 5, "skip": 4}
+
+
+def small(cycles: int = 1, dtype: str = "float64", **options):
+    with precision_of(dtype):
+        return wavenet(seed=0, cycles=cycles, **SIZES | options)
+
+
+def inputs_of(batch: int, *, speakers: int = 0, dtype: str = "float64", samples: int = 24):
+    rng = np.random.default_rng(1)
+    codes = tf.constant(rng.integers(0, 256, [batch, samples]), tf.int32)
+    told = [tf.constant(rng.normal(size=[batch, 3, 4]), dtype)]
+    if speakers:
+        told.append(tf.constant(rng.integers(0, speakers, [batch]), tf.int32))
+    return [codes, *told]
+
+
+def test_the_paper_s_network_has_123_modules_in_network_order():
+    registry = ModuleRegistry.by_layer(small(cycles=3))
+    assert registry.num_modules == 123
+    block = ["block_00_dilated", "block_00_condition", "block_00_skip", "block_00_residual"]
+    assert registry.names[:7] == ("input", "input_skip", *block, "block_01_dilated")
+    ends = ("block_29_dilated", "block_29_condition", "block_29_skip", "output_1", "output_2")
+    assert registry.names[-5:] == ends
+    assert sum(registry.sizes) == 771 + 16 + 30 * (70 + 50 + 24) + 29 * 18 + 20 + 1280
+    # Variables keep Keras's order, each with the module of its own layer.
+    for path, module in zip(registry.paths, registry.index, strict=True):
+        assert path.rpartition("/")[0] == registry.names[module]
+
+
+def test_a_network_of_many_voices_has_one_condition_more_a_block():
+    registry = ModuleRegistry.by_layer(small(speakers=6, speaker_channels=2))
+    assert registry.names[:6] == (
+        "speaker", "input", "input_skip", "block_00_dilated", "block_00_condition",
+        "block_00_speaker",
+    )  # fmt: skip
+    assert registry.num_modules == 1 + 2 + 10 * 5 - 1 + 2
+
+
+def by_hand(values: dict[str, np.ndarray], codes, told, voice=None) -> np.ndarray:
+    """One piece, sample after sample, as Fig. 12 draws it."""
+
+    def affine(name, x):
+        return x @ values[f"{name}/kernel"] + values[f"{name}/bias"]
+
+    path = values["input/kernel"][codes] + values["input/bias"]
+    total = affine("input_skip", path)
+    for block in range(10):
+        name, dilation = f"block_{block:02}", 2**block
+        past = np.zeros_like(path)
+        past[dilation:] = path[:-dilation] if dilation < len(path) else 0
+        kernel = values[f"{name}_dilated/kernel"]
+        x = past @ kernel[0] + path @ kernel[1] + values[f"{name}_dilated/bias"]
+        x = x + np.repeat(affine(f"{name}_condition", told), len(codes) // len(told), axis=0)
+        if voice is not None:
+            x = x + affine(f"{name}_speaker", values["speaker/table"][voice])
+        half = x.shape[1] // 2
+        z = np.tanh(x[:, :half]) / (1 + np.exp(-x[:, half:]))
+        total = total + affine(f"{name}_skip", z)
+        if block < 9:
+            path = path + affine(f"{name}_residual", z)
+    return affine("output_2", np.maximum(affine("output_1", np.maximum(total, 0)), 0))
+
+
+@pytest.mark.parametrize(("products", "speakers"), [(1, 0), (2, 3)])
+def test_the_network_is_that_of_the_figure(products, speakers):
+    model = small(products=products, speakers=speakers)
+    theta = parameters(model, noise=0.1)
+    names = ModuleRegistry.by_layer(model).paths
+    values = {name: value.numpy() for name, value in zip(names, theta, strict=True)}
+    given = inputs_of(2, speakers=speakers)
+    found = apply_model(model)(theta, given)
+    assert found.shape == (2, 24, 256)
+    for n in range(2):
+        np.testing.assert_allclose(found[n], by_hand(values, *(x[n] for x in given)), atol=1e-12)
+
+
+@pytest.mark.parametrize("sample", [0, 11, 23])
+def test_a_sample_hears_itself_and_what_was_before(sample):
+    """A cycle hears 1,023 samples back: here all of the piece, and nothing of what comes."""
+    model = small()
+    theta, (codes, told) = parameters(model, noise=0.1), inputs_of(1)
+    other = codes.numpy()
+    other[0, sample] = (other[0, sample] + 100) % 256
+    forward = apply_model(model)
+    changed = np.abs(forward(theta, [codes, told]) - forward(theta, [tf.constant(other), told]))[0]
+    assert changed[:sample].max(initial=0) == 0
+    assert changed[sample:].max(axis=1).min() > 0
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_hessian_vector_products_are_differences_of_gradients(native):
+    model = small(speakers=3)
+    theta = parameters(model, noise=0.1)
+    nll = negative_log_likelihood(model, cross_entropy(), native=native)
+    targets = tf.constant(np.random.default_rng(2).integers(0, 256, [2, 24]), tf.int32)
+    batch = inputs_of(2, speakers=3), targets
+    rng = np.random.default_rng(3)
+    v = [tf.constant(rng.normal(size=x.shape)) for x in theta]
+
+    @tf.function(autograph=False)
+    def gradient(step: tf.Tensor):
+        moved = [x + step * d for x, d in zip(theta, v, strict=True)]
+        with tf.GradientTape() as tape:
+            tape.watch(moved)
+            loss = nll(moved, batch)
+        return [tf.convert_to_tensor(g) for g in tape.gradient(loss, moved)]
+
+    after, before = (gradient(tf.constant(step, tf.float64)) for step in (1e-6, -1e-6))
+
+    @tf.function(autograph=False)
+    def products():
+        return hessian_vector_product(nll, theta, batch, native=native)(v)
+
+    for product, more, less in zip(products(), after, before, strict=True):
+        np.testing.assert_allclose(product, (more - less) / 2e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"samples": 25}, "samples=25"),
+        ({"channels": 0}, "the sizes 4, 0"),
+        ({"products": 3}, "products=3"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options, part):
+    with pytest.raises(UsageError, match=part):
+        small(**options)
