@@ -1,0 +1,156 @@
+"""Few-shot speech (Sections 5.1 to 5.3, App. E.2, Figs. 3, 5, 12): a speaker is a task.
+
+python -m launch.prepare_data speech --from=PATH --out=data/speech
+python -m launch.train --config=configs/speech.py:quick_sigma_reptile --workdir=runs/speech
+
+Arguments: [quick_]{sigma_reptile, reptile, sigma_imaml, sigma_maml, pretrained, sea}. pretrained
+and sea do no meta-training: the first adapts the pre-trained network, the second the network of all
+training voices with embeddings, all of it (SEA-All) and the new voice's embedding alone (SEA-Emb).
+Without quick_ the network has about the paper's size (2.5 M parameters), for an accelerator; quick_
+has the same 123 modules with 16 channels and 0.18 M parameters, for 2 cores: 700 processor seconds
+an epoch of pre-training on an hour of speech. docs/results/speech.md has what was measured.
+"""
+
+import random
+
+from configs import common
+from meta_shrink.models.wavenet import module_order
+from meta_shrink.speech.features import FEATURES
+
+BLOCKS, CONTEXT, HOP = 30, 39, 80
+SELECTED = 12  # modules, as in the paper: 10 % of 123
+RANDOM_DRAWS = 5
+SIZES = {
+    # Frames of a piece, channels, steps and batch of the pre-training, adaptation steps.
+    "quick": {"frames": 100, "model": {"channels": 16}, "pretraining": (40_000, 1), "steps": 20},
+    "paper": {
+        "frames": 200,
+        "model": {"channels": 128, "gate": 64, "skip": 64},
+        "pretraining": (1_000_000, 16),
+        "steps": 100,
+    },
+}
+
+
+def get_config(argument: str = "quick_sigma_reptile"):
+    """The config of one method."""
+    method = argument.removeprefix("quick_")
+    size = SIZES["paper" if method == argument else "quick"]
+    config = common.default_config(f"speech:{argument}")
+    common.choose(METHODS, method)  # Refuses an unknown one before anything else.
+    config.device.cpu_threads = 1
+    config.task = {
+        "name": "speech",
+        "data_dir": "data/speech",
+        "crop_frames": size["frames"],
+        "context_frames": CONTEXT,
+        "validation_pieces": 8,
+    }
+    frames = size["frames"] + CONTEXT
+    config.model = {
+        "name": "wavenet",
+        "samples": frames * HOP,
+        "frames": frames,
+        "features": FEATURES,
+        "cycles": BLOCKS // 10,
+        **size["model"],
+    }
+    config.loss = {"name": "sequence_cross_entropy", "reduction": "mean"}
+    config.adapt.update({"optimizer": "proximal_adam", "learning_rate": 5e-4, "batch_size": 1})
+    config.adapt.steps = size["steps"]
+    config.prior.beta = 1e-7
+    steps, batch_size = size["pretraining"]
+    config.warm_start = {
+        "steps": steps,
+        "seed": 0,
+        "batch_size": batch_size,
+        "learning_rate": 2e-3,
+        "halve_every": steps // 5,
+        "validate_every": 250,
+        "cache": "data/warm_start",
+    }
+    config.train.update(
+        {"steps": 200, "meta_batch_size": 2, "task_axis": "sequential", "log_every": 10}
+    )
+    config.train.update({"checkpoint_every": 10})
+    config.eval.update({"num_tasks": 10, "points": 16, "kinds": ["all", "selected", "single"]})
+    config.eval.update({"horizon": 10_000 // size["steps"], "group_horizon": 50})
+    config.eval.selection = {"rule": "top_k", "value": SELECTED}
+    config.eval.groups = groups(voiced=False)
+    METHODS[method](config)
+    return config
+
+
+def groups(*, voiced: bool) -> dict:
+    """What adapts alone: as many modules as are selected, from the ends or at random, and each
+    dilated layer (Fig. 5)."""
+    names = module_order(BLOCKS, voiced=voiced)
+    chosen = {f"first {SELECTED}": names[:SELECTED], f"last {SELECTED}": names[-SELECTED:]}
+    for draw in range(RANDOM_DRAWS):
+        own = set(random.Random(draw).sample(names, SELECTED))
+        chosen[f"random {SELECTED} ({draw + 1})"] = [name for name in names if name in own]
+    dilated = [name for name in names if name.endswith("dilated")]
+    return chosen | {name: [name] for name in dilated}
+
+
+def sigma_reptile(config):
+    """The rate of phi is proportional to sigma^2 (Section 4.2)."""
+    config.algorithm = {
+        "name": "sigma_reptile",
+        "cg_steps": 2,
+        "damping": 0.1,
+        "phi_scale": "sigma2",
+    }
+    config.prior.sigma2 = 1e-2
+    config.meta_optimizer = {
+        "phi": common.sgd(0.5, decay="linear"),
+        "log_sigma2": common.adam(0.05),
+    }
+
+
+def reptile(config):
+    """No prior: everything adapts."""
+    config.algorithm = {"name": "reptile"}
+    config.meta_optimizer = {"phi": common.sgd(0.5, decay="linear")}
+
+
+def sigma_imaml(config):
+    """The implicit gradient of phi too."""
+    sigma_reptile(config)
+    config.algorithm = {"name": "imaml", "cg_steps": 2, "damping": 0.1}
+    config.meta_optimizer.phi = common.adam(1e-4)
+
+
+def sigma_maml(config):
+    """Back-propagation through few steps: its memory grows with them."""
+    sigma_reptile(config)
+    config.algorithm = {"name": "maml"}
+    config.adapt.steps = 2
+    config.meta_optimizer.phi = common.adam(1e-4)
+
+
+def pretrained(config):
+    """The warm start, adapted without meta-training."""
+    config.algorithm = {"name": "reptile"}
+    config.meta_optimizer = {"phi": common.sgd(1.0)}
+    config.train.steps = 0
+    config.eval.kinds = ["all", "single"]
+
+
+def sea(config):
+    """Sample-efficient adaptation: a voice is an embedding, and the 62nd is the new one's."""
+    pretrained(config)
+    config.task.speaker_numbers = True
+    config.model.speakers = 62
+    config.eval.groups = {"embedding": ["speaker"]}
+    config.eval.group_horizon = config.eval.horizon
+
+
+METHODS = {
+    "pretrained": pretrained,
+    "reptile": reptile,
+    "sea": sea,
+    "sigma_imaml": sigma_imaml,
+    "sigma_maml": sigma_maml,
+    "sigma_reptile": sigma_reptile,
+}

@@ -1,0 +1,47 @@
+"""configs/speech.py: whole configs, and subsets of modules of the sizes that they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from configs import speech
+from meta_shrink.errors import UsageError
+from meta_shrink.experiments.config import check_learned, check_sections
+from meta_shrink.meta_gradients import META_GRADIENTS
+from meta_shrink.models import wavenet
+from meta_shrink.registry import ModuleRegistry
+
+
+@pytest.mark.parametrize("method", speech.METHODS)
+@pytest.mark.parametrize("size", ["", "quick_"])
+def test_every_argument_gives_a_whole_config(size, method):
+    config = speech.get_config(size + method).to_dict()
+    check_sections(config)
+    check_learned(META_GRADIENTS[config["algorithm"]["name"]], config)
+    window = config["task"]["crop_frames"] + config["task"]["context_frames"]
+    assert (config["model"]["frames"], config["model"]["samples"]) == (window, 80 * window)
+    # The context is what three cycles of dilations hear: 3 * 1023 + 1 samples.
+    assert config["task"]["context_frames"] * 80 >= 3 * 1023 + 1
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(UsageError, match="expected one of"):
+        speech.get_config("quick_none")
+
+
+@pytest.mark.parametrize(("method", "modules"), [("sigma_reptile", 123), ("sea", 154)])
+def test_groups_are_of_the_network(method, modules):
+    config = speech.get_config(f"quick_{method}").to_dict()
+    options = {key: value for key, value in config["model"].items() if key != "name"}
+    names = ModuleRegistry.by_layer(wavenet(seed=0, **options)).names
+    assert len(names) == modules
+    groups = config["eval"]["groups"]
+    assert {name for group in groups.values() for name in group} <= set(names)
+    if method == "sea":
+        assert groups == {"embedding": ["speaker"]}
+        return
+    sizes = sorted((len(group) for group in groups.values()), reverse=True)
+    assert sizes == [12] * 7 + [1] * 30
+    assert groups["first 12"] == list(names[:12]) and groups["last 12"] == list(names[-12:])
+    draws = [tuple(group) for name, group in groups.items() if name.startswith("random")]
+    assert len(set(draws)) == 5
