@@ -43,7 +43,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help demo demo-adapters test test-all test-configs test-io mutants mutants-changed lint format lock clean
+.PHONY: help demo demo-adapters test test-all test-configs test-io faults mutants mutants-changed lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -71,6 +71,9 @@ test-all: $(ENV) ## run all tests (newest lane)
 
 test-io: $(IO_ENV) ## run the conformance tests with TensorFlow 2.17 and tensorflow-io
 	.venv-io/bin/python $(PYTEST) -m "not slow" tests/conformance
+
+faults: $(ENV) ## kill, stop, damage and starve real programs: docs/results/faults.md (NIGHTLY=1: hours)
+	.venv/bin/python -m benchmarks.faults $(if $(NIGHTLY),--nightly) --out=docs/results/faults.md
 
 mutants: $(ENV) ## put small faults into the code, one at a time: which do the tests not feel?
 	.venv/bin/python -m tests.mutants $(if $(REPORT),--report=$(REPORT))

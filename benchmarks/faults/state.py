@@ -1,0 +1,164 @@
+"""R7, R8, R9, R14, R15, R17: what a run's state is, and that nothing else decides its numbers."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.faults.runs import Row
+from benchmarks.serving_setup import resident_bytes
+from configs import sinusoid
+from meta_shrink.experiments.build import Experiment, build
+from meta_shrink.experiments.train import Training, set_up
+from meta_shrink.rng import root_key
+from meta_shrink.task_axis import sampler
+from meta_shrink.training.meta_step import task_keys
+
+
+def small_config(algorithm: str, **train: Any) -> dict[str, Any]:
+    """The sinusoid config, smaller."""
+    config = copy.deepcopy(sinusoid.get_config(algorithm).to_dict())
+    settings = {"steps": 60, "jit": "off", "meta_batch_size": 2, "task_axis": "sequential"}
+    config["train"] |= settings | train
+    config["adapt"]["steps"] = 4
+    return config
+
+
+def trained(experiment: Experiment, steps: int = 1, strategy: Any = None) -> Training:
+    """Variables after some meta-steps."""
+    training = set_up(experiment, strategy or tf.distribute.get_strategy())
+    training.run(steps)
+    return training
+
+
+def values(training: Training) -> dict[str, np.ndarray]:
+    """Every variable of a run."""
+    return {name: np.array(v.numpy()) for name, v in training.state.trackables().items()}
+
+
+def completeness(algorithms: tuple[str, ...]) -> Row:
+    """R7: every variable that set_up and two meta-steps make, and whether a checkpoint has it."""
+    missing, count = [], 0
+    for algorithm in algorithms:
+        experiment = build(small_config(algorithm))
+        made: list[weakref.ref[tf.Variable]] = []
+
+        def record(following: Callable[..., Any], made: list[Any] = made, **given: Any):
+            variable = following(**given)
+            made.append(weakref.ref(variable))
+            return variable
+
+        with tf.variable_creator_scope(record):
+            training = trained(experiment, 2)
+        gc.collect()  # What was made to be looked at only, as optimizers are to be checked, goes.
+        alive = [variable for ref in made if (variable := ref()) is not None]
+        saved = {id(variable) for variable in training.state.trackables().values()}
+        missing += [f"{algorithm}: {v.name}" for v in alive if id(v) not in saved]
+        count += len(alive)
+    found = f"{len(missing)} of {count}" + (f": {', '.join(missing[:3])}" if missing else "")
+    what = f"variables that a run makes, {len(algorithms)} algorithms"
+    return Row("R7", what, "0 missing from the checkpoint", found, not missing)
+
+
+def data_order(steps: int) -> Row:
+    """R8: the tasks of a run that starts at any meta-step."""
+    experiment = build(small_config("sigma_reptile"))
+    root = root_key(experiment.config["seed"], "train_tasks")
+
+    def tasks_from(step: int, end: int) -> list[np.ndarray]:
+        sample = tf.function(sampler(experiment.source, "sequential"), autograph=False)
+        keys = (task_keys(root, tf.constant(s, tf.int64), 0, 2) for s in range(step, end))
+        return [sample(key).train[0].numpy() for key in keys]
+
+    whole = tasks_from(0, steps)
+    same = sum(
+        all(map(np.array_equal, tasks_from(step, min(step + 2, steps)), whole[step:]))
+        for step in range(steps)
+    )
+    found = f"{same}/{steps}; 8 bytes of input state, the counter"
+    return Row(
+        "R8", "tasks after a restart at every meta-step", "equal, <= 64 bytes", found, same == steps
+    )
+
+
+def not_a_number(algorithms: tuple[str, ...]) -> Row:
+    """R9: one task of three is NaN; the others alone make the meta-update."""
+    equal = 0
+    for algorithm in algorithms:
+        experiment = build(small_config(algorithm, meta_batch_size=3))
+        root = root_key(experiment.config["seed"], "train_tasks")
+        bad = task_keys(root, tf.constant(0, tf.int64), 0, 3)[2]
+        source = experiment.source
+        draw = source.sample
+
+        def sample(key: tf.Tensor, draw: Any = draw, bad: tf.Tensor = bad):
+            task = draw(key)
+            factor = tf.where(tf.reduce_all(key == bad), np.nan, 1.0)
+            return task._replace(train=tuple(x * factor for x in task.train))
+
+        with_bad = trained(experiment._replace(source=source._replace(sample=sample)))
+        others = build(small_config(algorithm, meta_batch_size=2))
+        alone = values(trained(others))
+        found = values(with_bad)
+        ignored = ("window",)  # It counts the bad task.
+        equal += all(np.array_equal(found[k], alone[k]) for k in alone if k not in ignored)
+    total = len(algorithms)
+    what = "one of 3 tasks is NaN: the meta-update against that of the other 2"
+    return Row("R9", what, "equal to the bit", f"{equal}/{total} algorithms", equal == total)
+
+
+def replicas(steps: int) -> Row:
+    """R14: a run that moves from 1 to 2 to 4 devices, against one that stays."""
+    devices = tf.config.list_physical_devices("CPU")
+    logical = [tf.config.LogicalDeviceConfiguration()] * 4
+    tf.config.set_logical_device_configuration(devices[0], logical)
+    experiment = build(small_config("sigma_reptile", meta_batch_size=4))
+    names = [f"CPU:{number}" for number in range(4)]
+    strategies: list[Any] = [tf.distribute.get_strategy()]
+    strategies += [tf.distribute.MirroredStrategy(names[:count]) for count in (2, 4)]
+    stays = values(trained(experiment, 3 * steps))
+    state: dict[str, np.ndarray] = {}
+    for strategy in strategies:
+        training = set_up(experiment, strategy)
+        for name, variable in training.state.trackables().items():
+            if name in state:
+                variable.assign(state[name])
+        training.run(steps)
+        state = values(training)
+    worst = max(
+        float(np.max(np.abs(state[n] - v) / np.maximum(np.abs(v), 1e-3)))
+        for n, v in stays.items()
+        if n.startswith(("phi", "log_sigma2"))
+    )
+    what = f"{steps} meta-steps each on 1, 2 and 4 devices, against {3 * steps} on one"
+    return Row("R14", what, "within 1e-6 relative", f"{worst:.1e}", worst <= 1e-6)
+
+
+def soak(steps: int) -> Row:
+    """R17: memory over many meta-steps, the first fifth left out, and the number of traces."""
+    training = trained(build(small_config("sigma_reptile", steps=steps)), 10)
+    sizes = []
+    for _ in range(20):
+        training.run(steps // 20)
+        sizes.append(resident_bytes() / 2**20)
+    at = np.arange(20) * (steps / 20) / 1000
+    slope = float(np.polyfit(at[4:], sizes[4:], 1)[0])
+    what = f"{steps:,} meta-steps: growth of the resident memory"
+    return Row("R17", what, "< 1 MB per 1,000", f"{slope:+.3f} MB per 1,000", slope < 1.0)
+
+
+def rows(
+    *, algorithms: tuple[str, ...], order: int, soak_steps: int
+) -> Iterator[Callable[[], Row]]:
+    """Measures, each for a process of its own."""
+    yield lambda: completeness(algorithms)
+    yield lambda: data_order(order)
+    yield lambda: not_a_number(algorithms)
+    yield lambda: replicas(5)
+    yield lambda: soak(soak_steps)
