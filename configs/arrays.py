@@ -11,6 +11,7 @@ data on 2 cores.
 
 from ml_collections import ConfigDict
 
+from meta_shrink.experiments.own_config import ALGORITHMS as ALGORITHMS
 from meta_shrink.experiments.own_config import own_config
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from meta_shrink.errors import UsageError
@@ -98,7 +99,18 @@ def data_flags(config: Any, omniglot: Any) -> dict[str, Any]:
         return IMAGE_COUNTS | {"task.data_dir": str(published("grocery84"))}
     if config.task.name.startswith("omniglot"):
         return IMAGE_COUNTS | {"task.data_dir": omniglot("omniglot_dir")}
+    if config.task.name == "arrays":
+        return {"task.data_dir": array_files(omniglot("tmp_path") / "tasks")}
     pytest.skip(f"no data for tests of the task {config.task.name}")
+
+
+def array_files(folder: Path) -> str:
+    """Ten straight lines, of unequal numbers of points: two of them are for testing."""
+    folder.mkdir()
+    for number in range(10):
+        x = np.linspace(-1, 1, 4 + number)
+        np.savez(folder / f"line_{number}.npz", inputs=x, targets=number * x / 10)
+    return str(folder)
 
 
 def test_every_config_and_argument_is_found():
