@@ -33,6 +33,7 @@ TRAIN = Examples(
     {"images": RNG.integers(0, 256, [9, 8, 8, 1]).astype(np.uint8)},
     np.arange(9, dtype=np.int32) % 3,
 )
+LABELS = np.asarray(TRAIN.targets)
 HELDOUT = Examples(
     {"images": RNG.integers(0, 256, [6, 8, 8, 1]).astype(np.uint8)},
     np.arange(6, dtype=np.int32) % 3,
@@ -84,7 +85,7 @@ def test_as_in_memory(recipe, tmp_path):
 def test_tasks_of_any_size_are_traced_once(backbone):
     adapt = TaskAdaptation(backbone)
     for count in (3, 5, 9, 7):
-        examples = Examples({"images": TRAIN.inputs["images"][:count]}, TRAIN.targets[:count])
+        examples = Examples({"images": TRAIN.inputs["images"][:count]}, LABELS[:count])
         adapt(examples, steps=2)
     assert adapt._advance.experimental_get_tracing_count() <= 2
 
@@ -157,7 +158,7 @@ def test_a_folder_of_pictures(tmp_path):
     assert list(task_paths(str(tmp_path / "tasks" / "mine"))) == ["mine"]
     task = read_task(str(tmp_path / "tasks" / "mine"), backbone.info, num_heldout=2)
     assert task.classes == ("x", "y", "z")
-    assert task.train.targets.tolist() == [0, 0, 1, 2, 2, 2]
+    assert np.asarray(task.train.targets).tolist() == [0, 0, 1, 2, 2, 2]
     assert task.heldout is not None and len(task.heldout.targets) == 6
     first = np.asarray(Image.open(tmp_path / "tasks" / "mine" / "x" / "0.png"))
     grey = 255 - first.mean(-1, keepdims=True).round().astype(np.uint8)
@@ -167,7 +168,7 @@ def test_a_folder_of_pictures(tmp_path):
 
 def bad_tasks(tmp_path):
     """(what makes the data, words of the sentence)."""
-    images, labels = TRAIN.inputs["images"], TRAIN.targets
+    images, labels = TRAIN.inputs["images"], LABELS
     return {
         "text": (lambda f: f.write_text("no"), "NPZ"),
         "no targets": (lambda f: np.savez(f, inputs=images), "targets"),
@@ -224,7 +225,7 @@ def test_early_stopping_counts_records_in_a_row(backbone, monkeypatch):
 
 
 def test_fewer_examples_than_a_mini_batch_are_seen_whole(backbone):
-    few = Examples({"images": TRAIN.inputs["images"][:3]}, TRAIN.targets[:3])
+    few = Examples({"images": TRAIN.inputs["images"][:3]}, LABELS[:3])
     whole, mini = TaskAdaptation(backbone), TaskAdaptation(backbone)
     mini.batch_size = 4
     expected = whole(few, steps=2).tensors

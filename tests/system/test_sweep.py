@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from meta_shrink.errors import Preempted
 from meta_shrink.experiments import sweep as sweep_job
 from meta_shrink.experiments.sweep import sweep, with_settings
+from meta_shrink.experiments.sweep_journal import open_study
 from tests.tiny_runs import NO_LOG, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -81,7 +82,7 @@ def test_a_trial_that_runs_elsewhere_is_left_alone(tmp_path, monkeypatch):
     config = search_config(2)
     instant(monkeypatch, [1.0])
     search = sweep_job.Search(**config["search"])
-    study = sweep_job._open_study(str(tmp_path), config, None)
+    study = open_study(str(tmp_path), config, minimise=True)
     claimed = sweep_job._claim_trial(study, search, str(tmp_path))
     assert claimed is not None
     trial, claim = claimed
