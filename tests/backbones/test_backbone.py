@@ -141,7 +141,7 @@ def test_versions_count_up_and_the_newest_is_served(source, tmp_path):
     save_backbone(source, str(tmp_path))
     (tmp_path / ".unfinished-2").mkdir()
     save_backbone(source._replace(name="second"), str(tmp_path))
-    assert sorted(os.listdir(tmp_path)) == ["1", "2", "README.md"]
+    assert sorted(os.listdir(tmp_path)) == [".lock", "1", "2", "README.md"]
     assert Backbone.load(str(tmp_path)).info.name == "second"
     assert 'tf.saved_model.load("2")' in (tmp_path / "README.md").read_text()
     assert read_backbone_info(str(tmp_path / "1")).name == "small"

@@ -98,4 +98,4 @@ def test_weights_that_are_not_those_of_the_description_are_not_served(folder, tm
 def test_the_number_of_a_removed_version_is_not_used_again(source, tmp_path):
     (tmp_path / "4").mkdir()
     save_backbone(source, str(tmp_path))
-    assert sorted(os.listdir(tmp_path)) == ["4", "5", "README.md"]
+    assert sorted(os.listdir(tmp_path)) == [".lock", "4", "5", "README.md"]

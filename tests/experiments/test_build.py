@@ -144,11 +144,11 @@ def test_a_bad_search_ends_in_one_sentence(changes, part, tmp_path):
         ({"eval.groups": {"all": ["layer_9"]}}, "layer_9"),
     ],
 )
-def test_a_bad_evaluation_ends_in_one_sentence(changes, part, monkeypatch):
+def test_a_bad_evaluation_ends_in_one_sentence(changes, part, monkeypatch, tmp_path):
     built = build(tiny_config("sigma_reptile", changes))
     monkeypatch.setattr(evaluation_job, "restore", lambda *_, **__: (built, built.initial, 1))
     with pytest.raises(UsageError) as caught:
-        evaluation_job.evaluate("somewhere", **NO_LOG)
+        evaluation_job.evaluate(str(tmp_path), **NO_LOG)
     assert_one_sentence(caught.value, part)
 
 

@@ -200,7 +200,7 @@ def test_meta_sgd_structure_of_zeros(factory):
     logs = [tf.zeros_like(x) + np.log(ALPHA) for x in problem.meta.phi]
     meta = problem.meta._replace(log_alpha=logs)
     adapt = adapt_with(problem, proximal_gd(), steps=1)
-    delta, _ = factory(problem.nll, adapt, problem.registry)(meta, problem.task())
+    delta, _ = factory(problem.nll, problem.registry)(meta, problem.task(), adapt)
     tf.nest.assert_same_structure(delta, meta)
     assert [x.shape for x in tf.nest.flatten(delta)] == [x.shape for x in tf.nest.flatten(meta)]
     learns_rates = any(np.abs(x).max() > 0 for x in delta.log_alpha)

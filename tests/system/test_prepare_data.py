@@ -71,8 +71,9 @@ def test_help_teaches():
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        ("", 2, "expected one of omniglot, images; got none"),
-        ("speech --from=images", 2, "got speech"),
+        ("", 2, "expected one of omniglot, images, speech; got none"),
+        ("sounds --from=images", 2, "got sounds"),
+        ("speech --from=images --out=out", 3, "holds no recordings"),
         ("omniglot --out=out", 2, "--from=FOLDER with its archives, or --download"),
         ("omniglot --from=omniglot --out=out --image_size=0", 2, "image_size is 0"),
         ("omniglot --from=nothing --out=out", 3, "images_background.zip is missing: --from needs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -86,7 +87,8 @@ def test_adapters_of_the_backbone_fit(source, device, tmp_path):
     """The SavedModel of the same source has the same fingerprint and the same default adapter."""
     info = info_from_json((device / INFO_FILE).read_bytes(), INFO_FILE)
     backbone = save_backbone(source, str(tmp_path))
-    assert info == backbone
+    # No SavedModel beside it, whose program could be altered.
+    assert info == dataclasses.replace(backbone, program_sha256="")
     adapter = load_adapter(str(device / DEFAULT_FILE), info, sha256=backbone.default_sha256)
     got = run((device / MODEL_FILE).read_bytes(), "default_adapter")
     for name, value in adapter.tensors.items():
@@ -104,5 +106,5 @@ def test_facts_are_measured_and_told(source, tmp_path):
 
 def test_a_folder_that_can_not_be_written_is_told(source, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="can not be written"):
+    with pytest.raises(UsageError, match="cannot be written"):
         save_litert(source, str(tmp_path / "file"))
