@@ -52,12 +52,17 @@ def full_batch(*, augment: Augment | None = None) -> NextBatch:
     return next_batch
 
 
+def mini_batch_key(task: Task, step: tf.Tensor) -> tf.Tensor:
+    """The key [2] that draws the mini-batch of a step, however it is drawn."""
+    return fold_in(task.key, "mini_batch", step)
+
+
 def random_batch(*, size: int, augment: Augment | None = None) -> NextBatch:
     """Every step sees `size` training examples drawn without replacement, keyed by the step;
     padding (weight 0) where a task has fewer, and only then."""
 
     def next_batch(task: Task, step: tf.Tensor) -> Batch:
-        drawn = random_examples(task.train, size, fold_in(task.key, "mini_batch", step))
+        drawn = random_examples(task.train, size, mini_batch_key(task, step))
         return _augmented(augment, task.key, step, drawn)
 
     return next_batch

@@ -14,11 +14,11 @@ from meta_shrink.adaptation import (
     adaptation,
     full_batch,
     make_adapt,
+    mini_batch_key,
     random_batch,
 )
 from meta_shrink.errors import UsageError
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.rng import fold_in
 from meta_shrink.sections import call, choose
 from meta_shrink.types import Adapt, Augment, Batch, NegLogLik, TaskOptimizer
 
@@ -104,9 +104,7 @@ def _next_batch(
                 f"adapt got batch_size={batch_size}, data={data!r}, but the mini-batches of these "
                 "tasks are drawn from their training data; expected batch_size >= 1, data='train'."
             )
-        return lambda task, step: draw(
-            fold_in(task.key, "mini_batch", step), task.train, batch_size
-        )
+        return lambda task, step: draw(mini_batch_key(task, step), task.train, batch_size)
     if batch_size:
         return random_batch(size=batch_size, augment=augment)
     return full_batch(augment=augment)

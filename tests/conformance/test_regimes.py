@@ -146,12 +146,12 @@ def numbered_data(monkeypatch):
     monkeypatch.setattr(few_shot, "load_image_folder", numbered_folder)
 
 
-@pytest.mark.parametrize("regime", COMPILED)
 def test_every_task_source_has_a_small_one_here_or_reads_files():
     # tests/tasks/test_arrays.py and test_speech.py make the files that these two read.
     assert set(TASKS) - set(SMALL_TASKS) == {"arrays", "speech"}
 
 
+@pytest.mark.parametrize("regime", COMPILED)
 @pytest.mark.parametrize("name", SMALL_TASKS)
 @pytest.mark.usefixtures("numbered_data")
 def test_tasks_are_the_same_everywhere(name, regime):

@@ -29,11 +29,8 @@ from meta_shrink.types import Task
 from tests.backbones.sources import small_convnet, source_of
 
 RNG = np.random.default_rng(0)
-TRAIN = Examples(
-    {"images": RNG.integers(0, 256, [9, 8, 8, 1]).astype(np.uint8)},
-    np.arange(9, dtype=np.int32) % 3,
-)
-LABELS = np.asarray(TRAIN.targets)
+LABELS = np.arange(9, dtype=np.int32) % 3
+TRAIN = Examples({"images": RNG.integers(0, 256, [9, 8, 8, 1]).astype(np.uint8)}, LABELS)
 HELDOUT = Examples(
     {"images": RNG.integers(0, 256, [6, 8, 8, 1]).astype(np.uint8)},
     np.arange(6, dtype=np.int32) % 3,
