@@ -31,10 +31,10 @@ from meta_shrink.errors import (
     UsageError,
     unwritable,
 )
-from meta_shrink.reporting.methods import Method
+from meta_shrink.reporting.methods import Compared
 from meta_shrink.reporting.methods_table import write_methods
 from meta_shrink.reporting.wording import listed
-from meta_shrink.runs.locks import locked as one_at_a_time
+from meta_shrink.runs.locks import only_process_in
 from meta_shrink.stopping import StopSignal
 
 SET = config_flags.DEFINE_config_file("set", None, "File of the set; executes that Python file.")
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     chosen = matching(comparison.runs, ONLY.value)
     codes = {}
     if not TABLE_ONLY.value:
-        with locked(out), StopSignal() as stop:
+        with comparison_folder(out), StopSignal() as stop:
             codes = run_all(chosen, out, stop)
     if TABLE_ONLY.value or any(not missing(run, out) for run in comparison.runs):
         write_table(comparison, out)
@@ -88,15 +88,15 @@ def matching(runs: Sequence[Run], pattern: str) -> list[Run]:
 
 
 @contextmanager
-def locked(out: str) -> Iterator[None]:
-    """One such program at a time in a folder.
+def comparison_folder(out: str) -> Iterator[None]:
+    """The folder of all runs, made if missing, for one such program at a time.
 
     Raises:
       UsageError: another one is at it, or the folder cannot be written.
     """
     try:
         os.makedirs(out, exist_ok=True)
-        with one_at_a_time(out):
+        with only_process_in(out):
             yield
     except OSError as error:
         raise unwritable(out, error) from error
@@ -129,7 +129,7 @@ def write_table(comparison: Comparison, out: str) -> None:
     methods = []
     for first, *others in comparison.methods():
         done = [workdir_of(run, out) for run in (first, *others) if not lacks[run.name]]
-        methods.append(Method(first.label, done, 1 + len(others), first.x, first.x_label))
+        methods.append(Compared(first.label, done, 1 + len(others), first.x, first.x_label))
     file = config_flags.get_config_filename(flags.FLAGS["set"])
     note = f"Made by `python -m launch.compare --set={file}`."
     cli.print_table(write_methods(out, comparison.name, methods, note))

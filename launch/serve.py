@@ -97,7 +97,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or error
-        raise UsageError(f"--host={host} --port={port} can not be bound: {reason}.") from error
+        raise UsageError(f"--host={host} --port={port} cannot be bound: {reason}.") from error
     return listener
 
 

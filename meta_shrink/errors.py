@@ -100,9 +100,9 @@ ADAPTER_CODES = (
     "extra",  # a tensor does not belong there
     "dtype",  # a tensor has another type than the encoding says
     "shape",  # a tensor has another shape than in the backbone
-    "value",  # NaN, infinite or huge numbers, or numbers that the encoding can not hold
+    "value",  # NaN, infinite or huge numbers, or numbers that the encoding cannot hold
     "scale",  # a scale that is not a positive number
-    "default",  # a difference to phi can not be read without phi
+    "default",  # a difference to phi cannot be read without phi
     "probe",  # the backbone answers the fixed input otherwise than where the adapter was made
     "signature",  # not signed, by another key, or for another file
 )

@@ -13,7 +13,7 @@ from meta_shrink.adaptation import Adaptation, augmented_once
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import ExampleLoss, Metric, reduced, widened
-from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
+from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
 from meta_shrink.types import (
     Augment,
     MetaParams,
@@ -53,7 +53,7 @@ def recorded_steps(total: int, *, points: int = 40) -> list[int]:
     return sorted({0, total, *dense.tolist()})
 
 
-class HeldOut:
+class HeldOutEvaluator:
     """Adapts held-out tasks; compiled once, then used with any Phi and any module selection."""
 
     def __init__(
@@ -79,24 +79,24 @@ class HeldOut:
             return repeat_for_tasks(adaptation.start(meta), tasks.key.shape[0])
 
         def advance(meta, tasks, states, num_steps, max_steps):
-            def one(pair):
+            def advanced(pair):
                 return adaptation.advance(meta, *pair, num_steps, max_steps=max_steps)
 
-            return over_tasks(one, task_axis)((tasks, states))
+            return over_tasks(advanced, task_axis)((tasks, states))
 
         def measure(tasks, thetas):
-            def one(pair):
+            def measured(pair):
                 task, theta = pair
                 return [metric(theta, task) for metric in metrics]
 
-            return over_tasks(one, task_axis)((tasks, thetas))
+            return over_tasks(measured, task_axis)((tasks, thetas))
 
         def compiled(function):
             return tf.function(function, jit_compile=jit, autograph=False)
 
-        self._sample = compiled(sampler(source._replace(sample=source.heldout), task_axis))
+        self._sample = compiled(draw_tasks(source.heldout, task_axis))
         validation = source.validation or (lambda index: source.heldout(VALIDATION_TASKS + index))
-        self._validation = compiled(sampler(source._replace(sample=validation), task_axis))
+        self._validation = compiled(draw_tasks(validation, task_axis))
         self._start, self._advance, self._measure = map(compiled, (start, advance, measure))
 
     def curves(

@@ -121,7 +121,7 @@ def negative_log_likelihood(
       native: the function will run on the CPU without XLA; our layers then use fast kernels.
 
     Raises:
-      UsageError: unknown reduction, or a model that can not be meta-learned right (at the first
+      UsageError: unknown reduction, or a model that cannot be meta-learned right (at the first
         call, if it does not say what its inputs are); the sentence names the layer.
     """
     if reduction not in REDUCTIONS:

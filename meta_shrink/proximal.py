@@ -78,4 +78,4 @@ def _towards(theta_half: tf.Tensor, phi: tf.Tensor, *, weight: Any) -> tf.Tensor
     return (theta_half - phi) / (1 + weight) + phi
 
 
-OPTIMIZERS = {"proximal_gd": proximal_gd, "proximal_adam": proximal_adam}
+TASK_OPTIMIZERS = {"proximal_gd": proximal_gd, "proximal_adam": proximal_adam}

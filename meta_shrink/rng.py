@@ -7,7 +7,7 @@ TensorFlow's default depends on the device; and floating-point numbers are made 
 as TensorFlow makes other ones under XLA than without.
 
 Whoever takes something from a key, another key or random numbers, names what for. Two names never
-give the same, so a key may be handed on: what drew a task's data can not also choose its
+give the same, so a key may be handed on: what drew a task's data cannot also choose its
 mini-batches. One name belongs to one place of the code (tests/test_rng.py).
 """
 

@@ -2,7 +2,7 @@
 
 Work is of three kinds. What has something to lose (a burst of meta-steps, a save) sees
 `StopSignal.requested` and ends by itself. What can be thrown away (`StopSignal.abandonable`:
-tracing, compiling, evaluating) is interrupted; where it sits in C++, which Python can not
+tracing, compiling, evaluating) is interrupted; where it sits in C++, which Python cannot
 interrupt, a thread ends the process. Before there is anything at all, the signal ends the process.
 """
 

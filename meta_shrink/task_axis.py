@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.types import Task, TaskSource
+from meta_shrink.types import Task
 
 TASK_AXES = ("sequential", "parallel", "vectorized")
 
@@ -23,7 +23,7 @@ def over_tasks(function: Callable[[Any], Any], task_axis: str) -> Callable[[Any]
         have no convolution with per-task filters and no random draw).
 
     Raises:
-      UsageError: unknown task_axis; while tracing, a function that can not be vectorised.
+      UsageError: unknown task_axis; while tracing, a function that cannot be vectorised.
     """
     if task_axis not in TASK_AXES:
         raise UsageError(
@@ -35,7 +35,7 @@ def over_tasks(function: Callable[[Any], Any], task_axis: str) -> Callable[[Any]
 
 
 def _sequential(function):
-    def run(tasks):
+    def lifted(tasks):
         one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), tasks)
         outputs = (
             tf.function(function, autograph=False).get_concrete_function(one).structured_outputs
@@ -43,29 +43,29 @@ def _sequential(function):
         signature = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), outputs)
         return tf.map_fn(function, tasks, fn_output_signature=signature)
 
-    return run
+    return lifted
 
 
 def _parallel(function):
-    def run(tasks):
+    def lifted(tasks):
         count = tf.nest.flatten(tasks)[0].shape[0]
         each = [function(tf.nest.map_structure(lambda x, i=i: x[i], tasks)) for i in range(count)]
         return tf.nest.map_structure(lambda *x: tf.stack(x), *each)
 
-    return run
+    return lifted
 
 
 def _vectorized(function):
-    def run(tasks):
+    def lifted(tasks):
         try:
             return tf.vectorized_map(function, tasks, fallback_to_while_loop=False)
         except ValueError as error:
             raise UsageError(
-                "train.task_axis='vectorized' can not batch this model or its mini-batch draw "
+                "train.task_axis='vectorized' cannot batch this model or its mini-batch draw "
                 f"({str(error).strip().splitlines()[-1].strip()}); use 'sequential' or 'parallel'."
             ) from error
 
-    return run
+    return lifted
 
 
 def repeat_for_tasks(values: Any, count: Any) -> Any:
@@ -73,8 +73,11 @@ def repeat_for_tasks(values: Any, count: Any) -> Any:
     return tf.nest.map_structure(lambda x: tf.repeat(x[tf.newaxis], count, axis=0), values)
 
 
-def sampler(source: TaskSource, task_axis: str) -> Callable[[tf.Tensor], Task]:
+def draw_tasks(draw: Callable[[tf.Tensor], Task], task_axis: str) -> Callable[[tf.Tensor], Task]:
     """keys [T, 2] (or indices [T]) -> T tasks. Random draws do not vectorise: one by one then.
+
+    Args:
+      draw: of a TaskSource: its sample, heldout or validation.
 
     Raises:
       UsageError: while tracing, tasks whose sizes are not known and may differ.
@@ -82,7 +85,7 @@ def sampler(source: TaskSource, task_axis: str) -> Callable[[tf.Tensor], Task]:
     axis = "sequential" if task_axis == "vectorized" else task_axis
 
     def sample(key_or_index: tf.Tensor) -> Task:
-        task = source.sample(key_or_index)
+        task = draw(key_or_index)
         for name, batch in (("train", task.train), ("val", task.val)):
             loose = [x.shape for x in tf.nest.flatten(batch) if not x.shape.is_fully_defined()]
             if loose:

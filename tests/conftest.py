@@ -15,7 +15,7 @@ from tests.image_data import omniglot_dir as omniglot_dir
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(2)
-# Before TensorFlow starts: later it can not be changed, and MirroredStrategy needs two devices.
+# Before TensorFlow starts: later it cannot be changed, and MirroredStrategy needs two devices.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )

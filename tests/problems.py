@@ -138,7 +138,7 @@ def normal_means(
         model = gaussian_model(seed=0, dimensions=dimensions)
     nll = negative_log_likelihood(model, gaussian(noise=[1.0] * dimensions), reduction=reduction)
     tasks = make_tasks((observations, observations), (validation, validation), dtype)
-    # Distinct tensors: a tape can not tell one tensor used twice apart.
+    # Distinct tensors: a tape cannot tell one tensor used twice apart.
     center = [tf.constant([phi], dtype) for _ in range(dimensions)]
     registry = ModuleRegistry.by_variable(model)
     return Problem(registry, nll, meta_params(center, sigma2, alpha), tasks)

@@ -15,7 +15,7 @@ from meta_shrink.adaptation import (
 )
 from meta_shrink.errors import UsageError
 from meta_shrink.prior import freeze_others
-from meta_shrink.proximal import OPTIMIZERS, proximal_gd
+from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_gd
 from meta_shrink.rng import uniform
 from meta_shrink.tasks import gaussian
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
@@ -38,10 +38,10 @@ def test_one_step_is_the_optimizer_step():
         np.testing.assert_allclose(t, p - 0.1 * g / (1 + 0.1 / sigma2), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", TASK_OPTIMIZERS)
 def test_pieces_equal_the_whole_bit_for_bit(name):
     problem = regression()
-    task, whole = problem.task(), build(problem, OPTIMIZERS[name]())
+    task, whole = problem.task(), build(problem, TASK_OPTIMIZERS[name]())
     state = whole.start(problem.meta)
     for steps in (3, 1, 6):
         state = whole.advance(problem.meta, task, state, steps)
@@ -135,10 +135,10 @@ def test_no_step_is_refused():
         make_adapt(build(regression()), steps=0)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", TASK_OPTIMIZERS)
 def test_adapting_some_modules_equals_freezing_the_others_by_their_prior(name):
     problem = regression(sigma2=[0.5, 2.0])
-    task, optimizer = problem.task(), OPTIMIZERS[name]()
+    task, optimizer = problem.task(), TASK_OPTIMIZERS[name]()
     chosen = problem.registry.names[1:]
     frozen = freeze_others(problem.meta, problem.registry, chosen)
     by_prior = make_adapt(build(problem, optimizer), steps=5)(frozen, task)

@@ -12,7 +12,12 @@ from meta_shrink import evaluation
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import evaluate
-from meta_shrink.experiments.subsets import adapt_scheme, evaluated_steps, held_outs, schemes
+from meta_shrink.experiments.subsets import (
+    adapt_subset,
+    evaluated_steps,
+    heldout_evaluators,
+    module_subsets,
+)
 from meta_shrink.experiments.train import train
 from meta_shrink.runs.workdir import open_workdir
 from tests.tiny_runs import NO_LOG, tiny_config
@@ -59,14 +64,14 @@ def test_recorded_steps_hold_the_trained_and_the_quoted_ones():
 def test_a_single_group_has_its_own_tasks_and_horizon():
     experiment = build(tiny_config())
     wanted = options(group_tasks=2, group_horizon=1)
-    everything, *groups = schemes(experiment, wanted, [])
+    everything, *groups = module_subsets(experiment, wanted, [])
     for scheme, count, last in ((everything, 4, 12), (groups[0], 2, 4)):
-        curves, tasks = adapt_scheme(
+        curves, tasks = adapt_subset(
             experiment,
             experiment.initial,
             scheme,
             options=wanted,
-            held_out_of=held_outs(experiment),
+            evaluator_of=heldout_evaluators(experiment),
             stop_requested=lambda: False,
         )
         assert tasks == count == len(curves.metric) and curves.steps[-1] == last
@@ -85,20 +90,23 @@ def test_only_the_kinds_asked_for_are_adapted(kinds, tmp_path):
 def test_each_scheme_is_compiled_once_and_all_together_under_xla():
     for jit, different in (("off", 3), ("on", 1)):
         experiment = build(tiny_config(changes={"train.jit": jit}))
-        found, held_out_of = schemes(experiment, options(), []), held_outs(experiment)
-        assert len({id(held_out_of(scheme)) for scheme in found * 2}) == different
+        found, evaluator_of = (
+            module_subsets(experiment, options(), []),
+            heldout_evaluators(experiment),
+        )
+        assert len({id(evaluator_of(scheme)) for scheme in found * 2}) == different
 
 
 def test_frozen_modules_are_left_out_of_the_graph_without_xla():
     experiment = build(tiny_config())
     assert not experiment.jit
-    scheme = schemes(experiment, options(), [])[1]
-    curves, _ = adapt_scheme(
+    scheme = module_subsets(experiment, options(), [])[1]
+    curves, _ = adapt_subset(
         experiment,
         experiment.initial,
         scheme,
         options=options(horizon=1, group_horizon=1),
-        held_out_of=held_outs(experiment),
+        evaluator_of=heldout_evaluators(experiment),
         stop_requested=lambda: False,
     )
     frozen = tf.constant([0.0, -np.inf], tf.float32) + experiment.initial.log_sigma2

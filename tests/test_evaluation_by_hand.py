@@ -22,9 +22,9 @@ from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.subsets import (
-    Scheme,
-    adapt_scheme,
-    held_outs,
+    ModuleSubset,
+    adapt_subset,
+    heldout_evaluators,
     module_rows,
     no_adaptation,
     select,
@@ -72,14 +72,14 @@ def options(**changes: Any) -> EvalOptions:
     return EvalOptions(**{**given, **changes})
 
 
-def curves_of(experiment, scheme: Scheme, **changes: Any) -> Curves:
+def curves_of(experiment, scheme: ModuleSubset, **changes: Any) -> Curves:
     wanted = options(**changes)
-    curves, _ = adapt_scheme(
+    curves, _ = adapt_subset(
         experiment,
         experiment.initial,
         scheme,
         options=wanted,
-        held_out_of=held_outs(experiment),
+        evaluator_of=heldout_evaluators(experiment),
         stop_requested=lambda: False,
     )
     return curves
@@ -89,7 +89,7 @@ def curves_of(experiment, scheme: Scheme, **changes: Any) -> Curves:
 def test_three_held_out_tasks(jit):
     source = {"heldout": task_of(TRAIN, VAL), "sample": never, "validation": never}
     experiment = experiment_of(source | {"truth": lambda i: tf.constant([1.5])}, train__jit=jit)
-    scheme = Scheme("all modules", "all", experiment.registry.names)
+    scheme = ModuleSubset("all modules", "all", experiment.registry.names)
     curves = curves_of(experiment, scheme)
     assert curves.steps.tolist() == [0, 1]
     np.testing.assert_allclose(curves.metric, np.stack([BEFORE, AFTER], 1), rtol=1e-5, atol=1e-6)
@@ -163,7 +163,7 @@ def test_only_the_modules_of_a_scheme_adapt(jit, kind, position, metric):
     experiment = experiment_of({"heldout": pair_task}, **TWO_NUMBERS, train__jit=jit)
     names = experiment.registry.names
     chosen = names if position is None else names[position : position + 1]
-    curves = curves_of(experiment, Scheme("some", kind, chosen), num_tasks=2, group_horizon=1)
+    curves = curves_of(experiment, ModuleSubset("some", kind, chosen), num_tasks=2, group_horizon=1)
     np.testing.assert_allclose(curves.metric, [[8.5, metric]] * 2, rtol=1e-5)
 
 

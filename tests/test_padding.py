@@ -17,7 +17,7 @@ from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models.layers import BatchNorm
 from meta_shrink.proximal import proximal_gd
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.task_axis import TASK_AXES, sampler
+from meta_shrink.task_axis import TASK_AXES, draw_tasks
 from meta_shrink.tasks.transforms import augment_validation, pad_batch, pad_tasks, train_on_all
 from meta_shrink.training.meta_batch import make_core
 from meta_shrink.types import Task, TaskSource
@@ -225,7 +225,7 @@ def test_augmenting_validation_inputs_leaves_the_weights():
 
 @pytest.mark.parametrize("task_axis", TASK_AXES)
 def test_unequal_tasks_without_padding_are_refused(task_axis):
-    sample = tf.function(sampler(unequal_source(), task_axis), autograph=False)
+    sample = tf.function(draw_tasks(unequal_source().sample, task_axis), autograph=False)
     with pytest.raises(UsageError, match=r"train batch .*None, 2.*pad_tasks"):
         sample(tf.constant([[0, 0], [0, 1]]))
 

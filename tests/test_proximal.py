@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.proximal import OPTIMIZERS, proximal_adam, proximal_gd
+from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_adam, proximal_gd
 
 THETA = [tf.constant([1.0, -2.0], tf.float64), tf.constant([[0.5]], tf.float64)]
 PHI = [tf.constant([0.2, 0.3], tf.float64), tf.constant([[-1.0]], tf.float64)]
@@ -40,17 +40,17 @@ def test_two_adam_steps_are_algorithm_3_with_one_denominator():
     assert state.count == 2
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", TASK_OPTIMIZERS)
 def test_infinite_precision_returns_phi_bit_for_bit(name):
-    optimizer, frozen = OPTIMIZERS[name](), [tf.constant(np.inf, tf.float64)] * 2
+    optimizer, frozen = TASK_OPTIMIZERS[name](), [tf.constant(np.inf, tf.float64)] * 2
     moved, _ = optimizer.update(GRAD, optimizer.init(THETA), THETA, PHI, frozen, ALPHA)
     for new, phi in zip(moved, PHI, strict=True):
         assert new.numpy().tobytes() == phi.numpy().tobytes()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", TASK_OPTIMIZERS)
 def test_a_rate_per_parameter_equals_the_same_scalar(name):
-    optimizer = OPTIMIZERS[name]()
+    optimizer = TASK_OPTIMIZERS[name]()
     each = [tf.fill(t.shape, a) for t, a in zip(THETA, ALPHA, strict=True)]
     with_scalars, _ = optimizer.update(GRAD, optimizer.init(THETA), THETA, PHI, PRECISION, ALPHA)
     with_tensors, _ = optimizer.update(GRAD, optimizer.init(THETA), THETA, PHI, PRECISION, each)

@@ -44,7 +44,7 @@ def test_folding_is_a_function_of_the_whole_path():
 
 
 def test_no_number_is_a_purpose():
-    """A key folded with counters alone can not meet one that was folded for a purpose."""
+    """A key folded with counters alone cannot meet one that was folded for a purpose."""
     key = root_key(0, "probe")
     for purpose in ("mini_batch", "task", "x"):
         folded = fold_in(key, purpose).numpy()

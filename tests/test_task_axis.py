@@ -46,7 +46,7 @@ def test_compiled_vectorised_back_propagation_is_refused(arm, jit):
     config = sinusoid.get_config(arm).to_dict()
     config["train"].update(task_axis="vectorized", jit=jit)
     if (arm, jit) == ("maml", "on"):
-        with pytest.raises(UsageError, match=r"'vectorized' with maml can not be compiled"):
+        with pytest.raises(UsageError, match=r"'vectorized' with maml cannot be compiled"):
             build(config)
     else:
         assert build(config).jit == (jit == "on")

@@ -17,7 +17,7 @@ from configs import sinusoid
 from meta_shrink.experiments.build import Experiment, build
 from meta_shrink.experiments.train import Training, set_up
 from meta_shrink.rng import root_key
-from meta_shrink.task_axis import sampler
+from meta_shrink.task_axis import draw_tasks
 from meta_shrink.training.meta_step import task_keys
 
 
@@ -72,7 +72,7 @@ def data_order(steps: int) -> Row:
     root = root_key(experiment.config["seed"], "train_tasks")
 
     def tasks_from(step: int, end: int) -> list[np.ndarray]:
-        sample = tf.function(sampler(experiment.source, "sequential"), autograph=False)
+        sample = tf.function(draw_tasks(experiment.source.sample, "sequential"), autograph=False)
         keys = (task_keys(root, tf.constant(s, tf.int64), 0, 2) for s in range(step, end))
         return [sample(key).train[0].numpy() for key in keys]
 

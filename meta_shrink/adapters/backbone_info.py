@@ -37,7 +37,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class TensorSpec:
+class AdapterTensor:
     """One tensor of an adapter, float32.
 
     name: path of the variable, "conv_0/kernel". module: of the registry; of a moment, its layer.
@@ -105,7 +105,7 @@ class BackboneInfo:
     weights_sha256: str
     modules: tuple[ModuleFacts, ...]
     selection: Mapping[str, Any]
-    tensors: tuple[TensorSpec, ...]
+    tensors: tuple[AdapterTensor, ...]
     inputs: tuple[ArraySpec, ...]
     outputs: tuple[ArraySpec, ...]
     probe: Probe

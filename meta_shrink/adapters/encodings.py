@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import BackboneInfo, TensorSpec
+from meta_shrink.adapters.backbone_info import AdapterTensor, BackboneInfo
 from meta_shrink.adapters.header import DTYPES, Entry
 from meta_shrink.errors import AdapterError
 
@@ -37,7 +37,7 @@ def stored_layout(backbone: BackboneInfo, encoding: str) -> Layout:
 
 
 @lru_cache  # A server loads thousands of adapters of one backbone.
-def _layout(tensors: tuple[TensorSpec, ...], encoding: str) -> Layout:
+def _layout(tensors: tuple[AdapterTensor, ...], encoding: str) -> Layout:
     layout: Layout = {}
     for spec in tensors:
         layout[spec.name] = (_stored_dtype(spec, encoding), spec.shape)
@@ -47,7 +47,7 @@ def _layout(tensors: tuple[TensorSpec, ...], encoding: str) -> Layout:
 
 
 @lru_cache
-def max_payload_bytes(tensors: tuple[TensorSpec, ...]) -> int:
+def max_payload_bytes(tensors: tuple[AdapterTensor, ...]) -> int:
     """Bytes of the largest encoding of these tensors."""
     return max(
         sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in layout.values())
@@ -189,15 +189,15 @@ def _float32(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32, copy=False)
 
 
-def _stored_dtype(spec: TensorSpec, encoding: str) -> str:
+def _stored_dtype(spec: AdapterTensor, encoding: str) -> str:
     return "F32" if spec.kind == "moment" else _STORED[encoding]
 
 
-def _scale_shape(spec: TensorSpec) -> tuple[int, ...]:
+def _scale_shape(spec: AdapterTensor) -> tuple[int, ...]:
     return spec.shape[-1:] if len(spec.shape) > 1 else ()
 
 
-def _phi(spec: TensorSpec, default: Arrays | None, where: str) -> np.ndarray:
+def _phi(spec: AdapterTensor, default: Arrays | None, where: str) -> np.ndarray:
     if default is None:
         raise AdapterError(
             "default",
@@ -207,7 +207,7 @@ def _phi(spec: TensorSpec, default: Arrays | None, where: str) -> np.ndarray:
     return default[spec.name]
 
 
-def _rounded(spec: TensorSpec, value: np.ndarray, encoding: str, where: str) -> np.ndarray:
+def _rounded(spec: AdapterTensor, value: np.ndarray, encoding: str, where: str) -> np.ndarray:
     with np.errstate(over="ignore"):  # Refused below.
         stored = value.astype(DTYPES[_stored_dtype(spec, encoding)], copy=False)
     if not np.isfinite(_float32(stored)).all():
@@ -217,7 +217,7 @@ def _rounded(spec: TensorSpec, value: np.ndarray, encoding: str, where: str) -> 
     return stored
 
 
-def _quantise(spec: TensorSpec, value: np.ndarray, phi: np.ndarray) -> dict[str, np.ndarray]:
+def _quantise(spec: AdapterTensor, value: np.ndarray, phi: np.ndarray) -> dict[str, np.ndarray]:
     delta = value - phi
     axes = tuple(range(delta.ndim - 1)) if delta.ndim > 1 else None
     scale = np.asarray(np.abs(delta).max(axis=axes) / np.float32(INT8_STEPS), np.float32)
@@ -227,7 +227,7 @@ def _quantise(spec: TensorSpec, value: np.ndarray, phi: np.ndarray) -> dict[str,
     return {spec.name: np.asarray(steps, np.int8, order="C"), spec.name + SCALE: scale}
 
 
-def _dequantise(spec: TensorSpec, stored: Arrays, phi: np.ndarray, where: str) -> np.ndarray:
+def _dequantise(spec: AdapterTensor, stored: Arrays, phi: np.ndarray, where: str) -> np.ndarray:
     scale = stored[spec.name + SCALE]
     check_scale(spec.name + SCALE, scale, where)
     with np.errstate(over="ignore"):  # Refused by whoever checks the values.

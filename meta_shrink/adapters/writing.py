@@ -41,7 +41,7 @@ def encode_adapter(
 
     Raises:
       UsageError: an unknown encoding.
-      AdapterError: what a loader would refuse, or numbers that the encoding can not hold.
+      AdapterError: what a loader would refuse, or numbers that the encoding cannot hold.
     """
     arrays = _encode(tensors, backbone, encoding, default)
     facts = Manifest(
@@ -68,7 +68,7 @@ def quantised(
 
     Raises:
       UsageError: an unknown encoding.
-      AdapterError: numbers that the encoding can not hold, or a tensor too many or too few.
+      AdapterError: numbers that the encoding cannot hold, or a tensor too many or too few.
     """
     arrays = _encode(tensors, backbone, encoding, default)
     return encodings.decode(arrays, backbone, encoding, default, _NEW)

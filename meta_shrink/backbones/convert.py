@@ -54,7 +54,7 @@ def from_checkpoint(prefix: str, backbone: BackboneInfo) -> dict[str, np.ndarray
     """The tensors of such a checkpoint, to be made an adapter again (Backbone.seal).
 
     Raises:
-      ArtefactError: it can not be read, or lacks a tensor of this backbone or has another shape.
+      ArtefactError: it cannot be read, or lacks a tensor of this backbone or has another shape.
     """
     try:
         reader = tf.train.load_checkpoint(prefix)

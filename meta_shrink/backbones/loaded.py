@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import (
+    AdapterTensor,
     BackboneInfo,
-    TensorSpec,
     argument_name,
     read_backbone_info,
     version_directory,
@@ -160,7 +160,7 @@ class Backbone:
     ) -> dict[str, np.ndarray]:
         """Outputs of a batch of which each row has its own adapter.
 
-        Where the network can not run mixed (info.mixed), the rows of each adapter are served
+        Where the network cannot run mixed (info.mixed), the rows of each adapter are served
         together, one adapter after another.
 
         Args:
@@ -184,7 +184,7 @@ class Backbone:
         others = {"adapter_index": np.asarray(index, np.int32), **stacked}
         return self._call("serve_mixed", inputs, others)
 
-    def _stacked(self, spec: TensorSpec, adapters: Sequence[Adapter]) -> np.ndarray:
+    def _stacked(self, spec: AdapterTensor, adapters: Sequence[Adapter]) -> np.ndarray:
         """One tensor of all adapters, [A, ...], in memory that the thread's next call uses again.
 
         TensorFlow copies what it gets; new memory for each call would cost more than the copy.
@@ -242,4 +242,4 @@ def _check_program(path: str, info: BackboneInfo) -> None:
 
 def _unloadable(path: str, error: Exception) -> ArtefactError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return ArtefactError(f"The SavedModel in {path} can not be loaded ({reason}): export it again.")
+    return ArtefactError(f"The SavedModel in {path} cannot be loaded ({reason}): export it again.")

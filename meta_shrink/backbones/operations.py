@@ -119,7 +119,7 @@ def _read(path: str) -> meta_graph_pb2.MetaGraphDef:
     try:
         model.ParseFromString(read_file(path))
     except (OSError, DecodeError) as error:
-        raise ArtefactError(f"{path} can not be read ({error}): export it again.") from error
+        raise ArtefactError(f"{path} cannot be read ({error}): export it again.") from error
     if len(model.meta_graphs) != 1 or not model.meta_graphs[0].HasField("object_graph_def"):
         raise ArtefactError(f"{path} is no SavedModel of TensorFlow 2: export it again.")
     return model.meta_graphs[0]

@@ -22,7 +22,7 @@ def row_wise(forward: Callable[[Tensors, Tensors], Tensors]) -> Callable[..., Te
       forward: (inputs [1, ...], the tensors of one adapter) -> outputs [1, ...].
 
     The function it returns raises ValueError when traced, where the network holds an operation
-    that can not be vectorised at all.
+    that cannot be vectorised at all.
     """
 
     def mixed(inputs: Tensors, index: tf.Tensor, stacked: Tensors) -> Tensors:
@@ -33,12 +33,12 @@ def row_wise(forward: Callable[[Tensors, Tensors], Tensors]) -> Callable[..., Te
         rows = {name: tf.gather(tensor, tf.gather(index, row)) for name, tensor in stacked.items()}
         inputs = {name: tf.gather(x, row) for name, x in inputs.items()}
 
-        def one(row: tuple[Tensors, Tensors]) -> dict[str, tf.Tensor]:
+        def outputs_of(row: tuple[Tensors, Tensors]) -> dict[str, tf.Tensor]:
             own, adapter = row
             outputs = forward({name: x[tf.newaxis] for name, x in own.items()}, adapter)
             return {name: y[0] for name, y in outputs.items()}
 
-        outputs = tf.vectorized_map(one, (inputs, rows))
+        outputs = tf.vectorized_map(outputs_of, (inputs, rows))
         return {name: y[:count] for name, y in outputs.items()}
 
     return mixed

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import ArraySpec, TensorSpec, argument_name
+from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, argument_name
 from meta_shrink.backbones.row_wise import row_wise
 from meta_shrink.backbones.signatures import (
     adapter_specs,
@@ -62,7 +62,7 @@ def servable(source: ExportSource) -> Servable:
     """Trace all signatures of a source.
 
     Raises:
-      UsageError: the model can not be exported; the message says why.
+      UsageError: the model cannot be exported; the message says why.
     """
     module = tf.Module()
     # As variables, they are saved once and not in every signature.
@@ -108,7 +108,7 @@ def servable(source: ExportSource) -> Servable:
     return Servable(module, signatures, reason, outputs)
 
 
-def _refuse_clashes(specs: list[ArraySpec | TensorSpec]) -> None:
+def _refuse_clashes(specs: list[ArraySpec | AdapterTensor]) -> None:
     names = [INDEX, NOISE_KEY, *(argument_name(spec.name) for spec in specs)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -133,7 +133,7 @@ def _try_mixed(forward, inputs, tensors):
         return concrete(call, specs), ""
     except ValueError as error:
         first = str(error).strip().splitlines()[-1]
-        return None, f"the network can not run with an adapter per row ({first[:200]})"
+        return None, f"the network cannot run with an adapter per row ({first[:200]})"
 
 
 def _gradient(source: ExportSource, inputs, targets, variables):
@@ -153,8 +153,8 @@ def _gradient(source: ExportSource, inputs, targets, variables):
 def _moments(source: ExportSource, inputs, variables):
     """The moments of the adapted network over these inputs."""
 
-    def of(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+    def moments(**given: tf.Tensor) -> dict[str, tf.Tensor]:
         with native_kernels():
             return as_arguments(moments_of(source, *split_arguments(given, inputs, variables)))
 
-    return of
+    return moments

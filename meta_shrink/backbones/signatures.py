@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import ArraySpec, TensorSpec, argument_name
+from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, argument_name
 from meta_shrink.backbones.source import (
     ExportSource,
     call_model,
@@ -63,7 +63,7 @@ def moments_of(source: ExportSource, inputs: Tensors, moving: Tensors) -> dict[s
     return {path: of_path[path] for path, _ in moment_variables(model)}
 
 
-def default_tensors(source: ExportSource, tensors: Iterable[TensorSpec]) -> dict[str, Any]:
+def default_tensors(source: ExportSource, tensors: Iterable[AdapterTensor]) -> dict[str, Any]:
     """The adapter of phi itself: {name: tensor}."""
     model = source.model
     values = dict(zip(source.registry.paths, source.meta.phi, strict=True))
@@ -87,19 +87,21 @@ def batch_specs(arrays: Iterable[ArraySpec]) -> dict[str, tf.TensorSpec]:
     }
 
 
-def adapter_specs(tensors: Iterable[TensorSpec]) -> dict[str, tf.TensorSpec]:
+def adapter_specs(tensors: Iterable[AdapterTensor]) -> dict[str, tf.TensorSpec]:
     """Arguments for the tensors of one adapter."""
     return {argument_name(spec.name): tf.TensorSpec(spec.shape) for spec in tensors}
 
 
 def split_arguments(
-    given: Tensors, inputs: Iterable[ArraySpec], tensors: Iterable[ArraySpec | TensorSpec]
+    given: Tensors, inputs: Iterable[ArraySpec], tensors: Iterable[ArraySpec | AdapterTensor]
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Arguments of a signature -> (inputs, adapter tensors by their own names)."""
     return _by_own_name(given, inputs), _by_own_name(given, tensors)
 
 
-def _by_own_name(given: Tensors, specs: Iterable[ArraySpec | TensorSpec]) -> dict[str, tf.Tensor]:
+def _by_own_name(
+    given: Tensors, specs: Iterable[ArraySpec | AdapterTensor]
+) -> dict[str, tf.Tensor]:
     return {spec.name: given[argument_name(spec.name)] for spec in specs}
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import ArraySpec, TensorSpec
+from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec
 from meta_shrink.errors import UsageError
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.losses import ExampleLoss
@@ -49,7 +49,7 @@ class ExportSource(NamedTuple):
     probe_range: tuple[float, float] = (0.0, 1.0)
 
 
-def adapter_tensors(source: ExportSource) -> tuple[TensorSpec, ...]:
+def adapter_tensors(source: ExportSource) -> tuple[AdapterTensor, ...]:
     """The tensors of an adapter: variables of the selected modules, then all moments.
 
     Raises:
@@ -57,12 +57,12 @@ def adapter_tensors(source: ExportSource) -> tuple[TensorSpec, ...]:
     """
     model, registry = source.model, source.registry
     specs = [
-        TensorSpec(path, registry.names[module], shape, "variable")
+        AdapterTensor(path, registry.names[module], shape, "variable")
         for path, shape, module in zip(registry.paths, registry.shapes, registry.index, strict=True)
         if registry.names[module] in source.selection.modules
     ]
     specs += [
-        TensorSpec(path, path.rpartition("/")[0] or path, tuple(variable.shape), "moment")
+        AdapterTensor(path, path.rpartition("/")[0] or path, tuple(variable.shape), "moment")
         for path, variable in moment_variables(model)
     ]
     chosen = {spec.name for spec in specs}

@@ -50,7 +50,7 @@ from meta_shrink.durable_files import (
 from meta_shrink.errors import DiskError, unwritable
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.registry import relative_path
-from meta_shrink.runs.locks import locked
+from meta_shrink.runs.locks import only_process_in
 
 PROBE_LENGTH = 16
 _UNFINISHED = ".unfinished-"
@@ -69,11 +69,11 @@ def save_backbone(
         backbone can tell ("metrics", "plausible"); called before the version gets its name.
 
     Raises:
-      UsageError: the model can not be exported, or the folder can not be written.
+      UsageError: the model cannot be exported, or the folder cannot be written.
     """
     try:
         os.makedirs(directory, exist_ok=True)
-        with locked(directory):
+        with only_process_in(directory):
             _remove_unfinished(directory)
             return _next_version(source, directory, measure)
     except OSError as error:

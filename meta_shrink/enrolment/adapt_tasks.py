@@ -28,7 +28,7 @@ from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
 from meta_shrink.errors import DataError, unwritable
 from meta_shrink.evaluation import recorded_steps
-from meta_shrink.runs.locks import locked
+from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.progress import Progress
 
 
@@ -83,7 +83,7 @@ def adapt_tasks(
             )
     try:
         os.makedirs(out, exist_ok=True)
-        with locked(out):
+        with only_process_in(out):
             remove_leftovers(out, f"*{SUFFIX}", TASKS_FILE, INDEX_FILE)
             return _adapt_all(backbone, read, out, options, stop_requested, log)
     except OSError as error:

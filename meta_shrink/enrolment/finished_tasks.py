@@ -92,7 +92,7 @@ def _read_tasks(path: str) -> dict[str, Any]:
 
 def _damaged(path: str, why: str) -> ArtefactError:
     return ArtefactError(
-        f"{path} can not be read ({why}): remove it, and the adapters are made again."
+        f"{path} cannot be read ({why}): remove it, and the adapters are made again."
     )
 
 

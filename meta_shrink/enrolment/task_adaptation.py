@@ -27,7 +27,7 @@ from meta_shrink.enrolment.task_files import Examples, check_examples
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.losses import LOSSES, METRICS, widened
 from meta_shrink.network_loss import STEP, key_of_noise
-from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.sections import named
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.types import Task
@@ -56,7 +56,7 @@ class TaskAdaptation:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone, recipe = backbone, backbone.info.adaptation
         self._names = [spec.name for spec in backbone.info.tensors if spec.kind == "variable"]
-        self._optimizer = named("adaptation.optimizer", OPTIMIZERS, recipe["optimizer"])
+        self._optimizer = named("adaptation.optimizer", TASK_OPTIMIZERS, recipe["optimizer"])
         options = recipe["augment"]
         self._augment = random_affine(**options) if options else None
         self.steps, self.batch_size = int(recipe["steps"]), int(recipe["batch_size"])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from meta_shrink.evaluation import HeldOut, inductive_metric, transductive
+from meta_shrink.evaluation import HeldOutEvaluator, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.components import Components, default_components
 from meta_shrink.experiments.config import (
@@ -74,7 +74,9 @@ class Experiment(NamedTuple):
     initial: MetaParams
     jit: bool
 
-    def held_out(self, modules: Sequence[str] | None = None, *, inductive: bool = False) -> HeldOut:
+    def held_out(
+        self, modules: Sequence[str] | None = None, *, inductive: bool = False
+    ) -> HeldOutEvaluator:
         """The held-out tasks of this experiment, ready to be adapted (compiled at first use).
 
         Args:
@@ -86,7 +88,7 @@ class Experiment(NamedTuple):
         metrics = [transductive(self.metric)]
         if inductive:
             metrics.append(inductive_metric(self.model, self.example_metric, self.source.augment))
-        return HeldOut(
+        return HeldOutEvaluator(
             self.adapt.make(modules=modules),
             metrics,
             self.source,
@@ -103,7 +105,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
       components: the tables of its names; ours alone by default.
 
     Raises:
-      UsageError: anything that does not exist, does not fit or can not work; one sentence.
+      UsageError: anything that does not exist, does not fit or cannot work; one sentence.
     """
     check_sections(config)
     components = components or default_components()

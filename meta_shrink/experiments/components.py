@@ -18,7 +18,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.losses import LOSSES, METRICS, ExampleLoss, MetricFacts
 from meta_shrink.meta_gradients import META_GRADIENTS, Method
 from meta_shrink.models import MODELS
-from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.tasks import TASKS
 from meta_shrink.types import TaskOptimizer, TaskSource
 
@@ -58,7 +58,7 @@ class Components(NamedTuple):
 def default_components() -> Components:
     """The tables of this package."""
     losses = {name: Loss(factory, METRICS[name]) for name, factory in LOSSES.items()}
-    return Components(MODELS, TASKS, losses, META_GRADIENTS, OPTIMIZERS)
+    return Components(MODELS, TASKS, losses, META_GRADIENTS, TASK_OPTIMIZERS)
 
 
 def installed_components(imports: Iterable[str] = ()) -> Components:

@@ -35,7 +35,7 @@ READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports")
 
 
 def check_eval(options: EvalOptions) -> None:
-    """Counts in range and known kinds of schemes."""
+    """Counts in range and known kinds of module subsets."""
     least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1, "points": 2}
     least |= dict.fromkeys(("examples", "steps", "group_tasks", "validation_tasks"), 0)
     for name, bound in least.items():
@@ -99,7 +99,7 @@ def check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> Non
     through_adaptation = not method.in_chunks
     if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
         raise UsageError(
-            f"train.task_axis='vectorized' with {config['algorithm']['name']} can not be compiled "
+            f"train.task_axis='vectorized' with {config['algorithm']['name']} cannot be compiled "
             "by XLA (back-propagation through a vectorised loop); set train.task_axis to "
             "'sequential' or 'parallel'."
         )

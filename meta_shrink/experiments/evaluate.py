@@ -17,20 +17,20 @@ import tensorflow as tf
 
 from meta_shrink.durable_files import check_writable, remove_leftovers, to_json, write_atomically
 from meta_shrink.errors import unwritable
-from meta_shrink.evaluation import Curves, HeldOut
+from meta_shrink.evaluation import Curves, HeldOutEvaluator
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.config import algorithm_name, check_eval
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import (
-    adapt_scheme,
-    held_outs,
+    adapt_subset,
+    heldout_evaluators,
     module_rows,
+    module_subsets,
     no_adaptation,
     quoted_steps,
     restrict,
-    schemes,
     select,
     summary,
 )
@@ -53,7 +53,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a workdir on held-out tasks, write its evaluation.json and return the content.
 
-    Every scheme adapts the same tasks: all modules under the learned sigma^2, the selected ones,
+    Every subset adapts the same tasks: all modules under the learned sigma^2, the selected ones,
     each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps.
 
     Args:
@@ -69,8 +69,8 @@ def evaluate(
     options = call("eval", experiment.eval._replace, overrides or {})
     check_eval(options)
     selection = select(experiment, meta, options.selection)
-    selected, held_out_of = selection["modules"], held_outs(experiment)
-    rows, everything = _rows(experiment, meta, options, selected, held_out_of, log, stop_requested)
+    selected, evaluator_of = selection["modules"], heldout_evaluators(experiment)
+    rows, everything = _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested)
     evaluation = {
         **_facts(experiment),
         "meta_step": step,
@@ -81,7 +81,7 @@ def evaluate(
         "selection": selection,
         "schemes": rows,
         **_parameter_error(experiment, everything),
-        **_examples(experiment, meta, options, selected, held_out_of),
+        **_examples(experiment, meta, options, selected, evaluator_of),
         "environment": environment(time.monotonic() - started),
     }
     _write(workdir, evaluation, unsaved)
@@ -116,22 +116,22 @@ def _write(workdir: str, evaluation: dict[str, Any], unsaved: Callable[[dict[str
         raise unwritable(path, error) from error
 
 
-def _rows(experiment, meta, options, selected, held_out_of, log, stop_requested):
-    """The rows of all schemes, and the curves of the one in which everything adapts."""
+def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested):
+    """The rows of all subsets, and the curves of the one in which everything adapts."""
     rows, everything = [], None
-    for scheme in schemes(experiment, options, selected, meta.log_sigma2.numpy().tolist()):
-        curves, count = adapt_scheme(
+    for subset in module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist()):
+        curves, count = adapt_subset(
             experiment,
             meta,
-            scheme,
+            subset,
             options=options,
-            held_out_of=held_out_of,
+            evaluator_of=evaluator_of,
             stop_requested=stop_requested,
         )
-        rows.append(summary(scheme, curves, count))
-        if scheme.kind == "all":
+        rows.append(summary(subset, curves, count))
+        if subset.kind == "all":
             everything = curves
-        log(f"  {count} held-out tasks adapted: {scheme.name}")
+        log(f"  {count} held-out tasks adapted: {subset.name}")
     if everything is not None:
         rows.append(no_adaptation(everything, options.num_tasks))
     return rows, everything
@@ -168,7 +168,7 @@ def _examples(
     meta: MetaParams,
     options: EvalOptions,
     selected: Sequence[str],
-    held_out_of: Callable[..., HeldOut],
+    evaluator_of: Callable[..., HeldOutEvaluator],
 ) -> dict[str, Any]:
     """Predictions on a few held-out tasks with one input and one output (Fig. 13 right)."""
     if not options.examples:
@@ -176,13 +176,13 @@ def _examples(
     forward, examples = apply_model(experiment.model), []
     for index in range(options.examples):
         predictions = {}
-        for scheme in schemes(experiment, options, selected):
-            held_out = held_out_of(scheme)
-            restricted = restrict(meta, experiment, scheme)
+        for subset in module_subsets(experiment, options, selected):
+            held_out = evaluator_of(subset)
+            restricted = restrict(meta, experiment, subset)
             task, theta = held_out.adapted(restricted, index=index, steps=experiment.adapt.steps)
             order = np.argsort(task.val[0].numpy()[:, 0])
             x = tf.gather(task.val[0], order)
-            predictions[scheme.name] = forward(theta, x)[:, 0]
+            predictions[subset.name] = forward(theta, x)[:, 0]
         example = {"x": x[:, 0], "truth": tf.gather(task.val[1], order)[:, 0]}
         train = {"train_x": task.train[0][:, 0], "train_y": task.train[1][:, 0]}
         examples.append({**example, **train, "predictions": predictions})

@@ -26,7 +26,7 @@ from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.export_source import source_from_workdir
 from meta_shrink.experiments.restore import restore
 from meta_shrink.runs.progress import Progress
-from meta_shrink.task_axis import sampler
+from meta_shrink.task_axis import draw_tasks
 from meta_shrink.tasks.example_arrays import HELDOUT
 from meta_shrink.types import Batch, batch_parts
 
@@ -104,7 +104,7 @@ def measured(
 def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples, Examples]]:
     """(train, heldout) examples of the first held-out tasks, one after another."""
     sample = tf.function(
-        sampler(experiment.source._replace(sample=experiment.source.heldout), "sequential"),
+        draw_tasks(experiment.source.heldout, "sequential"),
         autograph=False,
     )
     names = [spec.name for spec in input_specs(experiment.model)]

@@ -116,14 +116,14 @@ def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
         return []
 
     @tf.function(autograph=False)
-    def of_task(number: tf.Tensor) -> list[tf.Tensor]:
+    def moments_of_task(number: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(root_key(experiment.config["seed"], "probe", number))
         inputs, _, weights = batch_parts(task.train)
         if source.augment is not None:
             inputs = source.augment(fold_in(task.key, "augment_probe"), inputs)
         return moments(model, phi, inputs, weights=weights)
 
-    rows = [of_task(tf.constant(number)) for number in range(MOMENT_TASKS)]
+    rows = [moments_of_task(tf.constant(number)) for number in range(MOMENT_TASKS)]
     # Seeds of random layers are integers and all the same.
     return [
         np.mean([value.numpy() for value in column], 0).astype(column[0].dtype.as_numpy_dtype)

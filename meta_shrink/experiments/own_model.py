@@ -126,7 +126,7 @@ def fit(
 
     Raises:
       DataError: tasks that do not fit the model, are too few, hold NaN, ...
-      UsageError: a setting that does not exist or a model that can not be used.
+      UsageError: a setting that does not exist or a model that cannot be used.
       Preempted: SIGTERM or Ctrl-C; the same call resumes.
     """
     specs, shares = array_specs(model, loss), shares or Shares()

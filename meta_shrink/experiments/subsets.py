@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.evaluation import Curves, HeldOut, mean_and_ci95, recorded_steps
+from meta_shrink.evaluation import Curves, HeldOutEvaluator, mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
@@ -18,7 +18,7 @@ from meta_shrink.types import MetaParams
 RANKED_SIZES = 7
 
 
-class Scheme(NamedTuple):
+class ModuleSubset(NamedTuple):
     """Which modules adapt: a name for people, its kind (reporting's KINDS), the modules."""
 
     name: str
@@ -37,12 +37,12 @@ def select(experiment: Experiment, meta: MetaParams, options: Mapping[str, Any])
     return {**selection._asdict(), "modules": list(selection.modules)}
 
 
-def schemes(
+def module_subsets(
     experiment: Experiment,
     options: EvalOptions,
     selected: Sequence[str],
     log_sigma2: Sequence[float] = (),
-) -> list[Scheme]:
+) -> list[ModuleSubset]:
     """All modules; the selected ones; each group alone; as far as options.kinds has them.
 
     Where the rule finds the variances not separated, the largest of log_sigma2 in growing number
@@ -56,23 +56,23 @@ def schemes(
     for modules in groups.values():
         for module in modules:
             experiment.registry.position(module)
-    found = [Scheme("all modules", "all", names)]
+    found = [ModuleSubset("all modules", "all", names)]
     if selected:
-        found.append(Scheme("selected modules", "selected", tuple(selected)))
+        found.append(ModuleSubset("selected modules", "selected", tuple(selected)))
     elif len(log_sigma2) and "log_sigma2" in experiment.learned and "selected" in options.kinds:
         found += ranked(names, log_sigma2)
-    found += [Scheme(name, "single", tuple(modules)) for name, modules in groups.items()]
-    return [scheme for scheme in found if scheme.kind in (*options.kinds, "ranked")]
+    found += [ModuleSubset(name, "single", tuple(modules)) for name, modules in groups.items()]
+    return [subset for subset in found if subset.kind in (*options.kinds, "ranked")]
 
 
-def ranked(names: Sequence[str], log_sigma2: Sequence[float]) -> list[Scheme]:
+def ranked(names: Sequence[str], log_sigma2: Sequence[float]) -> list[ModuleSubset]:
     """The modules of the 1, 2, ... largest sigma^2, at most RANKED_SIZES such sets."""
     order = sorted(range(len(names)), key=lambda m: -log_sigma2[m])
     sizes = np.geomspace(1, max(len(names) - 1, 1), RANKED_SIZES).round().astype(int)
     if len(names) <= RANKED_SIZES:
         sizes = np.arange(1, len(names))
     return [
-        Scheme(
+        ModuleSubset(
             f"the {count} largest σ²" if count > 1 else "the largest σ²",
             "ranked",
             tuple(names[m] for m in sorted(order[:count])),
@@ -102,30 +102,30 @@ def module_rows(
     ]
 
 
-def adapt_scheme(
+def adapt_subset(
     experiment: Experiment,
     meta: MetaParams,
-    scheme: Scheme,
+    subset: ModuleSubset,
     *,
     options: EvalOptions,
-    held_out_of: Callable[..., HeldOut],
+    evaluator_of: Callable[..., HeldOutEvaluator],
     stop_requested: Callable[[], bool],
 ) -> tuple[Curves, int]:
-    """The curves of a scheme and the number of held-out tasks behind them.
+    """The curves of a subset and the number of held-out tasks behind them.
 
     Single groups may have fewer tasks and a shorter horizon, and no inductive metric.
 
     Args:
-      held_out_of: of held_outs.
+      evaluator_of: of heldout_evaluators.
     """
-    single = scheme.kind == "single"
+    single = subset.kind == "single"
     count = (options.group_tasks if single else 0) or options.num_tasks
     last = quoted_steps(experiment, options) * (
         options.group_horizon if single else options.horizon
     )
-    held_out = held_out_of(scheme, options.inductive and not single)
+    held_out = evaluator_of(subset, options.inductive and not single)
     curves = held_out.curves(
-        restrict(meta, experiment, scheme),
+        restrict(meta, experiment, subset),
         count=count,
         steps=evaluated_steps(experiment, options, last),
         stop_requested=stop_requested,
@@ -133,28 +133,28 @@ def adapt_scheme(
     return curves, count
 
 
-def restrict(meta: MetaParams, experiment: Experiment, scheme: Scheme) -> MetaParams:
-    """Phi under which only the modules of the scheme adapt."""
-    if scheme.kind == "all":
+def restrict(meta: MetaParams, experiment: Experiment, subset: ModuleSubset) -> MetaParams:
+    """Phi under which only the modules of the subset adapt."""
+    if subset.kind == "all":
         return meta
-    return freeze_others(meta, experiment.registry, scheme.modules)
+    return freeze_others(meta, experiment.registry, subset.modules)
 
 
-def held_outs(experiment: Experiment) -> Callable[..., HeldOut]:
-    """(scheme, inductive=False) -> held-out tasks for a scheme, each compiled once.
+def heldout_evaluators(experiment: Experiment) -> Callable[..., HeldOutEvaluator]:
+    """(subset, inductive=False) -> held-out tasks for a subset, each compiled once.
 
     Without XLA, frozen modules are left out of the graph: no gradient is computed for them. With
-    XLA one compiled function serves every scheme, and sigma^2 = 0 freezes.
+    XLA one compiled function serves every subset, and sigma^2 = 0 freezes.
     """
 
     @cache
-    def of_modules(modules: tuple[str, ...] | None, inductive: bool) -> HeldOut:
+    def evaluator(modules: tuple[str, ...] | None, inductive: bool) -> HeldOutEvaluator:
         return experiment.held_out(modules, inductive=inductive)
 
-    def of(scheme: Scheme, inductive: bool = False) -> HeldOut:
-        return of_modules(None if experiment.jit else scheme.modules, inductive)
+    def evaluator_of(subset: ModuleSubset, inductive: bool = False) -> HeldOutEvaluator:
+        return evaluator(None if experiment.jit else subset.modules, inductive)
 
-    return of
+    return evaluator_of
 
 
 def quoted_steps(experiment: Experiment, options: EvalOptions) -> int:
@@ -170,10 +170,10 @@ def evaluated_steps(experiment: Experiment, options: EvalOptions, last: int) -> 
     )
 
 
-def summary(scheme: Scheme, curves: Curves, num_tasks: int) -> dict[str, Any]:
-    """The row of a scheme in evaluation.json."""
+def summary(subset: ModuleSubset, curves: Curves, num_tasks: int) -> dict[str, Any]:
+    """The row of a subset in evaluation.json."""
     mean, ci95 = mean_and_ci95(curves.metric)
-    row = {"name": scheme.name, "kind": scheme.kind, "modules": list(scheme.modules)}
+    row = {"name": subset.name, "kind": subset.kind, "modules": list(subset.modules)}
     row |= {"num_tasks": num_tasks, "steps": curves.steps, "mean": mean, "ci95": ci95}
     if len(curves.metrics) > 1:
         row["inductive_mean"], row["inductive_ci95"] = mean_and_ci95(curves.metrics[1])
@@ -183,4 +183,6 @@ def summary(scheme: Scheme, curves: Curves, num_tasks: int) -> dict[str, Any]:
 def no_adaptation(curves: Curves, num_tasks: int) -> dict[str, Any]:
     """The row of phi itself: step 0 of any curves."""
     start = [np.repeat(m[:, :1], len(curves.steps), axis=1) for m in curves.metrics]
-    return summary(Scheme("no adaptation", "none", ()), curves._replace(metrics=start), num_tasks)
+    return summary(
+        ModuleSubset("no adaptation", "none", ()), curves._replace(metrics=start), num_tasks
+    )

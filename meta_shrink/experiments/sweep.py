@@ -70,7 +70,7 @@ def sweep(
       stop_requested: asked between trials; within one, train has its own signals.
 
     Raises:
-      UsageError: no search space, a bad row in it, a directory that can not be written, or one
+      UsageError: no search space, a bad row in it, a directory that cannot be written, or one
         of a search with another config.
       ArtefactError: a full disk, or a journal that is damaged; what is not done goes on later.
       Preempted: stopped; the same command goes on.
@@ -158,7 +158,7 @@ def _run(
     trial: Any,
     log: Callable[[str], Any],
 ) -> float | None:
-    """The validation metric of one trial, None if it diverged or can not be built.
+    """The validation metric of one trial, None if it diverged or cannot be built.
 
     What is the fault of the machine, a full disk or a folder in use, is no result of a trial.
     """

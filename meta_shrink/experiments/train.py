@@ -92,11 +92,11 @@ def set_up(
 
 
 def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) -> None:
-    """Refuse what build can not see, before a workdir records a config that can not be trained.
+    """Refuse what build cannot see, before a workdir records a config that cannot be trained.
 
     Raises:
       UsageError: a count or interval out of range, a bad meta-optimizer, a meta-batch that the
-        replicas can not share.
+        replicas cannot share.
     """
     schedule = experiment.schedule
     loop.check_intervals(_intervals(schedule))

@@ -13,7 +13,7 @@ import tensorflow as tf
 from meta_shrink.durable_files import to_json
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.images.whole_files import locked
+from meta_shrink.images.whole_files import only_maker_of
 from meta_shrink.sections import call, named
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.training.pretraining import Schedule, pretrain
@@ -73,7 +73,7 @@ def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
         facts = {"options": {**options, "steps": 0}, "task": task, "model": config["model"]}
         folder = os.path.join(section["cache"], f"pretraining_{_digest(facts)}")
     os.makedirs(folder, exist_ok=True)
-    with locked(os.path.join(folder, "state.npz")):
+    with only_maker_of(os.path.join(folder, "state.npz")):
         return pretrain(
             named("model", experiment.components.models, config["model"], seed=schedule.seed),
             _mixing(experiment, task, schedule.seed).mixed,

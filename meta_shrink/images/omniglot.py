@@ -18,7 +18,7 @@ from meta_shrink.images.classes import ImageClasses, from_lists, hash_order
 from meta_shrink.images.npz_file import read_npz, write_npz
 from meta_shrink.images.optional import optional_module
 from meta_shrink.images.pictures import check_options, resize
-from meta_shrink.images.whole_files import locked
+from meta_shrink.images.whole_files import only_maker_of
 
 CHARACTERS, INSTANCES = 1623, 20
 TEST_ALPHABETS = 10
@@ -91,7 +91,7 @@ def _lock_beside(path: str, log: Log) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            stack.enter_context(locked(path))
+            stack.enter_context(only_maker_of(path))
         except OSError as error:
             log(f"{path} cannot be locked ({error.strerror}): Omniglot is read without it.")
         yield

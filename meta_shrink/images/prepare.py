@@ -19,7 +19,7 @@ from meta_shrink.images.npz_file import read_npz, write_npz
 from meta_shrink.images.omniglot import is_prepared, load_omniglot
 from meta_shrink.images.optional import optional_module
 from meta_shrink.images.pictures import check_options
-from meta_shrink.images.whole_files import locked
+from meta_shrink.images.whole_files import only_maker_of
 
 Log = Callable[[str], object]
 
@@ -74,7 +74,7 @@ def prepare_omniglot(
         for name, digest in ARCHIVES.items():
             _check_archive(os.path.join(source, name), digest)
     os.makedirs(data_dir, exist_ok=True)
-    with locked(os.path.join(data_dir, "omniglot")):
+    with only_maker_of(os.path.join(data_dir, "omniglot")):
         if damaged or not is_prepared(data_dir):  # Another process may just have done it.
             _build(data_dir, source, log)
     log(f"Resizing 32,460 drawings to {image_size} x {image_size} (15 s) ...")
@@ -175,7 +175,7 @@ def prepare_images(
     log(f"Reading {source} ...")
     splits = load_image_folder(source, **how, log=log)
     os.makedirs(folder, exist_ok=True)
-    with locked(path):
+    with only_maker_of(path):
         log(f"Writing {path} ...")
         write_npz(path, splits, **settings)
     return splits

@@ -28,7 +28,7 @@ def publish(path: str, write: Callable[[IO[bytes]], object]) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
+def only_maker_of(path: str) -> Iterator[None]:
     """While a file is made: other processes wait; what a killed one left of it is removed.
 
     The lock is <path>.lock, an empty file that stays; it is free when its process has ended.

@@ -1,4 +1,4 @@
-"""What can not be meta-learned right, refused before anything is trained, by the layer's name."""
+"""What cannot be meta-learned right, refused before anything is trained, by the layer's name."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _traced(model: keras.Model, inputs: Any, check: Callable[..., None]) -> None
     except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(
-            f"Model {model.name!r} can not be called on its inputs, in training mode and without "
+            f"Model {model.name!r} cannot be called on its inputs, in training mode and without "
             f"noise: {reason}"
         ) from error
 

@@ -32,7 +32,7 @@ MEASURES = (
 )
 
 
-class Method(NamedTuple):
+class Compared(NamedTuple):
     """What one row is made of.
 
     label: its name. workdirs: the runs that are done, one a seed, of `seeds` in all. x, x_label:
@@ -72,7 +72,7 @@ class Row(NamedTuple):
     seeds. seconds: median of a meta-step. peak_mib: most memory. The latter: nan if unknown.
     """
 
-    method: Method
+    method: Compared
     measures: dict[str, Interval]
     found: dict[str, int] | None
     adapter_bytes: tuple[int, int]
@@ -94,7 +94,7 @@ def timing_rows(workdirs: Sequence[str | Path]) -> list[dict[str, Any]]:
 
 
 def method_row(
-    method: Method, evaluations: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]]
+    method: Compared, evaluations: Sequence[dict[str, Any]], timing: Sequence[dict[str, Any]]
 ) -> Row:
     """One method's runs as a row."""
     measures = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from meta_shrink.errors import UsageError
 from meta_shrink.reporting.evaluation_file import load_evaluation, readable_bytes
-from meta_shrink.reporting.methods import MEASURES, Method, Row, method_row, timing_rows
+from meta_shrink.reporting.methods import MEASURES, Compared, Row, method_row, timing_rows
 from meta_shrink.reporting.methods_figure import methods_figure
 from meta_shrink.reporting.page import csv_bytes, png_bytes, write_files
 from meta_shrink.reporting.style import metric_label
@@ -28,7 +28,7 @@ INDUCTIVE = (
 )
 
 
-def write_methods(out_dir: str | Path, name: str, methods: Sequence[Method], note: str) -> Table:
+def write_methods(out_dir: str | Path, name: str, methods: Sequence[Compared], note: str) -> Table:
     """Writes methods.md, .csv and .png.
 
     Args:

@@ -37,7 +37,7 @@ def hold_lock(path: str) -> int:
 
 
 @contextlib.contextmanager
-def locked(directory: str) -> Iterator[None]:
+def only_process_in(directory: str) -> Iterator[None]:
     """One process at a time in a folder.
 
     Raises:

@@ -38,8 +38,3 @@ class Summaries:
         except tf.errors.OpError as error:  # A full disk: metrics.jsonl waits, this does not.
             self._log(f"No more TensorBoard data ({error.message.splitlines()[0]}).")
             self._writer = None
-
-    def close(self) -> None:
-        """Write what is buffered."""
-        if self._writer is not None:
-            self._writer.close()

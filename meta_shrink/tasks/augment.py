@@ -80,11 +80,11 @@ def _bilinear(images, rows, columns, fill) -> tf.Tensor:
     low, right = (rows - top)[..., tf.newaxis], (columns - left)[..., tf.newaxis]
     first = tf.cast(top, tf.int32) * (size + 3) + tf.cast(left, tf.int32)
 
-    def at(step: int) -> tf.Tensor:
+    def neighbour(step: int) -> tf.Tensor:
         return _pixels(padded, first + step)
 
-    above = at(0) * (1 - right) + at(1) * right
-    below = at(size + 3) * (1 - right) + at(size + 4) * right
+    above = neighbour(0) * (1 - right) + neighbour(1) * right
+    below = neighbour(size + 3) * (1 - right) + neighbour(size + 4) * right
     return above * (1 - low) + below * low
 
 

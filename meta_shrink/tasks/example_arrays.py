@@ -70,7 +70,7 @@ def read_npz(path: str, specs: Sequence[ArraySpec] = ()) -> TaskExamples:
         with open(path, "rb") as file:
             return divided(read_arrays(file, path, check))
     except OSError as error:
-        raise DataError(f"{path} can not be read ({error.strerror or error}).") from error
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def divided(arrays: Mapping[str, Any]) -> TaskExamples:

@@ -104,7 +104,7 @@ def augment_validation(source: TaskSource) -> TaskSource:
     if augment is None or not source.augment_validation:
         return source
 
-    def of(draw: Callable[[tf.Tensor], Task]) -> Callable[[tf.Tensor], Task]:
+    def augmented(draw: Callable[[tf.Tensor], Task]) -> Callable[[tf.Tensor], Task]:
         def drawn(key_or_index: tf.Tensor) -> Task:
             task = draw(key_or_index)
             inputs, *rest = task.val
@@ -115,7 +115,7 @@ def augment_validation(source: TaskSource) -> TaskSource:
         return drawn
 
     return source._replace(
-        sample=of(source.sample),
-        heldout=of(source.heldout),
-        validation=None if source.validation is None else of(source.validation),
+        sample=augmented(source.sample),
+        heldout=augmented(source.heldout),
+        validation=None if source.validation is None else augmented(source.validation),
     )

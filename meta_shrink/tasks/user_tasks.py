@@ -127,7 +127,7 @@ def tasks_from_table(
     """
     by_name = inputs if isinstance(inputs, Mapping) else {INPUTS: inputs}
     if clash := [n for n in by_name if n == TARGETS or n.startswith(HELDOUT)]:
-        raise UsageError(f"An input can not be called {clash[0]!r}; rename the model's input.")
+        raise UsageError(f"An input cannot be called {clash[0]!r}; rename the model's input.")
     arrays = {name: _columns(table, columns) for name, columns in by_name.items()}
     arrays[TARGETS] = _columns(table, targets)
     owners = [_group_name(value, row) for row, value in enumerate(_column(table, group).tolist())]

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import Adaptation
 from meta_shrink.params import from_vector
-from meta_shrink.task_axis import over_tasks, repeat_for_tasks, sampler
+from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, TaskSource
 
 Totals = tuple[MetaParams, tf.Tensor, dict[str, tf.Tensor]]
@@ -37,7 +37,7 @@ def make_core(
     meta_gradient: MetaGradient, adapt: Adapt, source: TaskSource, *, task_axis: str, jit: bool
 ) -> Core:
     """The pure part of a meta-step, compiled as one function of tensors with static shapes."""
-    sample = sampler(source, task_axis)
+    sample = draw_tasks(source.sample, task_axis)
 
     @tf.function(jit_compile=jit, autograph=False)
     def core(meta: MetaParams, keys: tf.Tensor) -> Totals:
@@ -63,7 +63,7 @@ def make_chunked_core(
     Args:
       stop_requested: asked between pieces; once true, the result is None.
     """
-    sample = sampler(source, task_axis)
+    sample = draw_tasks(source.sample, task_axis)
 
     @tf.function(jit_compile=jit, autograph=False)
     def begin(meta, keys):

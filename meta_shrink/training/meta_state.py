@@ -12,7 +12,7 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.types import MetaParams
 
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+META_OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 DECAYS = ("none", "linear")
 
 
@@ -31,17 +31,17 @@ def meta_optimizer(
       UsageError: unknown name or decay, an option that the optimizer does not have, or a
         learning rate that is not positive.
     """
-    if name not in OPTIMIZERS or decay not in DECAYS or not learning_rate > 0:
+    if name not in META_OPTIMIZERS or decay not in DECAYS or not learning_rate > 0:
         raise UsageError(
             f"meta_optimizer got name={name!r}, decay={decay!r}, learning_rate={learning_rate}; "
-            f"expected a name of {', '.join(OPTIMIZERS)}, a decay of {', '.join(DECAYS)}, a "
+            f"expected a name of {', '.join(META_OPTIMIZERS)}, a decay of {', '.join(DECAYS)}, a "
             "positive learning rate."
         )
     rate: Any = learning_rate
     if decay == "linear":
         rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, max(steps, 1), 0.0)
     try:
-        return OPTIMIZERS[name](learning_rate=rate, **options)
+        return META_OPTIMIZERS[name](learning_rate=rate, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"meta_optimizer {name!r} refused its options: {error}.") from error
 

@@ -130,7 +130,7 @@ def _step(nll, mixed: Mixed, schedule: Schedule, state: PretrainingState, jit: b
     """A compiled function: number of steps -> mean loss of them."""
     variables = state.model.trainable_variables
 
-    def one(done, total):
+    def one_step(done, total):
         key = root_key(schedule.seed, "warm_start", state.step)
         batch = mixed.draw(key, schedule.batch_size)
         with tf.GradientTape() as tape:
@@ -147,7 +147,7 @@ def _step(nll, mixed: Mixed, schedule: Schedule, state: PretrainingState, jit: b
     @tf.function(jit_compile=jit, autograph=False)
     def advance(count: tf.Tensor) -> tf.Tensor:
         start = (tf.constant(0), tf.constant(0.0))
-        _, total = tf.while_loop(lambda done, _: done < count, one, start)
+        _, total = tf.while_loop(lambda done, _: done < count, one_step, start)
         return total / tf.cast(count, tf.float32)
 
     return advance

@@ -14,11 +14,11 @@ from meta_shrink.adapters.backbone_info import (
     DEFAULT_FILE,
     EXTRA,
     INFO_FILE,
+    AdapterTensor,
     ArraySpec,
     BackboneInfo,
     ModuleFacts,
     Probe,
-    TensorSpec,
 )
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.manifest import TaskFacts
@@ -27,11 +27,11 @@ from meta_shrink.adapters.writing import encode_adapter
 TASK = TaskFacts("speaker-7", examples=40, steps=100, seed=3)
 PROBE = (0.25, -1.5, 3.0)
 TENSORS = (
-    TensorSpec("conv/kernel", "conv", (3, 2, 4), "variable"),
-    TensorSpec("conv/bias", "conv", (4,), "variable"),
-    TensorSpec("gain", "gain", (), "variable"),
-    TensorSpec("norm/moving_mean", "norm", (4,), "moment"),
-    TensorSpec("norm/moving_variance", "norm", (4,), "moment"),
+    AdapterTensor("conv/kernel", "conv", (3, 2, 4), "variable"),
+    AdapterTensor("conv/bias", "conv", (4,), "variable"),
+    AdapterTensor("gain", "gain", (), "variable"),
+    AdapterTensor("norm/moving_mean", "norm", (4,), "moment"),
+    AdapterTensor("norm/moving_variance", "norm", (4,), "moment"),
 )
 MODULES = (
     ModuleFacts("embedding", 12, 1e-5, 0.1, False),
@@ -62,8 +62,8 @@ def backbone(**changes: Any) -> BackboneInfo:
 def large_backbone() -> BackboneInfo:
     """12 modules of 64 x 1024 numbers and a bias: 1.6 MB in f16."""
     names = [f"conv_{index}" for index in range(12)]
-    tensors = [TensorSpec(f"{name}/kernel", name, (64, 1024), "variable") for name in names]
-    tensors += [TensorSpec(f"{name}/bias", name, (1024,), "variable") for name in names]
+    tensors = [AdapterTensor(f"{name}/kernel", name, (64, 1024), "variable") for name in names]
+    tensors += [AdapterTensor(f"{name}/bias", name, (1024,), "variable") for name in names]
     modules = tuple(ModuleFacts(name, 65 * 1024, 0.1, 0.1, True) for name in names)
     return backbone(modules=modules, tensors=tuple(tensors), plausible={})
 

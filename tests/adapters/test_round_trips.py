@@ -84,7 +84,7 @@ def test_bytes_are_reproducible_and_those_of_safetensors(encoding):
     content = samples.encoded(INFO, encoding)
     assert content == samples.encoded(INFO, encoding)
     assert samples.forged(content) == content
-    if encoding != "bf16":  # safetensors.numpy can not read it back.
+    if encoding != "bf16":  # safetensors.numpy cannot read it back.
         stored = safetensors.numpy.load(content)
         metadata = {"meta_shrink": metadata_of(content)}
         assert safetensors.numpy.save(stored, metadata) == content

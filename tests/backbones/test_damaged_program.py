@@ -14,7 +14,7 @@ from meta_shrink.backbones import writing
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.errors import ArtefactError, DiskError, InUseError
-from meta_shrink.runs.locks import locked
+from meta_shrink.runs.locks import only_process_in
 
 FILES = ["saved_model.pb", "variables/variables.index", "assets.extra/backbone.json"]
 FILES += ["assets.extra/default.safetensors"]
@@ -92,5 +92,5 @@ def test_leftovers_go_and_their_links_are_not_followed(source, tmp_path):
 
 
 def test_two_exports_into_one_folder(source, tmp_path):
-    with locked(str(tmp_path)), pytest.raises(InUseError, match="in use by process"):
+    with only_process_in(str(tmp_path)), pytest.raises(InUseError, match="in use by process"):
         save_backbone(source, str(tmp_path))

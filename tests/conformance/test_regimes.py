@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt, random_batch
 from meta_shrink.meta_gradients import META_GRADIENTS
-from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.rng import root_key
 from meta_shrink.task_axis import TASK_AXES, over_tasks
 from meta_shrink.tasks import TASKS, alphabets, few_shot
@@ -50,7 +50,7 @@ def problem_of(model: str) -> Problem:
 
 def meta_gradient_of(model: str, method: str, optimizer: str, **options):
     problem = problem_of(model)
-    steps = adaptation(problem.nll, OPTIMIZERS[optimizer](), problem.registry, **options)
+    steps = adaptation(problem.nll, TASK_OPTIMIZERS[optimizer](), problem.registry, **options)
     factory = META_GRADIENTS[method].factory
     gradient = factory(problem.nll, problem.registry, **OPTIONS.get(method, {}))
     adapt = make_adapt(steps, steps=STEPS)
@@ -81,7 +81,7 @@ REFUSED = ("maml", "vectorized", "xla")
 
 
 @pytest.mark.parametrize("regime", COMPILED)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", TASK_OPTIMIZERS)
 @pytest.mark.parametrize("method", META_GRADIENTS)
 @pytest.mark.parametrize("model", MODELS)
 def test_compiled_equals_eager(model, method, optimizer, regime):
@@ -101,7 +101,7 @@ def run_over_tasks(model: str, method: str, optimizer: str, axis: str, jit: bool
 
 
 def axis_cases():
-    for case in product(MODELS, META_GRADIENTS, OPTIMIZERS, TASK_AXES, COMPILED):
+    for case in product(MODELS, META_GRADIENTS, TASK_OPTIMIZERS, TASK_AXES, COMPILED):
         model, method, optimizer, axis, regime = case
         quick = (model, optimizer) == ("gaussian", "proximal_gd") or (
             (model, method, optimizer) == ("mlp", "sigma_reptile", "proximal_adam")

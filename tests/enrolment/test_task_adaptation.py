@@ -22,7 +22,7 @@ from meta_shrink.enrolment.task_files import Examples, TaskFiles, read_task, tas
 from meta_shrink.errors import DataError, Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import negative_log_likelihood
-from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.registry import relative_path
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.types import Task
@@ -58,7 +58,7 @@ def test_as_in_memory(recipe, tmp_path):
     size = settings["batch_size"]
     steps = adaptation(
         negative_log_likelihood(source.model, source.example_loss, native=True),
-        OPTIMIZERS[settings["optimizer"]["name"]](),
+        TASK_OPTIMIZERS[settings["optimizer"]["name"]](),
         source.registry,
         next_batch=random_batch(size=size, augment=augment)
         if size

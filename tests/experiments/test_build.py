@@ -92,7 +92,7 @@ BAD_CONFIGS = [
     ("fomaml", {"meta_optimizer.log_alpha": ADAM}, "fomaml learns phi and may learn phi"),
     ("maml", {"meta_optimizer": {}}, "maml learns phi"),
     ("maml", {"meta_optimizer.theta": ADAM}, "maml learns phi"),
-    ("maml", {"train.jit": "on", "train.task_axis": "vectorized"}, "can not be compiled by XLA"),
+    ("maml", {"train.jit": "on", "train.task_axis": "vectorized"}, "cannot be compiled by XLA"),
     ("maml", {"model.dimensions": 3}, "Model and task do not fit together"),
     ("maml", {"model": {"name": "mlp", "hidden": [3]}}, "Model and task do not fit together"),
     ("maml", {"task.sigma": [1.0]}, "1 sigma"),

@@ -16,7 +16,13 @@ from meta_shrink.experiments.build import build
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import _examples
-from meta_shrink.experiments.subsets import Scheme, held_outs, quoted_steps, select, summary
+from meta_shrink.experiments.subsets import (
+    ModuleSubset,
+    heldout_evaluators,
+    quoted_steps,
+    select,
+    summary,
+)
 from meta_shrink.experiments.train import train
 from meta_shrink.proximal import proximal_gd
 from meta_shrink.rng import root_key
@@ -98,7 +104,7 @@ def test_results_are_quoted_where_the_config_says():
 
 def test_the_inductive_metric_has_its_own_columns():
     metrics = [np.array([[1.0], [3.0]]), np.array([[4.0], [8.0]])]
-    row = summary(Scheme("all modules", "all", ()), Curves(np.array([5]), metrics, None), 2)
+    row = summary(ModuleSubset("all modules", "all", ()), Curves(np.array([5]), metrics, None), 2)
     assert (row["mean"], row["inductive_mean"]) == ([2.0], [6.0])
     # Half widths of two values: 1.96 times half of their difference.
     np.testing.assert_allclose([row["ci95"], row["inductive_ci95"]], [[1.96], [3.92]])
@@ -113,7 +119,7 @@ def test_examples_show_each_scheme_as_it_adapts():
     }
     experiment = build(tiny_config("sigma_reptile", changes))
     wanted = options(examples=1)
-    found = _examples(experiment, experiment.initial, wanted, [], held_outs(experiment))
+    found = _examples(experiment, experiment.initial, wanted, [], heldout_evaluators(experiment))
     example = found["examples"][0]
     curves = [tuple(np.round(y, 5)) for y in map(np.array, example["predictions"].values())]
     assert len(set(curves)) == len(curves) == 1 + experiment.registry.num_modules

@@ -1,4 +1,4 @@
-"""Networks that can not be meta-learned right are refused when the loss is built."""
+"""Networks that cannot be meta-learned right are refused when the loss is built."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def check(faults: list[Fault], root: Path) -> None:
     """Every fault can be put in, changes the code, and has tests that exist.
 
     Raises:
-      ListError: one can not.
+      ListError: one cannot.
     """
     wrong = []
     for fault in faults:

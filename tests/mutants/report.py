@@ -30,7 +30,7 @@ class Result(NamedTuple):
 def result_of(outcome: Outcome) -> Result:
     """The verdict on a fault from how its tests ended.
 
-    Tests that can not be collected judge nothing: such a fault is an error of the list.
+    Tests that cannot be collected judge nothing: such a fault is an error of the list.
     """
     fault = outcome.job.fault
     if fault is None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from meta_shrink.adaptation import adaptation, make_adapt
 from meta_shrink.meta_gradients import fomaml, imaml, maml, reptile, sigma_reptile
 from meta_shrink.prior import freeze_others
-from meta_shrink.proximal import OPTIMIZERS, proximal_adam, proximal_gd
+from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_adam, proximal_gd
 from tests.problems import Problem, flat, meta_params, normal_means, regression
 
 STEPS, ALPHA = 6, 0.1
@@ -70,12 +70,12 @@ def test_no_prior_is_keras_adam_where_epsilon_is_nothing():
     np.testing.assert_allclose(flat(adapted), theta.numpy(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", TASK_OPTIMIZERS)
 def test_variance_zero_returns_phi_bit_for_bit(name):
     problem = regression(sigma2=[np.inf, 0.5])
     for modules, kept in (([], [0, 1]), (["layer_2"], [0])):
         meta = freeze_others(problem.meta, problem.registry, modules)
-        theta = adapt_with(problem, OPTIMIZERS[name]())(meta, problem.task())
+        theta = adapt_with(problem, TASK_OPTIMIZERS[name]())(meta, problem.task())
         for variable, module in enumerate(problem.registry.index):
             same = theta[variable].numpy().tobytes() == meta.phi[variable].numpy().tobytes()
             assert same == (module in kept)

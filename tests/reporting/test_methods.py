@@ -12,7 +12,7 @@ import pytest
 from meta_shrink.errors import UsageError
 from meta_shrink.reporting import methods_figure
 from meta_shrink.reporting.evaluation_file import Estimate
-from meta_shrink.reporting.methods import Method, method_row, modules_found, over_seeds
+from meta_shrink.reporting.methods import Compared, method_row, modules_found, over_seeds
 from meta_shrink.reporting.methods_table import all_numbers, caption, readable_rows, write_methods
 from tests.reporting_samples import PNG, read_csv, small, write_run
 
@@ -40,7 +40,7 @@ def with_inductive(evaluation: dict, shift: float) -> dict:
 
 def row_of(*evaluations: dict, label: str = "sigma_reptile", timing: Any = (), **method: Any):
     workdirs = [f"run_{i}" for i in range(len(evaluations))]
-    return method_row(Method(label, workdirs, 3, **method), evaluations, timing)
+    return method_row(Compared(label, workdirs, 3, **method), evaluations, timing)
 
 
 def test_interval_over_seeds_is_student_s():
@@ -149,10 +149,10 @@ def runs(folder: Path, label: str, values: tuple[float, ...]) -> list[Path]:
 
 def test_files(tmp_path):
     methods = [
-        Method("maml", runs(tmp_path, "maml", (0.2, 40.0, math.nan)), 3),
-        Method("sigma_maml", runs(tmp_path, "sigma_maml", (0.1, 0.12)), 3),
-        Method("imaml", [], 3),
-        Method("reptile", runs(tmp_path, "reptile", (3.0,)), 3),
+        Compared("maml", runs(tmp_path, "maml", (0.2, 40.0, math.nan)), 3),
+        Compared("sigma_maml", runs(tmp_path, "sigma_maml", (0.1, 0.12)), 3),
+        Compared("imaml", [], 3),
+        Compared("reptile", runs(tmp_path, "reptile", (3.0,)), 3),
     ]
     table = write_methods(tmp_path / "out", "my set", methods, "Made by me.")
     assert [row[:2] for row in table.rows] == [
@@ -173,7 +173,7 @@ def test_files(tmp_path):
 def test_figure_over_x(tmp_path):
     at = [(label, x) for label in ("reptile", "sigma_reptile") for x in (1, 5)]
     methods = [
-        Method(label, runs(tmp_path / str(x), label, (0.2, 0.3)), 2, x, "alphabets")
+        Compared(label, runs(tmp_path / str(x), label, (0.2, 0.3)), 2, x, "alphabets")
         for label, x in at
     ]
     write_methods(tmp_path, "over x", methods, "")
@@ -187,8 +187,8 @@ def test_figure_over_x(tmp_path):
 
 def test_what_makes_no_table(tmp_path):
     with pytest.raises(UsageError, match="no finished run"):
-        write_methods(tmp_path, "empty", [Method("maml", [], 3)], "")
+        write_methods(tmp_path, "empty", [Compared("maml", [], 3)], "")
     one, other = small(), small() | {"metric": {"name": "accuracy", "lower_is_better": False}}
     workdirs = [write_run(tmp_path / "a", one), write_run(tmp_path / "b", other)]
     with pytest.raises(UsageError, match="2 metrics"):
-        write_methods(tmp_path, "mixed", [Method("maml", workdirs, 2)], "")
+        write_methods(tmp_path, "mixed", [Compared("maml", workdirs, 2)], "")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import (
+    AdapterTensor,
     ArraySpec,
     BackboneInfo,
     ModuleFacts,
     Probe,
-    TensorSpec,
 )
 from meta_shrink.adapters.index import INDEX_FILE
 from meta_shrink.adapters.manifest import TaskFacts
@@ -35,7 +35,7 @@ def fake_info(inputs=INPUTS, outputs=OUTPUTS) -> BackboneInfo:
         weights_sha256="1" * 64,
         modules=(ModuleFacts("w", 8, 1.0, 0.1, True),),
         selection={"rule": "top_k", "value": 1.0, "share": 1.0},
-        tensors=(TensorSpec("w", "w", (2, 4), "variable"),),
+        tensors=(AdapterTensor("w", "w", (2, 4), "variable"),),
         inputs=inputs,
         outputs=outputs,
         probe=Probe(0, 0.0, 1.0, 3, 1e-4),

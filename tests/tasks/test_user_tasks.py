@@ -133,7 +133,7 @@ BAD_TABLES = {
     "None": (with_group(["a", None, "a", "a", "a", "a"]), {}, "Row 1 .* no group"),
     "lengths": ({**columns(), "u": [1.0]}, {"inputs": ["u"]}, "have 1 rows, 'who' has 6"),
     "lengths of columns": ({**columns(), "u": [1.0]}, {"inputs": ["u", "v"]}, "different lengths"),
-    "a clash": (columns(), {"inputs": {"targets": "u"}}, "can not be called 'targets'"),
+    "a clash": (columns(), {"inputs": {"targets": "u"}}, "cannot be called 'targets'"),
 }
 
 

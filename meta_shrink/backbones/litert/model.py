@@ -117,7 +117,7 @@ def _converted(folder: str, signatures: list[str], quantise: str) -> bytes:
         if not missing:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise UsageError(
-                f"LiteRT's converter can not take this model ({reason}): export the SavedModel "
+                f"LiteRT's converter cannot take this model ({reason}): export the SavedModel "
                 "instead, or replace the layer."
             ) from error
         only = ", perhaps for adaptation only: try without it" if "adapt" in signatures else ""

@@ -66,7 +66,7 @@ def _moments_of_present(weights: tf.Tensor):
         if not x.shape[:1].is_compatible_with(present.shape):
             raise UsageError(
                 f"A batch has weights for {present.shape[0]} examples, but a normalisation layer "
-                f"takes moments over {x.shape[0]}: padding can not be told apart there; give the "
+                f"takes moments over {x.shape[0]}: padding cannot be told apart there; give the "
                 "tasks equal sizes, or use a layer that normalises each example on its own."
             )
         column = tf.reshape(present, [-1] + [1] * (len(x.shape) - 1))

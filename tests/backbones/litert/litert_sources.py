@@ -16,7 +16,7 @@ from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.backbones.source import ExportSource, adapter_tensors, call_model, split_adapter
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import negative_log_likelihood
-from meta_shrink.proximal import OPTIMIZERS
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.registry import relative_path
 from meta_shrink.types import Task
 from tests.backbones.sources import small_convnet
@@ -81,7 +81,7 @@ def adapted_by_keras(
 ) -> dict[str, np.ndarray]:
     """The adapter that meta_shrink.adaptation makes from phi."""
     model, registry = source.model, source.registry
-    optimizer = OPTIMIZERS[source.adaptation["optimizer"]["name"]]()
+    optimizer = TASK_OPTIMIZERS[source.adaptation["optimizer"]["name"]]()
     nll = negative_log_likelihood(model, source.example_loss)
     pieces = adaptation(nll, optimizer, registry, modules=source.selection.modules)
     task = Task((tf.constant(inputs), tf.constant(targets)), (), tf.constant([0, 0]))
