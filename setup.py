@@ -3,11 +3,25 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 # Read, not imported: the build environment has none of the package's requirements.
 INIT_LINES = (HERE / "meta_shrink" / "__init__.py").read_text(encoding="utf-8").splitlines()
 VERSION = next(line.split('"')[1] for line in INIT_LINES if line.startswith("__version__"))
+
+
+class WithConfigs(build_py):
+    """Puts the folder `configs` into the wheel, where meta_shrink/programs/shipped.py looks."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for path in Path("configs").rglob("*.py"):
+                target = Path(self.build_lib, "meta_shrink", "shipped", path)
+                self.mkpath(str(target.parent))
+                self.copy_file(str(path), str(target))
+
 
 # TensorFlow comes as three distributions of one module. As a plain dependency, one of them would
 # overwrite another that is already installed, so each is an extra.
@@ -34,9 +48,10 @@ setup(
         "Programming Language :: Python :: 3.12",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
+    cmdclass={"build_py": WithConfigs},
     packages=find_packages(include=["meta_shrink", "meta_shrink.*"]),
     package_data={"meta_shrink": ["py.typed", "**/*.html"]},
-    entry_points={"console_scripts": ["meta-shrink = meta_shrink.adapters.command_line:main"]},
+    entry_points={"console_scripts": ["meta-shrink = meta_shrink.programs.command_line:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         "absl-py>=2.1",

@@ -20,10 +20,10 @@ from absl import flags
 
 from benchmarks.adapter_size_measure import Study, study
 from benchmarks.adapter_size_output import csv_text, figure, markdown
-from launch import cli
 from meta_shrink.adapters.manifest import ENCODINGS
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import UsageError
+from meta_shrink.programs import cli
 from meta_shrink.runs.workdir import read_config
 from meta_shrink.sections import call
 from meta_shrink.training.distribution import set_cpu_threads

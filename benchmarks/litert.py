@@ -17,8 +17,6 @@ import numpy as np
 from absl import flags
 from ai_edge_litert.interpreter import Interpreter
 
-from export.selection import selected
-from launch import cli
 from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.backbones.litert.model import QUANTISATIONS, litert_model
 from meta_shrink.backbones.loaded import Backbone
@@ -26,6 +24,8 @@ from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
 from meta_shrink.experiments.export import heldout_tasks
 from meta_shrink.experiments.export_source import source_from_workdir
+from meta_shrink.programs import cli
+from meta_shrink.programs.selection import selected
 from meta_shrink.training.distribution import set_cpu_threads
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)

@@ -1,27 +1,6 @@
-"""Write held-out tasks of a trained workdir as files, as launch.adapt reads them.
+"""`python -m export.tasks` is `meta-shrink export-tasks`."""
 
-  python -m export.tasks --workdir=runs/omniglot --out=tasks --count=10
-
-One NPZ file a task, with the arrays of the model's inputs, `targets`, and both with `heldout_` in
-front. To try a backbone, and as an example of the format.
-"""
-
-from absl import flags
-
-from launch import cli
-from meta_shrink.experiments.export import write_tasks
-
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
-OUT = flags.DEFINE_string("out", None, "Folder for the files.", required=True)
-COUNT = flags.DEFINE_integer("count", 10, "Number of tasks.", lower_bound=1)
-
-
-def main(argv):
-    """Write; see the module's docstring."""
-    cli.no_arguments(argv)
-    paths = write_tasks(WORKDIR.value, OUT.value, count=COUNT.value, imports=cli.IMPORTS.value)
-    print(f"{OUT.value}: {len(paths)} tasks.")
-
+from meta_shrink.programs.command_line import start
 
 if __name__ == "__main__":
-    cli.run(main)
+    start("export-tasks", "python -m export.tasks")

@@ -1,46 +1,6 @@
-"""Random search over the ranges that a config declares (its `search` section).
+"""`python -m launch.sweep` is `meta-shrink sweep`."""
 
-  python -m launch.sweep --config=configs/sinusoid.py:sigma_imaml --workdir=runs/sweep
-
-Run the same command again to resume, or in several terminals at once to share the work; best
-settings first in WORKDIR/trials.json.
-"""
-
-from absl import flags
-from ml_collections import config_flags
-from optuna.trial import TrialState
-
-from launch import cli
-from meta_shrink.errors import DivergedError
-from meta_shrink.experiments.components import installed_components
-from meta_shrink.experiments.sweep import sweep
-from meta_shrink.sections import call
-from meta_shrink.stopping import is_requested
-from meta_shrink.training.distribution import set_cpu_threads
-
-CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE or FILE:ARGUMENT.")
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the search; one workdir per trial in it.", required=True
-)
-
-
-def main(argv):
-    """Search; see the module's docstring."""
-    cli.no_arguments(argv)
-    config = CONFIG.value.to_dict()
-    call("device", set_cpu_threads, config["device"])
-    study = sweep(
-        config,
-        WORKDIR.value,
-        components=installed_components(cli.IMPORTS.value),
-        stop_requested=is_requested,
-    )
-    if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
-        raise DivergedError("No trial of the search came to a result; its messages say why.")
-    best = study.best_trial
-    print(f"Best: trial {best.number}, {best.value:.4g}, {best.params}")
-
+from meta_shrink.programs.command_line import start
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    cli.run(main)
+    start("sweep", "python -m launch.sweep")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from meta_shrink.adapters.command_line import main
+from meta_shrink.programs.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

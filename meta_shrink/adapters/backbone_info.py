@@ -212,7 +212,7 @@ def version_directory(backbone: str) -> str:
             return path
     raise ArtefactError(
         f"{backbone} is not a backbone (no {EXTRA}/{INFO_FILE} in it or in a version below it): "
-        "make one with python -m export.backbone."
+        "make one with meta-shrink export-backbone."
     )
 
 

@@ -154,5 +154,5 @@ def _limits(info: BackboneInfo) -> str:
     steps, batch = adaptation["steps"], adaptation["batch_size"] or "all examples"
     return (
         f"New tasks adapt by {adaptation['optimizer']['name']} for {steps} steps of {batch} "
-        "(`python -m launch.adapt`)."
+        "(`meta-shrink adapt`)."
     )

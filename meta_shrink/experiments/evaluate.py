@@ -150,7 +150,7 @@ def environment(seconds: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "cpu_cores": os.cpu_count(),
         "commit": commit,
-        "command": " ".join(sys.argv[1:]),
+        "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         "seconds": round(seconds, 1),
     }
 

@@ -132,7 +132,7 @@ def _examples(batch: Batch, name: str) -> Examples:
 def write_tasks(
     workdir: str, out: str, *, count: int, imports: Sequence[str] = (), log: Log = print
 ) -> list[str]:
-    """Held-out tasks of a workdir as NPZ files that launch.adapt reads; their paths.
+    """Held-out tasks of a workdir as NPZ files that meta-shrink adapt reads; their paths.
 
     Raises:
       UsageError, ArtefactError: no such workdir or checkpoint, or a file that cannot be written.

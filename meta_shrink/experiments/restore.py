@@ -39,7 +39,7 @@ def restore(
     step = checkpoints.restore()
     if step is None:
         raise ArtefactError(
-            f"{workdir} holds no checkpoint yet; train it first with python -m launch.train."
+            f"{workdir} holds no checkpoint yet; train it first with meta-shrink train."
         )
     return experiment, state.meta(), step
 

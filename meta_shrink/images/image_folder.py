@@ -33,7 +33,7 @@ FORMS = (
     "test/; either of them in one ZIP file; train.zip, val.zip and test.zip; "
     "mini-imagenet-cache-{train,val,test}.pkl; "
     "miniImageNet_category_split_{train_phase_train,val,test}.pickle; {train,val,test}.npz with "
-    "image_data and labels; images.npz of launch.prepare_data"
+    "image_data and labels; images.npz of meta-shrink prepare-data"
 )
 
 Reader = Callable[..., dict[str, ImageClasses]]
@@ -70,7 +70,7 @@ def load_image_folder(
     how = {"size": image_size, "interpolation": interpolation, "exif": exif, "log": log}
     if not os.path.exists(path):
         raise DataError(
-            f"{path} does not exist: python -m launch.prepare_data images --from=IMAGES "
+            f"{path} does not exist: meta-shrink prepare-data images --from=IMAGES "
             f"--out={path} makes it."
         )
     if os.path.isdir(path):
@@ -189,14 +189,15 @@ def _prepared(path: str, how: Mapping[str, Any]) -> dict[str, ImageClasses]:
     if bool(settings.get("exif", False)) != how["exif"]:
         raise DataError(
             f"{path} was prepared with{'out' * how['exif']} EXIF's turns, and task.exif is "
-            f"{how['exif']}: prepare it again with launch.prepare_data images, or change the key."
+            f"{how['exif']}: prepare it again with meta-shrink prepare-data images, or change the "
+            "key."
         )
     size = splits["train"].images.shape[1]
     resizing = {"size": how["size"], "interpolation": how["interpolation"]}
     if how["size"] > size:
         raise DataError(
             f"{path} has images of side {size}, and {how['size']} is asked for: prepare them "
-            f"again with launch.prepare_data images --image_size={how['size']}."
+            f"again with meta-shrink prepare-data images --image_size={how['size']}."
         )
     return {
         split: splits[split]._replace(images=resize_all(splits[split].images, **resizing))

@@ -62,12 +62,14 @@ def read_npz(path: str) -> tuple[dict[str, ImageClasses], dict[str, Any]]:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
     about = _about(arrays.pop("about", None))
     if about.get("format") != FORMAT:
-        raise DataError(f"{path} was not written by launch.prepare_data, or by another version.")
+        raise DataError(
+            f"{path} was not written by meta-shrink prepare-data, or by another version."
+        )
     if about.get("sha256") != _digest(arrays, about.get("settings", {})):
         raise DataError(f"{path} is damaged: its content does not fit its checksum.")
     names = dict.fromkeys(key.split("/")[0] for key in arrays)
     if set(arrays) != {f"{name}/{field}" for name in names for field in FIELDS}:
-        raise DataError(f"{path} lacks arrays: it was not written by launch.prepare_data.")
+        raise DataError(f"{path} lacks arrays: it was not written by meta-shrink prepare-data.")
     return {name: _classes(arrays, name) for name in names}, about["settings"]
 
 

@@ -38,7 +38,7 @@ def load_omniglot(
     <data_dir>/omniglot_resized/<size>-<interpolation>.npz, which later ones read in a moment.
 
     Args:
-      data_dir: of tensorflow-datasets; launch.prepare_data fills it.
+      data_dir: of tensorflow-datasets; meta-shrink prepare-data fills it.
       image_size: side S; 105 as published.
       interpolation: lanczos, true grey levels; nearest, what public pipelines (Leap, MAML) have
         got, as Pillow turns every filter into it on 1-bit files; box; bilinear.
@@ -55,7 +55,7 @@ def load_omniglot(
         return classes
     if not is_prepared(data_dir):
         raise DataError(
-            f"There is no Omniglot in {data_dir}: run python -m launch.prepare_data omniglot "
+            f"There is no Omniglot in {data_dir}: run meta-shrink prepare-data omniglot "
             f"--from=FOLDER --out={data_dir}, or with --download where there is network."
         )
     with _lock_beside(path, log):
@@ -138,7 +138,7 @@ def _examples(data_dir: str) -> Iterator[tuple[str, int, Any]]:
 
 def _damaged(data_dir: str, why: str) -> str:
     return (
-        f"Omniglot in {data_dir} is damaged ({why}): python -m launch.prepare_data omniglot "
+        f"Omniglot in {data_dir} is damaged ({why}): meta-shrink prepare-data omniglot "
         f"--out={data_dir} with --from=FOLDER or --download prepares it again."
     )
 

@@ -1,6 +1,6 @@
 """What a run's evaluation says: its files read and checked, its numbers as sentences and tables.
 
-evaluation.json (written by `python -m launch.evaluate`) is the source of everything here; its
+evaluation.json (written by `meta-shrink evaluate`) is the source of everything here; its
 layout is what `check_evaluation` asks for. This module and the report need no TensorFlow.
 """
 
@@ -60,7 +60,7 @@ def load_evaluation(workdir: str | Path) -> dict[str, Any]:
       ArtefactError: it is missing (the sentence has the command that writes it) or broken.
     """
     path = Path(workdir) / "evaluation.json"
-    command = f"python -m launch.evaluate --workdir={workdir}"
+    command = f"meta-shrink evaluate --workdir={workdir}"
     if not path.exists():
         raise ArtefactError(f"{path} does not exist; write it with `{command}`, then report again.")
     try:

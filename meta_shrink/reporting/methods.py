@@ -1,6 +1,6 @@
 """Methods compared over seeds: the runs of each folded into one row of numbers.
 
-A run is a workdir that was trained and evaluated, by `python -m launch.compare` for instance.
+A run is a workdir that was trained and evaluated, by `meta-shrink compare` for instance.
 """
 
 from __future__ import annotations

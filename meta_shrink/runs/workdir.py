@@ -217,6 +217,6 @@ def read_config(path: str) -> dict[str, Any]:
     """
     if not os.path.exists(os.path.join(path, "config.json")):
         raise UsageError(
-            f"{path} is not a workdir (it has no config.json): run launch.train first."
+            f"{path} is not a workdir (it has no config.json): run meta-shrink train first."
         )
     return from_json(_read_json(path))

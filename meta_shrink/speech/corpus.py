@@ -91,7 +91,7 @@ def read_speaker(path: str) -> Speaker:
     if not whole or version != FEATURES_VERSION:
         raise DataError(
             f"{path} is damaged or of another version (features {version}, expected "
-            f"{FEATURES_VERSION}); remove it and run launch.prepare_data speech again."
+            f"{FEATURES_VERSION}); remove it and run meta-shrink prepare-data speech again."
         )
     return Speaker(about["speaker"], about["split"], about["sample_rate"], _cut(arrays, hop), about)
 
@@ -108,7 +108,7 @@ def read_speakers(folder: str) -> list[Speaker]:
         names = []
     if not names:
         raise DataError(
-            f"{folder} holds no prepared speech; run python -m launch.prepare_data speech "
+            f"{folder} holds no prepared speech; run meta-shrink prepare-data speech "
             f"--from=PATH --out={folder}."
         )
     speakers = [read_speaker(os.path.join(folder, name)) for name in names]

@@ -55,7 +55,7 @@ def arrays(
     heldout: float = 0.5,
     split: str = "0",
 ) -> TaskSource:
-    """The tasks of a folder, one NPZ file each, as launch.adapt reads them.
+    """The tasks of a folder, one NPZ file each, as meta-shrink adapt reads them.
 
     Args:
       seed: of the mini-batches of held-out tasks.

@@ -33,7 +33,7 @@ def omniglot_few_shot(
 
     Args:
       seed: of the held-out episodes.
-      data_dir: folder of the tensorflow-datasets data set (launch.prepare_data omniglot).
+      data_dir: folder of the tensorflow-datasets data set (meta-shrink prepare-data omniglot).
       ways, shots, queries: classes, training images and validation images a class of an episode.
       heldout_queries: validation images a class of a held-out episode; `queries` if 0.
       image_size: side of the images; 105 as published.

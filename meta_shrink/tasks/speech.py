@@ -30,7 +30,7 @@ def speech(
     speaker_numbers: bool = False,
     split: str = "0",
 ) -> TaskSource:
-    """Tasks of a folder that launch.prepare_data speech filled.
+    """Tasks of a folder that meta-shrink prepare-data speech filled.
 
     Held-out speakers are those that the corpus calls test; where it calls none, the first
     `heldout_speakers` by hash. Held-out task i is held-out speaker i mod their number. Validation

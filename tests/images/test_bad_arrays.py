@@ -97,7 +97,7 @@ def test_an_npz_file_that_is_missing_or_of_other_arrays(tmp_path):
 
 def test_a_file_that_we_did_not_write_or_for_something_else(tmp_path):
     folder = write_files(tmp_path / "a", {"images.npz": NPZ["val.npz"]})
-    assert_refused(folder, "was not written by launch.prepare_data")
+    assert_refused(folder, "was not written by meta-shrink prepare-data")
     source = write_files(tmp_path / "source", FOLDERS)
     splits = prepare_images(source, str(tmp_path / "b"), image_size=SIZE, log=lambda _: None)
     write_npz(str(tmp_path / "b" / "images.npz"), {"all": splits["train"]})

@@ -114,7 +114,9 @@ def test_an_empty_folder_of_a_class_is_told(tmp_path):
 
 
 def test_a_path_that_is_not_there(tmp_path):
-    assert_refused(tmp_path / "nothing", r"nothing does not exist: .*launch.prepare_data images")
+    assert_refused(
+        tmp_path / "nothing", r"nothing does not exist: .*meta-shrink prepare-data images"
+    )
 
 
 def test_a_file_of_another_kind(tmp_path):

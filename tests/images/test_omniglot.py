@@ -181,7 +181,9 @@ def test_a_set_that_lacks_characters_is_refused(small, tmp_path, monkeypatch):
 
 
 def test_no_data_set_is_told_with_the_command_that_makes_it(tmp_path):
-    with pytest.raises(DataError, match=r"no Omniglot in .* launch.prepare_data omniglot --from"):
+    with pytest.raises(
+        DataError, match=r"no Omniglot in .* meta-shrink prepare-data omniglot --from"
+    ):
         load_omniglot(str(tmp_path))
     assert os.listdir(tmp_path) == []
 
@@ -203,5 +205,5 @@ def test_a_damaged_data_set_is_told(damage, omniglot_dir, tmp_path):
         shard.unlink()
     else:
         (version / "dataset_info.json").write_text("{")
-    with pytest.raises(DataError, match=r"is damaged .* launch.prepare_data omniglot"):
+    with pytest.raises(DataError, match=r"is damaged .* meta-shrink prepare-data omniglot"):
         load_omniglot(str(tmp_path))

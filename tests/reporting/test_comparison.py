@@ -63,7 +63,7 @@ def test_program_reports_and_compares(tmp_path):
     ("arguments", "code", "message"),
     [
         ([], 2, "workdir"),
-        (["--workdir=absent"], 4, "python -m launch.evaluate --workdir=absent"),
+        (["--workdir=absent"], 4, "meta-shrink evaluate --workdir=absent"),
         (["--wrkdir=absent"], 2, "wrkdir"),
         (["--workdir=absent", "more"], 2, "unexpected argument 'more'"),
         (["--workdir=a", "--workdir=b"], 2, "--out is missing"),

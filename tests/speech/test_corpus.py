@@ -50,5 +50,5 @@ def test_a_file_whose_arrays_were_changed_is_refused(tmp_path, change):
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):
-    with pytest.raises(DataError, match=r"launch\.prepare_data speech"):
+    with pytest.raises(DataError, match=r"meta-shrink prepare-data speech"):
         read_speakers(str(tmp_path / "none"))

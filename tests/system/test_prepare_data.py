@@ -65,7 +65,9 @@ def test_images_are_prepared_once_with_a_table(tmp_path):
 
 def test_help_teaches():
     out = run("--help")
-    assert "launch.prepare_data omniglot --from=FOLDER" in out and "images_background.zip" in out
+    assert (
+        "meta-shrink prepare-data omniglot --from=FOLDER" in out and "images_background.zip" in out
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,9 @@ from TensorFlow's by at most {difference:.2g} (the largest is {scale:.2g}).
 | `serve` | {inputs}, the tensors of one adapter | {outputs} |
 | `default_adapter` | - | the adapter of the shared network, with weights as they are stored here |
 {adapt_row}
-Adapter tensors are called as in the adapter file, with `__` for `/`. B is free. Adapter files in
-f16, bf16 or int8 are turned into f32 by `meta-shrink convert`; `meta-shrink verify` checks one.
+Adapter tensors are called as in the adapter file, with `__` for `/`. B is free. The example
+reads adapter files in f32 (`meta-shrink adapt --encoding=f32`, the default); `meta-shrink verify`
+checks one.
 {adapt_text}"""
 
 _EXAMPLE = """import json

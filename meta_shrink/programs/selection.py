@@ -4,7 +4,7 @@ from typing import Any
 
 from absl import flags
 
-from launch.cli import IMPORTS
+from meta_shrink.programs.cli import IMPORTS
 
 RULE = flags.DEFINE_enum(
     "rule",

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import config_flags
 
-from launch import cli
 from meta_shrink.errors import UsageError
+from meta_shrink.programs import cli
+from meta_shrink.programs.shipped import find_config
 from meta_shrink.sections import call
 
 EVALUATE_FLAGS = ("num_tasks", "steps", "horizon", "kinds", "group_tasks", "group_horizon")
@@ -26,7 +27,7 @@ class Declaration(NamedTuple):
     """A set.
 
     name: of the comparison. runs: the methods. seeds: every method runs with each. evaluate: flags
-    of launch.evaluate by name; evaluate_others: those of all seeds but the first, if they differ.
+    of evaluate by name; evaluate_others: those of all seeds but the first, if they differ.
     """
 
     name: str
@@ -54,7 +55,7 @@ class DeclaredRun(NamedTuple):
 class Run(NamedTuple):
     """A method with one seed.
 
-    name: of its folder. config: what launch.train records. train, evaluate: flags.
+    name: of its folder. config: what train records. train, evaluate: flags.
     """
 
     name: str
@@ -130,7 +131,7 @@ def _method(options: Mapping[str, Any]) -> DeclaredRun:
 
 def _run(method: DeclaredRun, seed: int, evaluate: list[str], imports: Sequence[str] = ()) -> Run:
     settings = {**method.overrides, "seed": seed}
-    train = [f"--config={method.config}"]
+    train = [f"--config={find_config(method.config)}"]
     train += [f"--config.{key}={value}" for key, value in settings.items()]
     at = [] if method.x is None else [method.x_label, f"{method.x:g}"]
     parts = [re.sub(r"[^\w.-]+", "_", part).strip("_") for part in (method.label, *at)]
@@ -142,12 +143,12 @@ def _run(method: DeclaredRun, seed: int, evaluate: list[str], imports: Sequence[
 
 
 def load_config(label: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The config that launch.train has with these flags.
+    """The config that train has with these flags.
 
     Raises:
       UsageError: there is no such config or setting.
     """
-    values, argv = flags.FlagValues(), ["launch.train", *arguments]
+    values, argv = flags.FlagValues(), ["train", *arguments]
     config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=argv)
     try:
         values(argv)
@@ -158,14 +159,14 @@ def load_config(label: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def evaluate_flags(options: Mapping[str, Any]) -> list[str]:
-    """The options of a set as flags of launch.evaluate.
+    """The options of a set as flags of evaluate.
 
     Raises:
       UsageError: it has no such flag.
     """
     if unknown := [name for name in options if name not in EVALUATE_FLAGS]:
         raise UsageError(
-            f"evaluate has {', '.join(unknown)}; launch.evaluate has {', '.join(EVALUATE_FLAGS)}."
+            f"The set's evaluate has {', '.join(unknown)}; expected of {', '.join(EVALUATE_FLAGS)}."
         )
     return [
         f"--{name}={','.join(value) if isinstance(value, list | tuple) else value}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging as std_logging
-import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from types import ModuleType
+from typing import Any
 
 from absl import app, flags, logging
 
 from meta_shrink.errors import (
+    EXIT_ARTEFACT,
     EXIT_OK,
     EXIT_PREEMPTED,
     EXIT_USAGE,
@@ -22,14 +22,27 @@ from meta_shrink.errors import (
     one_line,
     unwritable,
 )
+from meta_shrink.programs.shipped import find_configs
+from meta_shrink.programs.streams import open_standard_streams
 from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
 
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
 FLAG_ERRORS += (SyntaxError,)
 # Flags that name a file or folder.
-PLACES = ("workdir", "out", "backbone", "data", "adapters", "from")
-
+PLACES = ("workdir", "out", "backbone", "data", "adapters", "from", "copy")
+HELP = {"-h", "-help", "--help", "--helpshort"}
+# The extra of setup.py that brings a package.
+EXTRAS = {
+    "tensorflow": "cpu",
+    "keras": "cpu",
+    "optuna": "search",
+    "aiohttp": "serve",
+    "prometheus_client": "serve",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "scipy": "report",
+}
 
 IMPORTS = flags.DEFINE_multi_string(
     "imports",
@@ -47,6 +60,9 @@ def run(main: Callable[[list[str]], Any]) -> None:
     is a bug: with its traceback.
     """
     open_standard_streams()
+    if HELP & set(sys.argv[1:]):
+        print(help_text(sys.modules[main.__module__]))
+        sys.exit(EXIT_OK)
     app.run(lambda argv: exit_code(main, argv), flags_parser=parse_flags)
 
 
@@ -61,6 +77,16 @@ def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     except MetaShrinkError as error:
         print(one_line(f"error: {error}"), file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        extra = f"pip install 'meta_shrink[{EXTRAS[package]}]'"
+        print(
+            f"error: this program needs {package}, which is not installed: {extra}.",
+            file=sys.stderr,
+        )
+        return EXIT_ARTEFACT
     except OSError as error:
         told = unwritable(error.filename or "A file", error)
         if not isinstance(told, DiskError):
@@ -70,43 +96,6 @@ def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     except (Interrupted, KeyboardInterrupt):  # A second Ctrl-C.
         print(f"error: {STOPPED}", file=sys.stderr)
         return EXIT_PREEMPTED
-
-
-def open_standard_streams() -> None:
-    """Make stdout and stderr streams that can always be written.
-
-    A closed pipe, a full disk or a closed terminal ends what is shown, not the work. Where 0, 1 or
-    2 is closed, the next file to be opened would be taken for it.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
-        if isinstance(stream, io.TextIOWrapper):  # Lines in order with those of the progress.
-            stream.reconfigure(line_buffering=True)
-            setattr(sys, name, Forgiving(stream))
-
-
-class Forgiving:
-    """A text stream that drops what it cannot write."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write, or drop, the text."""
-        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed.
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Write what is buffered, if that can be done."""
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
 
 
 def no_arguments(argv: Sequence[str]) -> None:
@@ -122,7 +111,7 @@ def no_arguments(argv: Sequence[str]) -> None:
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """The arguments that are not flags; exits with 2 where a flag is wrong, with 0 after --help."""
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(find_configs(argv))
         for name in flags.FLAGS:
             # A --config file that could not be read raises only when it is used.
             getattr(flags.FLAGS[name].value, "to_dict", None)
@@ -134,6 +123,19 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except SystemExit:  # Only absl's help flags end a program while flags are read, with 1.
         sys.exit(EXIT_OK)
     return rest
+
+
+def help_text(program: ModuleType) -> str:
+    """What a program does, and its flags: its own and those that it shares with others."""
+    lines = [(program.__doc__ or "").strip(), "", "Flags:"]
+    modules = flags.FLAGS.flags_by_module_dict()
+    ours = [name for name in modules if name.startswith(__package__ or "") or name == sys.argv[0]]
+    for flag in sorted((flag for name in ours for flag in modules[name]), key=lambda f: f.name):
+        about = (flag.help or "").partition(";   ")[0]  # absl adds "repeat this option ...".
+        text = f"--{'[no]' * flag.boolean}{flag.name}: {about}"
+        text += "" if flag.default in (None, "", [], ()) else f" Default: {flag.default_as_str}."
+        lines.append(textwrap.fill(text, 98, initial_indent="  ", subsequent_indent="      "))
+    return "\n".join(lines)
 
 
 def refuse_empty_places() -> None:

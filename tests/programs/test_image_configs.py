@@ -13,10 +13,10 @@ from configs import (
     omniglot_few_shot,
     sinusoid,
 )
-from launch.comparison.declared import read_set
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.config import check_learned, check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
+from meta_shrink.programs.comparison.declared import read_set
 
 SETTINGS = {
     omniglot_few_shot: tuple(omniglot_few_shot.WAYS_SHOTS),

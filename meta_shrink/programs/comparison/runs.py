@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from launch.comparison.declared import Run
-from launch.comparison.processes import COMMAND_MARK, Job
 from meta_shrink.durable_files import from_json, to_json
 from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, ArtefactError, MetaShrinkError
+from meta_shrink.programs.comparison.declared import Run
+from meta_shrink.programs.comparison.processes import COMMAND_MARK, Job
 from meta_shrink.reporting import load_evaluation
 from meta_shrink.runs.metrics_log import MetricsLog
 from meta_shrink.runs.progress import format_duration
@@ -48,10 +48,10 @@ def missing(run: Run, out: str) -> str:
 
 def job_of(run: Run, out: str) -> Job:
     """Train, then evaluate; both do at once what is done already."""
-    workdir, python = workdir_of(run, out), [sys.executable, "-m"]
+    workdir, python = workdir_of(run, out), [sys.executable, "-m", "meta_shrink"]
     imports = [f"{IMPORTS_FLAG}{name}" for name in run.config.get("imports", ())]
-    train = [*python, "launch.train", f"--workdir={workdir}", *imports, *run.train]
-    evaluate = [*python, "launch.evaluate", f"--workdir={workdir}", *imports, *run.evaluate]
+    train = [*python, "train", f"--workdir={workdir}", *imports, *run.train]
+    evaluate = [*python, "evaluate", f"--workdir={workdir}", *imports, *run.evaluate]
     return Job(run.name, [train, evaluate], os.path.join(workdir, LOG))
 
 

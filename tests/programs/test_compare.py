@@ -15,12 +15,12 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.comparisons import sinusoid
-from launch.comparison import runs as comparison_runs
-from launch.comparison.declared import EVALUATE_FLAGS, Run, read_set
-from launch.comparison.processes import Job, run_jobs
-from launch.comparison.runs import Board, failure, job_of, missing, workdir_of
 from meta_shrink.durable_files import to_json
 from meta_shrink.errors import UsageError
+from meta_shrink.programs.comparison import runs as comparison_runs
+from meta_shrink.programs.comparison.declared import EVALUATE_FLAGS, Run, read_set
+from meta_shrink.programs.comparison.processes import Job, run_jobs
+from meta_shrink.programs.comparison.runs import Board, failure, job_of, missing, workdir_of
 from meta_shrink.runs.workdir import hold_lock
 from tests.reporting_samples import small, write_run
 
@@ -59,9 +59,9 @@ def test_a_set_becomes_runs():
     assert last.evaluate == ["--horizon=1", "--kinds=all,selected", "--num_tasks=100"]
     assert [[run.seed for run in runs] for runs in comparison.methods()] == [[0, 7], [0, 7]]
     train, evaluate = job_of(last, "out").commands
-    assert train[1:4] == ["-m", "launch.train", "--workdir=out/runs/sigma_reptile_seed7"]
+    assert train[1:5] == ["-m", "meta_shrink", "train", "--workdir=out/runs/sigma_reptile_seed7"]
     assert "--config.train.steps=20000" in train and "--config.seed=7" in train
-    assert evaluate[2:4] == ["launch.evaluate", "--workdir=out/runs/sigma_reptile_seed7"]
+    assert evaluate[3:5] == ["evaluate", "--workdir=out/runs/sigma_reptile_seed7"]
 
 
 def test_names_and_places_of_runs():
@@ -73,7 +73,7 @@ def test_names_and_places_of_runs():
 
 
 def test_evaluate_flags_are_those_of_the_program():
-    text = (ROOT / "launch" / "evaluate.py").read_text()
+    text = (ROOT / "meta_shrink" / "programs" / "evaluate.py").read_text()
     defined = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text))
     assert set(EVALUATE_FLAGS) == defined - {"workdir"}
 
@@ -94,7 +94,7 @@ def test_evaluate_flags_are_those_of_the_program():
         (small_set(seeds=[]), r"seeds=\[\]"),
         (small_set(seeds=[0, 0]), r"seeds=\[0, 0\]"),
         (small_set(seeds=["0"]), r"seeds=\['0'\]"),
-        (small_set(evaluate={"num_task": 3}), "evaluate has num_task; launch.evaluate has num_"),
+        (small_set(evaluate={"num_task": 3}), "evaluate has num_task; expected of num_"),
         (ConfigDict({"name": "a"}), "'set': .*missing a required argument: 'runs'"),
         ({}, "returns dict, not ConfigDict"),
     ],

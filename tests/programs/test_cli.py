@@ -1,4 +1,4 @@
-"""How a program ends when its command line is wrong (launch/cli.py)."""
+"""How a program ends when its command line is wrong (meta_shrink/programs/cli.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 from ml_collections import config_flags
-from launch import cli
+from meta_shrink.programs import cli
 from meta_shrink.errors import DataError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The config.")

@@ -1,0 +1,1 @@
+"""The programs: `meta-shrink PROGRAM`, or from a checkout python -m launch.* and export.*."""

@@ -1,0 +1,112 @@
+"""Serve a backbone and the adapters of one folder over HTTP, as TensorFlow Serving's REST API.
+
+  meta-shrink serve --backbone=exports/omniglot --adapters=exports/adapters
+  curl -d '{"instances": [{"x": [0.5], "adapter": "task_7"}]}' localhost:8501/v1/models/NAME:predict
+
+An adapter is named by its id or by an alias of index.json in the folder; SIGHUP reads index.json
+again. SIGTERM answers the requests in flight and ends with 0. Metrics for Prometheus: /metrics;
+health: /healthz, /readyz. It does not encrypt: put a proxy in front that does.
+
+--tokens=FILE lets only those ask who send Authorization: Bearer TOKEN (but for health). Each line
+of FILE is the SHA-256 of a token, and a note; SIGHUP reads it again:
+
+  TOKEN=$(openssl rand -hex 32); printf %s "$TOKEN" | sha256sum >> tokens
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import Any
+
+from absl import flags
+
+from meta_shrink.errors import UsageError
+from meta_shrink.programs import cli
+
+BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
+ADAPTERS = flags.DEFINE_string("adapters", None, "Folder of the adapters.", required=True)
+NAME = flags.DEFINE_string("name", "", "Name of the model in URLs; that of the backbone if empty.")
+HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
+PORT = flags.DEFINE_integer("port", 8501, "Port; 0 for any free one.", 0, 65535)
+MAX_RESIDENT = flags.DEFINE_integer("max_resident", 256, "Adapters kept in memory.", 1)
+MAX_BATCH = flags.DEFINE_integer("max_batch", 32, "Rows in one call of the network.", 1)
+MAX_DELAY_MS = flags.DEFINE_float("max_delay_ms", 2.0, "A row waits this long for others.", 0.0)
+MAX_QUEUE = flags.DEFINE_integer("max_queue", 1024, "Rows that may wait; more get 429.", 1)
+LOADERS = flags.DEFINE_integer("loaders", 2, "Threads that load adapters.", 1)
+MAX_BODY_MIB = flags.DEFINE_integer("max_body_mib", 16, "Size of a request; larger get 413.", 1)
+BODY_SECONDS = flags.DEFINE_float("body_seconds", 10.0, "For the body of a request; else 408.", 0.1)
+TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
+GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
+CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
+
+
+def main(argv):
+    """Serve until SIGTERM; see the module's docstring."""
+    # Late, so that --help is quick.
+    from aiohttp import web
+
+    from meta_shrink.training.distribution import set_cpu_threads
+
+    cli.no_arguments(argv)
+    listener = bound_socket(HOST.value, PORT.value)
+    set_cpu_threads(cpu_threads=CPU_THREADS.value)
+    # Until it is there to read index.json again; the other signals end the loading.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    server = load()
+    app = server.application()
+    app.on_startup.append(lambda _: reload_on_hangup(server))
+    url = f"http://{HOST.value}:{listener.getsockname()[1]}/v1/models/{server.name}"
+    web.run_app(
+        app,
+        sock=listener,
+        shutdown_timeout=GRACE_SECONDS.value,
+        access_log=None,  # It would say who asks; /metrics counts.
+        print=lambda _: print(f"Serving {url}"),
+    )
+
+
+def load() -> Any:
+    """The Server of the flags."""
+    # Late, so that --help is quick.
+    from meta_shrink.backbones.loaded import Backbone
+    from meta_shrink.serving.bank import AdapterBank
+    from meta_shrink.serving.server import Server
+    from meta_shrink.serving.tokens import Tokens
+
+    backbone = Backbone.load(BACKBONE.value)
+    bank = AdapterBank(backbone, ADAPTERS.value, max_resident=MAX_RESIDENT.value)
+    return Server(
+        backbone,
+        bank,
+        name=NAME.value,
+        max_body_bytes=MAX_BODY_MIB.value * 2**20,
+        body_seconds=BODY_SECONDS.value,
+        tokens=None if TOKENS.value is None else Tokens(TOKENS.value),
+        max_batch=MAX_BATCH.value,
+        max_queue=MAX_QUEUE.value,
+        max_delay_ms=MAX_DELAY_MS.value,
+        loaders=LOADERS.value,
+    )
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket of that address: taken at once, so that a port in use is known before the load.
+
+    It refuses connections until the server is ready and listens.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or error
+        raise UsageError(f"--host={host} --port={port} cannot be bound: {reason}.") from error
+    return listener
+
+
+async def reload_on_hangup(server: Any) -> None:
+    """Read the aliases again at SIGHUP."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.reload)

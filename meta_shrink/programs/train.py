@@ -1,0 +1,48 @@
+"""Meta-train one experiment; run the same command again to resume.
+
+  meta-shrink train --config=configs/sinusoid.py:sigma_reptile --workdir=runs/sinusoid
+
+Any setting can be changed on the command line, for instance --config.train.steps=500. Exit codes:
+0 done, 2 usage, 3 data, 4 broken checkpoint, 42 stopped and resumable.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from meta_shrink.programs import cli
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment, FILE or FILE:ARGUMENT; executes that Python file."
+)
+flags.mark_flag_as_required("config")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of this run; made if missing.", required=True
+)
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one", "mirrored", "tpu"], "tf.distribute strategy."
+)
+ALLOW = flags.DEFINE_bool(
+    "allow_config_change", False, "Resume although the config differs from the workdir's."
+)
+
+
+def main(argv):
+    """Train; see the module's docstring."""
+    # Late, so that --help is quick.
+    from meta_shrink.experiments.build import build
+    from meta_shrink.experiments.components import installed_components
+    from meta_shrink.experiments.train import check_trainable, train
+    from meta_shrink.runs.workdir import open_workdir
+    from meta_shrink.sections import call
+    from meta_shrink.training.distribution import make_strategy, set_cpu_threads
+
+    cli.no_arguments(argv)
+    config = CONFIG.value.to_dict()
+    call("device", set_cpu_threads, config["device"])
+    strategy = make_strategy(STRATEGY.value)
+    if cli.IMPORTS.value:
+        config["imports"] = [*cli.IMPORTS.value]
+    experiment = build(config, installed_components(cli.IMPORTS.value))
+    check_trainable(experiment, strategy)
+    with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:
+        train(experiment, workdir, strategy=strategy)
