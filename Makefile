@@ -72,7 +72,7 @@ test-all: $(ENV) ## run all tests (newest lane)
 test-io: $(IO_ENV) ## run the conformance tests with TensorFlow 2.17 and tensorflow-io
 	.venv-io/bin/python $(PYTEST) -m "not slow" tests/conformance
 
-faults: $(ENV) ## kill, stop, damage and starve real programs: docs/results/faults.md (NIGHTLY=1: hours)
+faults: $(ENV) ## kill, stop, damage and starve real programs: docs/results/faults.md (NIGHTLY=1: hours; resumes)
 	.venv/bin/python -m benchmarks.faults $(if $(NIGHTLY),--nightly) --out=docs/results/faults.md
 
 mutants: $(ENV) ## put small faults into the code, one at a time: which do the tests not feel?

@@ -45,6 +45,7 @@ THREADS = flags.DEFINE_integer("threads", 8, "Client threads.", 1)
 DEPTH = flags.DEFINE_integer("depth", 4, "Rows in flight per client thread.", 1)
 MAX_BATCH = flags.DEFINE_integer("max_batch", 16, "Of the batcher.", 1)
 MAX_DELAY_MS = flags.DEFINE_float("max_delay_ms", 2.0, "Of the batcher.", 0.0)
+MET = {True: "yes", False: "no", None: ""}
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
 
 
@@ -58,7 +59,10 @@ def main(argv):
         setup = set_up(BACKBONE.value, directory, adapters_needed(), ENCODING.value)
         print_head(setup)
         for line in measured(setup):
-            print(f"| {line.figure} | {line.case} | {line.value} | {line.goal} |", flush=True)
+            met = {True: "yes", False: "no", None: ""}[line.met]
+            print(
+                f"| {line.figure} | {line.case} | {line.value} | {line.goal} | {met} |", flush=True
+            )
 
 
 def adapters_needed() -> int:
@@ -130,7 +134,7 @@ def print_head(setup: Setup) -> None:
         f"{platform.machine()}; {THREADS.value} threads with {DEPTH.value} rows in flight, batches "
         f"of up to {MAX_BATCH.value} rows.\n"
     )
-    print("| figure | case | value | goal |\n|---|---|---|---|")
+    print("| figure | case | value | goal | met |\n|---|---|---|---|---|")
 
 
 if __name__ == "__main__":

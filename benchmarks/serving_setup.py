@@ -41,12 +41,13 @@ class Setup(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the report."""
+    """A line of the report. met: whether the goal was met; None without one."""
 
     figure: str
     case: str
     value: str
     goal: str = ""
+    met: bool | None = None
 
 
 def set_up(path: str, directory: str, count: int, encoding: str) -> Setup:

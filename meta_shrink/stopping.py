@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ class StopSignal:
             self._former_wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
             self._watcher = threading.Thread(target=self._watch, args=(reading,), daemon=True)
             self._watcher.start()
+            self._former_hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
             _active.append(self)
         return self
 
@@ -82,6 +84,7 @@ class StopSignal:
             # None: a handler that was not set from Python, which Python cannot set again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._former_wakeup, warn_on_full_buffer=False)
+        sys.unraisablehook = self._former_hook
         self._over.set()
         os.close(self._pipe[1])  # The watcher sees the end of the pipe.
         self._watcher.join()
@@ -133,6 +136,11 @@ class StopSignal:
         if region is not None and not region.interrupted:
             region.interrupted = True
             raise Interrupted
+
+    def _unraisable(self, what: Any) -> None:
+        """A signal within a __del__ has its exception dropped; the watcher ends the work then."""
+        if not isinstance(what.exc_value, (Interrupted, KeyboardInterrupt)):
+            self._former_hook(what)
 
     def _watch(self, reading: int) -> None:
         """The thread that waits for a signal, and then for the end of what it should end."""

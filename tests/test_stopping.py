@@ -50,6 +50,15 @@ def wrapping():
     except BaseException as error:
         raise RuntimeError("from TensorFlow") from error
 
+class InDel:
+    def __del__(self):  # An exception from here goes nowhere but to stderr, with a traceback.
+        print("at work", flush=True)
+        python()
+
+def in_del():
+    InDel()
+    python()
+
 def cleaning_up():
     try:
         python()
@@ -63,7 +72,7 @@ except Preempted as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(error.exit_code)
 """
-WORK = ("python", "without_python", "waiting", "swallowing", "wrapping", "cleaning_up")
+WORK = ("python", "without_python", "waiting", "swallowing", "wrapping", "in_del", "cleaning_up")
 
 
 def ended(command: list[str], number: signal.Signals, **options) -> tuple[int, str, str]:

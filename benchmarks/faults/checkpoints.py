@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.faults.runs import Row
+from benchmarks.faults.results import Row
 from meta_shrink.errors import ArtefactError, InUseError, UsageError
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.workdir import open_workdir

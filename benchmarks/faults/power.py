@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 from benchmarks.faults.checkpoints import Saved, overwrite
-from benchmarks.faults.runs import Row
+from benchmarks.faults.results import Row
 
 
 def power_loss(folder: str) -> Row:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import signal
 import statistics
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from benchmarks.faults.processes import Ended, flags, run
+from benchmarks.faults.results import Row
 
 ALGORITHMS = (
     "sigma_reptile",
@@ -29,14 +30,22 @@ ALLOWED_SECONDS = 2.0
 PREEMPTED_EVERY = 600.0
 
 
-class Row(NamedTuple):
-    """One line of the table. met: whether the goal was met, in this size."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-    figure: str
-    what: str
-    goal: str
-    found: str
-    met: bool
+
+def training_flags() -> list[str]:
+    """What makes the sinusoid config a run of a second."""
+    return flags(
+        config__train__steps=STEPS,
+        config__train__jit="off",
+        config__train__meta_batch_size=2,
+        config__train__task_axis="sequential",
+        config__train__log_every=5,
+        config__train__eval_every=20,
+        config__train__checkpoint_every=7,
+        config__adapt__steps=4,
+        config__eval__num_tasks=2,
+    )
 
 
 class Runs:
@@ -48,20 +57,35 @@ class Runs:
 
     def train(self, name: str, algorithm: str, **how) -> Ended:
         """One process of launch.train."""
-        arguments = flags(
-            config=f"configs/sinusoid.py:{algorithm}",
-            workdir=os.path.join(self.folder, name),
-            config__train__steps=STEPS,
-            config__train__jit="off",
-            config__train__meta_batch_size=2,
-            config__train__task_axis="sequential",
-            config__train__log_every=5,
-            config__train__eval_every=20,
-            config__train__checkpoint_every=7,
-            config__adapt__steps=4,
-            config__eval__num_tasks=2,
-        )
-        return run("launch.train", arguments, os.path.join(self.folder, f"{name}.log"), **how)
+        workdir = os.path.join(self.folder, name)
+        arguments = flags(config=f"configs/sinusoid.py:{algorithm}", workdir=workdir)
+        return run("launch.train", [*arguments, *training_flags()], **how)
+
+    def trained(self) -> str:
+        """The workdir of a whole run of sigma-Reptile, made when it is first asked for."""
+        if not os.path.exists(os.path.join(self.folder, "trained", "metrics.jsonl")):
+            self.whole("trained", "sigma_reptile")
+        return os.path.join(self.folder, "trained")
+
+    def evaluated(self) -> str:
+        """The same, evaluated."""
+        place = os.path.join(self.folder, "evaluated")
+        if not os.path.exists(place):
+            shutil.copytree(self.trained(), place)
+            self._must("launch.evaluate", flags(workdir=place))
+        return place
+
+    def made(self, name: str, program: str, **given: object) -> str:
+        """The folder that an export of the trained run writes, made when it is first asked for."""
+        place = os.path.join(self.folder, name)
+        if not os.path.exists(place):
+            self._must(program, flags(workdir=self.trained(), out=place, **given))
+        return place
+
+    def _must(self, program: str, arguments: list[str]) -> None:
+        ended = run(program, arguments)
+        if ended.code:
+            raise RuntimeError(f"{program} ended with {ended.code}: {ended.output[-500:]}")
 
     def whole(self, name: str, algorithm: str) -> Ended:
         """An uninterrupted run."""
@@ -140,7 +164,7 @@ def signals(runs: Runs, count: int, fresh: int) -> Iterator[Row]:
         ended = runs.train(
             name,
             "sigma_reptile",
-            number=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[number % 3],
+            number=SIGNALS[number % 3],
             at=runs.random.uniform(0.02, 4.0 if is_fresh else whole.seconds),
             fresh=is_fresh,
         )
@@ -158,38 +182,12 @@ def signals(runs: Runs, count: int, fresh: int) -> Iterator[Row]:
     yield Row("R2", what, "exit 42, no traceback, then equal to the bit; <= 2 s", found, met)
 
 
-def programs(runs: Runs, count: int) -> Iterator[Row]:
-    """R2 for the programs that evaluate and export."""
-    workdir = os.path.join(runs.folder, "whole_stopped")
-    cases: dict[str, Callable[[int], list[str]]] = {
-        "launch.evaluate": lambda number: flags(workdir=workdir),
-        "export.backbone": lambda number: flags(
-            workdir=workdir, out=os.path.join(runs.folder, f"backbone_{number}"), num_tasks=1
-        ),
-    }
-    for program, arguments in cases.items():
-        log = os.path.join(runs.folder, f"{program}.log")
-        whole = run(program, arguments(-1), log)
-        after, bad = [], []
-        for number in range(count):
-            at = runs.random.uniform(0.02, whole.seconds)
-            ended = run(program, arguments(number), log, number=signal.SIGTERM, at=at)
-            if ended.seconds_after is None or ended.code == 0:
-                continue
-            after.append(ended.seconds_after)
-            if ended.code != 42 or "Traceback" in ended.output:
-                bad.append(ended.code)
-        slowest = max(after, default=0.0)
-        found = f"{len(after) - len(bad)}/{len(after)}; at most {slowest:.2f} s of the processor"
-        met = not bad and whole.code == 0 and slowest <= ALLOWED_SECONDS
-        yield Row("R2", f"SIGTERM in {program}", "exit 42, no traceback; <= 2 s", found, met)
-
-
 def goodput(runs: Runs, count: int) -> Iterator[Row]:
     """R16: what a restart costs, against ten minutes between two of them."""
     costs = []
+    runs.trained()
     for _ in range(count):
-        ended = runs.train("whole_stopped", "sigma_reptile", fresh=True)  # Done: starts, restores.
+        ended = runs.train("trained", "sigma_reptile", fresh=True)  # Done: starts, restores.
         costs.append(ended.seconds)
     cost = statistics.median(costs)
     share = PREEMPTED_EVERY / (PREEMPTED_EVERY + cost + ALLOWED_SECONDS)

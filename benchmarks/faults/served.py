@@ -1,4 +1,4 @@
-"""S1 to S6 and S9: the figures of benchmarks.serving, small, on the backbone of the killed runs."""
+"""S1 to S6 and S9: the figures of benchmarks.serving, on the backbone of a small trained run."""
 
 from __future__ import annotations
 
@@ -7,29 +7,44 @@ import sys
 from collections.abc import Iterator
 
 from benchmarks.faults.processes import flags
-from benchmarks.faults.runs import Row
+from benchmarks.faults.results import Row, not_measured
+
+MET = {"yes": True, "no": False, "": None}
+CELLS = 5
 
 
-def rows(backbone: str, *, rows: int, cycles: int) -> Iterator[Row]:
-    """The lines of its table. Whether a goal is met is for the reader where it is about speed."""
+def rows(backbone: str, figures: str, *, rows: int, **options: object) -> Iterator[Row]:
+    """The lines of its table; it says itself which goals are met.
+
+    Args:
+      figures: with commas. rows, options: of benchmarks.serving.
+    """
     arguments = flags(
         backbone=backbone,
+        only=figures,
         rows=rows,
-        rounds=1,
-        resident="1,16,256",
+        swap_rows=10 * rows,
+        loads=max(20, rows // 10),
         capacity=32,
-        swap_rows=4 * rows,
-        loads=max(20, rows // 20),
-        cycles=cycles,
-        only="S1,S2,S3,S4,S5,S6,S9",
         cpu_threads=1,
+        **options,
     )
     command = [sys.executable, "-m", "benchmarks.serving", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
-    for text in done.stdout.splitlines():
-        cells = [cell.strip() for cell in text.strip().strip("|").split("|")]
-        if len(cells) == 4 and cells[0].startswith("S"):
-            figure, case, value, goal = cells
-            yield Row(figure, case, goal, value, True)
-    if done.returncode:
-        yield Row("S", "benchmarks.serving", "ends", done.stderr.strip()[-200:], False)
+    found = list(of_table(done.stdout))
+    yield from found
+    why = done.stderr.strip().replace("\n", " ")[-200:]
+    for figure in figures.split(","):
+        if not any(row.figure == figure for row in found):
+            yield not_measured(figure, "benchmarks.serving", "", f"it ended with: {why}")
+
+
+def of_table(text: str) -> Iterator[Row]:
+    """The lines of figures in a table that benchmarks.serving prints."""
+    for line in text.splitlines():
+        cells = [
+            cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")
+        ]
+        if len(cells) == CELLS and cells[0].startswith("S"):
+            figure, case, value, goal, met = cells
+            yield Row(figure, case, goal, value, MET[met])

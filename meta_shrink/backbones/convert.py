@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.reading import Adapter
+from meta_shrink.backbones.full_disk import full_disk_told
 from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.registry import relative_path
 
@@ -44,10 +45,14 @@ def to_checkpoint(adapter: Adapter, prefix: str) -> str:
     Returns:
       The path that tf.train.load_checkpoint takes; a tensor's key is "adapter/" + its name +
       "/.ATTRIBUTES/VARIABLE_VALUE".
+
+    Raises:
+      DiskError, UsageError: it cannot be written.
     """
-    os.makedirs(os.path.dirname(os.path.abspath(prefix)), exist_ok=True)
     values = {name: tf.Variable(value) for name, value in adapter.tensors.items()}
-    return tf.train.Checkpoint(adapter=_nested(values)).write(prefix)
+    with full_disk_told(prefix):
+        os.makedirs(os.path.dirname(os.path.abspath(prefix)), exist_ok=True)
+        return tf.train.Checkpoint(adapter=_nested(values)).write(prefix)
 
 
 def from_checkpoint(prefix: str, backbone: BackboneInfo) -> dict[str, np.ndarray]:

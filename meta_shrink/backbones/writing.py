@@ -29,6 +29,7 @@ from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.probe import probe_inputs, probe_outputs
 from meta_shrink.adapters.writing import encode_adapter
+from meta_shrink.backbones.full_disk import full_disk_told
 from meta_shrink.backbones.model_card import card
 from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.signatures import default_tensors
@@ -47,7 +48,6 @@ from meta_shrink.durable_files import (
     write_atomically,
     write_durably,
 )
-from meta_shrink.errors import DiskError, unwritable
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.registry import relative_path
 from meta_shrink.runs.locks import only_process_in
@@ -71,18 +71,11 @@ def save_backbone(
     Raises:
       UsageError: the model cannot be exported, or the folder cannot be written.
     """
-    try:
+    with full_disk_told(directory):
         os.makedirs(directory, exist_ok=True)
         with only_process_in(directory):
             _remove_unfinished(directory)
             return _next_version(source, directory, measure)
-    except OSError as error:
-        raise unwritable(directory, error) from error
-    except tf.errors.OpError as error:  # TensorFlow's own kind of full disk.
-        raise DiskError(
-            f"{directory} cannot be written ({error.message.splitlines()[0]}): free some space, "
-            "and the same command goes on."
-        ) from error
 
 
 def _next_version(source: ExportSource, directory: str, measure: Measure | None) -> BackboneInfo:

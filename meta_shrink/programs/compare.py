@@ -4,8 +4,9 @@
 
 Each run is `train` and `evaluate` in OUT/runs/LABEL_seedS, with all that they print in
 its run.log. The table is OUT/methods.md, methods.csv and methods.png. Run the same command again to
-resume: what is done stays. Exit codes: 0 done, 1 some run failed, 2 usage, 42 stopped and
-resumable. A set is a Python file and is executed; configs/comparisons/sinusoid.py shows its keys.
+resume: what is done stays. Exit codes: 0 done, 1 some run failed, 4 one of them for its files or
+the disk, 2 usage, 42 stopped and resumable. A set is a Python file and is executed;
+configs/comparisons/sinusoid.py shows its keys.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from ml_collections import config_flags
 from meta_shrink.errors import (
     EXIT_OK,
     EXIT_PREEMPTED,
-    MetaShrinkError,
     Preempted,
     UsageError,
     unwritable,
@@ -30,7 +30,14 @@ from meta_shrink.errors import (
 from meta_shrink.programs import cli
 from meta_shrink.programs.comparison.declared import Comparison, Run, read_set
 from meta_shrink.programs.comparison.processes import run_jobs
-from meta_shrink.programs.comparison.runs import Board, failure, job_of, missing, workdir_of
+from meta_shrink.programs.comparison.runs import (
+    Board,
+    failure,
+    failures,
+    job_of,
+    missing,
+    workdir_of,
+)
 from meta_shrink.reporting.methods import Compared
 from meta_shrink.reporting.methods_table import write_methods
 from meta_shrink.reporting.wording import listed
@@ -67,9 +74,7 @@ def main(argv: list[str]) -> None:
     if EXIT_PREEMPTED in codes.values():
         raise Preempted("Stopped; the same command goes on with the other runs.")
     if failed:
-        raise MetaShrinkError(
-            f"{len(failed)} of {len(chosen)} runs failed; the same command tries them again."
-        )
+        raise failures([codes[run.name] for run in failed], len(chosen))
 
 
 def matching(runs: Sequence[Run], pattern: str) -> list[Run]:

@@ -132,11 +132,11 @@ class Checkpoints:
             return True
         try:
             self._write(step) if self._is_chief else self._take_part_in_write()
-        except (tf.errors.OpError, OSError) as error:
+        except (tf.errors.OpError, OSError, IndexError) as error:  # IndexError: TensorFlow's EFBIG.
             if not self._tidy_up(step):
                 self._count_failure(step, error)
                 return False
-            self._log(f"ckpt-{step} is saved, but not all is tidy after it: {_first_line(error)}.")
+            self._log(f"ckpt-{step} is saved, but not all is tidy after it: {first_line(error)}.")
         self._newest, self._failed_saves = step, 0
         return True
 
@@ -152,11 +152,11 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
             raise ArtefactError(
                 f"The checkpoint {prefix} is intact but was made by another model, method or "
-                f"version ({_first_line(error)}). Use the config it was made with, or another "
+                f"version ({first_line(error)}). Use the config it was made with, or another "
                 "workdir."
             ) from error
         except (tf.errors.OpError, OSError, IndexError) as error:
-            return _first_line(error)
+            return first_line(error)
         status.expect_partial()  # Silences TensorFlow: the save counter need not be restored.
         return None
 
@@ -201,7 +201,7 @@ class Checkpoints:
             with tempfile.TemporaryDirectory(prefix="meta_shrink_") as scratch:
                 self._checkpoint.write(os.path.join(scratch, "ckpt"))
         except (tf.errors.OpError, OSError) as error:
-            self._log(f"This process could not write its scratch checkpoint: {_first_line(error)}.")
+            self._log(f"This process could not write its scratch checkpoint: {first_line(error)}.")
 
     def _prune(self) -> None:
         """Remove what is not one of the newest intact checkpoints."""
@@ -229,7 +229,7 @@ class Checkpoints:
         last_good = "none" if self._newest is None else f"ckpt-{self._newest}"
         message = (
             f"Checkpoint ckpt-{step} could not be saved in {self._directory} "
-            f"({_first_line(error)}); failure {self._failed_saves} of {MAX_FAILED_SAVES} in a row; "
+            f"({first_line(error)}); failure {self._failed_saves} of {MAX_FAILED_SAVES} in a row; "
             f"the last good one is {last_good}"
         )
         if self._failed_saves >= MAX_FAILED_SAVES:
@@ -237,7 +237,7 @@ class Checkpoints:
         self._log(f"{message}.")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """First line of an error message, without TensorFlow's names of operations."""
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     return _OP_NAMES.sub("", text.strip().splitlines()[0])[:300].rstrip(" .")

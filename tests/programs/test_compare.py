@@ -20,7 +20,14 @@ from meta_shrink.errors import UsageError
 from meta_shrink.programs.comparison import runs as comparison_runs
 from meta_shrink.programs.comparison.declared import EVALUATE_FLAGS, Run, read_set
 from meta_shrink.programs.comparison.processes import Job, run_jobs
-from meta_shrink.programs.comparison.runs import Board, failure, job_of, missing, workdir_of
+from meta_shrink.programs.comparison.runs import (
+    Board,
+    failure,
+    failures,
+    job_of,
+    missing,
+    workdir_of,
+)
 from meta_shrink.runs.workdir import hold_lock
 from tests.reporting_samples import small, write_run
 
@@ -200,6 +207,8 @@ def test_why_a_run_failed(tmp_path):
     start = f"{run.name} failed"
     assert failure(run, str(tmp_path), 2) == f"{start} (exit code 2): too large. See {log}."
     log.write_text("$ train\nerror: of yesterday.\n$ train\nmeta-training: 3/9\n")
+    # A full disk of a run is the exit code of the program.
+    assert [failures(codes, 5).exit_code for codes in ([1], [3, 2], [1, 4], [-9])] == [1, 1, 4, 1]
     killed = failure(run, str(tmp_path), -signal.SIGKILL)
     assert killed == f"{start} (SIGKILL): meta-training: 3/9 See {log}."
 

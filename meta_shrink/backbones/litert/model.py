@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_shrink.backbones.full_disk import full_disk_told
 from meta_shrink.backbones.litert.adapt import adapt_signature
 from meta_shrink.backbones.signatures import (
     adapter_specs,
@@ -33,7 +34,7 @@ from meta_shrink.backbones.signatures import (
     split_arguments,
 )
 from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import DiskError, UsageError
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.sections import choose
@@ -59,7 +60,8 @@ def litert_model(source: ExportSource, *, quantise: str = "none", examples: int 
         raise UsageError(f"examples is {examples}; expected the number of a task's examples.")
     with _float32(source.model), tempfile.TemporaryDirectory() as folder:
         signatures = _traced(_constant(source), examples)
-        tf.saved_model.save(tf.Module(), folder, signatures=signatures)
+        with full_disk_told(folder):
+            tf.saved_model.save(tf.Module(), folder, signatures=signatures)
         return _converted(folder, list(signatures), quantise)
 
 
@@ -110,7 +112,10 @@ def _converted(folder: str, signatures: list[str], quantise: str) -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = QUANTISATIONS[quantise] or []
     try:
-        return converter.convert()
+        with full_disk_told(folder):
+            return converter.convert()
+    except DiskError:
+        raise
     except Exception as error:
         # The converter has no public class for its errors.
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))

@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meta_shrink.durable_files import from_json, to_json
-from meta_shrink.errors import EXIT_OK, EXIT_PREEMPTED, ArtefactError, MetaShrinkError
+from meta_shrink.errors import (
+    EXIT_ARTEFACT,
+    EXIT_OK,
+    EXIT_PREEMPTED,
+    ArtefactError,
+    MetaShrinkError,
+)
 from meta_shrink.programs.comparison.declared import Run
 from meta_shrink.programs.comparison.processes import COMMAND_MARK, Job
 from meta_shrink.reporting import load_evaluation
@@ -120,3 +126,9 @@ class Board:
         done = len(codes) + sum(share_done(run, self._out) for run in open_runs)
         rate = (done - self._start[1]) / max(now - self._start[0], 1e-9)
         return format_duration((len(self._runs) - done) / rate if rate > 0 else float("nan"))
+
+
+def failures(codes: Sequence[int], chosen: int) -> MetaShrinkError:
+    """The error of runs that ended with these codes, of so many; a full disk stays one."""
+    text = f"{len(codes)} of {chosen} runs failed; the same command tries them again."
+    return ArtefactError(text) if EXIT_ARTEFACT in codes else MetaShrinkError(text)

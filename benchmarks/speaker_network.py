@@ -1,0 +1,83 @@
+"""A network of the size of a speaker-adaptive WaveNet, with random weights, to measure serving.
+
+30 gated, dilated, causal layers of 128 channels, of which 12 are task-specific: 0.79 million of 3
+million parameters.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.backbones.source import ExportSource
+from meta_shrink.losses import cross_entropy
+from meta_shrink.prior import BYTES_PER_PARAMETER, Selection
+from meta_shrink.registry import ModuleRegistry
+from meta_shrink.types import MetaParams
+
+LAYERS, TASK_SPECIFIC, CHANNELS, LEVELS = 30, 12, 128, 256
+RECIPE = {
+    "loss": {"name": "cross_entropy"},
+    "metric": "cross_entropy",
+    "reduction": "mean",
+    "optimizer": {"name": "proximal_adam"},
+    "steps": 100,
+    "batch_size": 0,
+    "augment": {},
+}
+
+
+def wavenet() -> keras.Model:
+    """[N, T, 1] samples -> [N, T, 256] logits."""
+    wave = keras.Input((None, 1), name="wave")
+    x = keras.layers.Conv1D(CHANNELS, 1, name="front")(wave)
+    for number in range(LAYERS):
+        both = keras.layers.Conv1D(
+            2 * CHANNELS,
+            2,
+            padding="causal",
+            dilation_rate=2 ** (number % 10),
+            name=f"dilated_{number:02}",
+        )(x)
+        gate, signal = both[..., :CHANNELS], both[..., CHANNELS:]
+        gated = keras.layers.Multiply()(
+            [keras.layers.Activation("sigmoid")(gate), keras.layers.Activation("tanh")(signal)]
+        )
+        x = x + keras.layers.Conv1D(CHANNELS, 1, name=f"residual_{number:02}")(gated)
+    return keras.Model(wave, keras.layers.Conv1D(LEVELS, 1, name="logits")(x), name="speaker")
+
+
+def speaker_source() -> ExportSource:
+    """The network with random weights, the last 12 of its dilated layers task-specific."""
+    keras.utils.set_random_seed(0)
+    model = wavenet()
+    registry = ModuleRegistry.by_layer(model)
+    names = [n for n in registry.names if n.startswith("dilated")][-TASK_SPECIFIC:]
+    count = registry.num_modules
+    return ExportSource(
+        name="speaker",
+        algorithm="none",
+        model=model,
+        registry=registry,
+        meta=MetaParams(
+            [tf.constant(v.numpy()) for v in model.trainable_variables],
+            tf.zeros([count]),
+            tf.fill([count], -6.0),
+        ),
+        state=[],
+        selection=selection_of(registry, names),
+        example_loss=lambda targets, outputs: tf.reduce_mean(
+            cross_entropy()(targets, outputs), axis=-1
+        ),
+        targets=ArraySpec("targets", (None,), "int32"),
+        adaptation=RECIPE,
+        probe_range=(-1.0, 1.0),
+    )
+
+
+def selection_of(registry: ModuleRegistry, names: Sequence[str]) -> Selection:
+    """The modules of these names."""
+    size = sum(registry.sizes[registry.position(name)] for name in names)
+    share = size / sum(registry.sizes)
+    return Selection("named", 0.0, tuple(names), share, size * BYTES_PER_PARAMETER)
