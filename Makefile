@@ -64,7 +64,7 @@ test: $(ENV) ## run the tests that are not marked slow (newest lane)
 	.venv/bin/python $(PYTEST) -m "not slow and not configs"
 
 test-configs: $(ENV) ## run every config as a user does: two meta-steps, evaluation, report
-	.venv/bin/python $(PYTEST) -m "configs and not slow" tests/system/test_every_config.py
+	.venv/bin/python $(PYTEST) -m "configs and not slow" tests/system
 
 test-all: $(ENV) ## run all tests (newest lane)
 	.venv/bin/python $(PYTEST)

@@ -44,6 +44,8 @@ IMAGE_COUNTS = {
     "eval.group_tasks": 2,
     "eval.validation_tasks": 2,
 }
+# From random parameters, eight steps of this rate diverge for every other task.
+FEWER_STEPS = {("sinusoid", "maml"): {"adapt.steps": 2}, ("sinusoid", "fomaml"): {"adapt.steps": 2}}
 REGIMES = ("", "quick_", "scratch_")
 
 
@@ -131,6 +133,7 @@ def test_every_config_and_argument_is_found():
 def test_train_evaluate_report(name, argument, tmp_path: Path, request):
     config = importlib.import_module(f"configs.{name}").get_config(argument)
     counts = COUNTS | data_flags(config, request.getfixturevalue)
+    counts |= FEWER_STEPS.get((name, argument), {})
     flags = [f"--config.{key}={value}" for key, value in counts.items()]
     place = f"--workdir={tmp_path / 'run'}"
     run("train", f"--config=configs/{name}.py:{argument}", place, *flags)

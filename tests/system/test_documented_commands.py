@@ -1,0 +1,138 @@
+"""The commands of the documents, run by a shell as they stand, in a folder of their own.
+
+A `python` before the real one on the path adds what only makes a run short (fewer steps, fewer
+tasks), and goes on once a server answers. What a reader has by then is there: data, runs/omniglot.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.image_data import published
+from tests.test_documents import DOCUMENTS, ROOT, blocks
+
+pytestmark = pytest.mark.configs
+SHORT = {
+    "launch.train": "--config.train.steps=3 --config.train.meta_batch_size=2 --config.adapt.steps=3"
+    " --config.train.checkpoint_every=3",
+    "launch.evaluate": "--num_tasks=2 --horizon=1",
+    "launch.sweep": "--config.search.num_trials=2 --config.search.steps=2 --config.adapt.steps=3",
+    "launch.compare": "--only=^maml_seed0 --set.evaluate.num_tasks=2",
+}
+PYTHON = """#!/usr/bin/env bash
+declare -A short=({short})
+[ "$2" = launch.serve ] || exec {python} "$@" ${{short[$2]:-}}
+[ ! -f server ] || stop_server
+{python} "$@" > server.log 2>&1 &
+echo $! > server
+for _ in {{1..600}}; do
+    curl --silent --fail --output /dev/null localhost:8501/readyz && exit 0
+    sleep 0.1
+done
+cat server.log >&2
+exit 1
+"""
+STOP_SERVER = '#!/usr/bin/env bash\nkill "$(<server)"\ntail --pid="$(<server)" -f /dev/null\n'
+# Everything else that a block may start is a test's to run.
+PROGRAMS = re.compile(r"(python -m \w+\.\w+|meta-shrink \w+|TOKEN=|curl )")
+BY_CI = re.compile(r"(make|pip install|pre-commit|bash docs/results) ?")
+SINE = "--config=configs/sinusoid.py:sigma_maml"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder like a checkout's, with a trained run of the name that the documents use."""
+    for name in ("configs", "launch", "export", "meta_shrink"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    short = " ".join(f'[{name}]="{flags}"' for name, flags in SHORT.items())
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "bin" / "python", PYTHON.format(python=sys.executable, short=short))
+    program(tmp_path / "bin" / "stop_server", STOP_SERVER)
+    # Its selection names a module, as three meta-steps separate none.
+    rule = "--config.eval.selection.rule=top_k --config.eval.selection.value=1"
+    shell(tmp_path, f"python -m launch.train {SINE} {rule} --workdir=runs/omniglot")
+    return tmp_path
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def shell(place: Path, script: str) -> str:
+    """What the script prints. A server that it leaves is stopped."""
+    programs = f"{place / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    stop = "trap '[ ! -f server ] || stop_server' EXIT"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"{stop}\n{script}"],
+        cwd=place,
+        env=os.environ | {"PATH": programs, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def commands(document: str, *starting: str) -> str:
+    """The blocks of a document, or those of its lines that start so."""
+    (path,) = (path for path in DOCUMENTS if path.name == document)
+    lines = [line for block in blocks(path, language="") for line in block.splitlines()]
+    assert lines
+    return "\n".join(line for line in lines if line.startswith(starting or ("",)))
+
+
+def test_every_line_of_every_block_is_a_command_that_some_test_runs():
+    lines = "\n".join(commands(path.name) for path in DOCUMENTS if blocks(path, language=""))
+    joined = lines.replace("\\\n", " ").splitlines()
+    assert len(joined) > 20
+    assert [line for line in joined if not (PROGRAMS.match(line) or BY_CI.match(line))] == []
+
+
+def test_readme_runs_an_experiment(place):
+    training = ("launch.train", "launch.evaluate", "launch.report", "launch.sweep")
+    shell(place, commands("README.md", *(f"python -m {name} " for name in training)))
+    assert (place / "runs/sinusoid/report/index.html").stat().st_size > 10_000
+    assert (place / "runs/sweep/trials.json").exists()
+
+
+def test_readme_goes_to_production(place):
+    names = ("python -m export", "python -m launch.adapt", "python -m launch.serve", "meta-shrink")
+    out = shell(place, commands("README.md", *names))
+    assert out.count("\nok: adapters/") == 10, out
+    assert (place / "device/model.tflite").exists()
+
+
+def test_readme_compares(place):
+    shell(place, commands("README.md", "python -m launch.compare"))
+    assert "MAML" in (place / "runs/compare_sinusoid/methods.md").read_text()
+
+
+def test_readme_prepares_data(place):
+    """What is downloaded elsewhere is here already."""
+    script = commands("README.md", "python -m launch.prepare_data")
+    omniglot, photographs = published("omniglot"), published("grocery84")
+    assert script.count("--download") == 1 and script.count("=PATH") == 1
+    script = script.replace("--download", f"--from={omniglot}").replace("PATH", str(photographs))
+    assert "Ready: --config.task.data_dir=data/mini_imagenet" in shell(place, script)
+
+
+def test_production(place):
+    script = commands("production.md")
+    name = "sinusoid_sigma_maml"  # A colon cannot be in it.
+    assert script.count("[...]") == 1 and script.count("NAME") == 1
+    out = shell(place, script.replace("[...]", "[[0.5]]").replace("NAME", name))
+    assert '"predictions"' in out.splitlines()[-1]
+
+
+def test_your_own(place):
+    pytest.importorskip("vega_datasets")
+    python = "\n".join(blocks(ROOT / "docs" / "your_own.md", language="python"))
+    (place / "block.py").write_text(python)
+    shell(place, "python block.py\n" + commands("your_own.md"))
