@@ -63,7 +63,7 @@ demo-adapters: demo ## export the demo's backbone, adapt it to new tasks, check 
 test: $(ENV) ## run the tests that are not marked slow (newest lane)
 	.venv/bin/python $(PYTEST) -m "not slow and not configs"
 
-test-configs: $(ENV) ## run every config as a user does: two meta-steps, evaluation, report
+test-configs: $(ENV) ## run every config and every documented command as a user does, shortened
 	.venv/bin/python $(PYTEST) -m "configs and not slow" tests/system
 
 test-all: $(ENV) ## run all tests (newest lane)

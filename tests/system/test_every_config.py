@@ -4,8 +4,8 @@ Each at its own `jit`, task axis, adaptation and meta-optimizers, for two meta-s
 evaluation tasks; only counts are smaller. The arguments are read from the configs themselves: a new
 one is run without a word here. Image configs need their data (META_SHRINK_DATA) and skip without.
 
-`make test-configs` runs this; of the image configs it takes one `quick_` setting an algorithm,
-the others, sized for an accelerator or alike, are marked slow.
+`make test-configs` runs this; of the image configs it takes one `quick_` setting an algorithm, of
+speech one in all; the others, sized for an accelerator or alike, are marked slow.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pytest
 
 from meta_shrink.errors import UsageError
 from tests.image_data import published
+from tests.speech.samples import prepared_folder, speaker
 from tests.system.test_programs import ROOT, run
 
 pytestmark = pytest.mark.configs
@@ -44,6 +45,18 @@ IMAGE_COUNTS = {
     "eval.group_tasks": 2,
     "eval.validation_tasks": 2,
 }
+SPEECH_COUNTS = {
+    "task.crop_frames": 6,
+    "task.context_frames": 2,
+    "model.frames": 8,
+    "model.samples": 640,
+    "warm_start.steps": 2,
+    "warm_start.cache": "",
+    "adapt.steps": 2,
+    "train.steps": 2,
+}
+# Each of forty sets of the 123 modules is traced for seconds.
+EVALUATED = {"speech": ["--kinds=all"]}
 # From random parameters, eight steps of this rate diverge for every other task.
 FEWER_STEPS = {("sinusoid", "maml"): {"adapt.steps": 2}, ("sinusoid", "fomaml"): {"adapt.steps": 2}}
 REGIMES = ("", "quick_", "scratch_")
@@ -88,21 +101,28 @@ def cases() -> Iterator[Any]:
         for regime, argument in arguments_of(module):
             kind = regime, algorithm_of(module.get_config(argument))
             left_out = not hasattr(module, "ALGORITHMS") and (kind in seen or regime != "quick_")
+            left_out |= name == "speech" and argument != "quick_sigma_reptile"
             seen.add(kind)
             slow = [pytest.mark.slow] if left_out else []
             yield pytest.param(name, argument, marks=slow, id=f"{name}-{argument}")
 
 
-def data_flags(config: Any, omniglot: Any) -> dict[str, Any]:
-    """Where the data of an image config are; the test is skipped without them."""
+def data_flags(config: Any, fixture: Any) -> dict[str, Any]:
+    """Where the data of a config are; the test of an image config is skipped without them."""
     if "data_dir" not in config.task:
         return {}
     if config.task.name == "image_folder_few_shot":
         return IMAGE_COUNTS | {"task.data_dir": str(published("grocery84"))}
     if config.task.name.startswith("omniglot"):
-        return IMAGE_COUNTS | {"task.data_dir": omniglot("omniglot_dir")}
+        return IMAGE_COUNTS | {"task.data_dir": fixture("omniglot_dir")}
     if config.task.name == "arrays":
-        return {"task.data_dir": array_files(omniglot("tmp_path") / "tasks")}
+        return {"task.data_dir": array_files(fixture("tmp_path") / "tasks")}
+    if config.task.name == "speech":
+        speakers = [
+            speaker(f"s{n}", [20, 30, 12], split, n)
+            for n, split in enumerate(("train", "train", "test", "test"))
+        ]
+        return SPEECH_COUNTS | {"task.data_dir": prepared_folder(fixture("tmp_path"), speakers)}
     pytest.skip(f"no data for tests of the task {config.task.name}")
 
 
@@ -137,12 +157,13 @@ def test_train_evaluate_report(name, argument, tmp_path: Path, request):
     flags = [f"--config.{key}={value}" for key, value in counts.items()]
     place = f"--workdir={tmp_path / 'run'}"
     run("train", f"--config=configs/{name}.py:{argument}", place, *flags)
-    run("evaluate", place)
+    run("evaluate", place, *EVALUATED.get(name, []))
     run("report", place)
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2]
     assert all(row["tasks/nonfinite"] == 0 and math.isfinite(row["nll_val"]) for row in rows)
     evaluation = json.loads((tmp_path / "run/evaluation.json").read_text())
-    assert {"all modules", "no adaptation"} <= {row["name"] for row in evaluation["schemes"]}
+    assert "all modules" in {row["name"] for row in evaluation["schemes"]}
+    assert name in EVALUATED or "no adaptation" in {row["name"] for row in evaluation["schemes"]}
     assert all(len(row["mean"]) == len(row["steps"]) > 1 for row in evaluation["schemes"])
     assert (tmp_path / "run/report/index.html").stat().st_size > 1000
