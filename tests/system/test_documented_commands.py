@@ -115,12 +115,21 @@ def test_readme_compares(place):
 
 
 def test_readme_prepares_data(place):
+    pytest.importorskip("pocketsphinx")
     """What is downloaded elsewhere is here already."""
     script = commands("README.md", "python -m launch.prepare_data")
-    omniglot, photographs = published("omniglot"), published("grocery84")
-    assert script.count("--download") == 1 and script.count("=PATH") == 1
-    script = script.replace("--download", f"--from={omniglot}").replace("PATH", str(photographs))
-    assert "Ready: --config.task.data_dir=data/mini_imagenet" in shell(place, script)
+    here = {
+        "--download": f"--from={published('omniglot')}",
+        "PATH": published("grocery84"),
+        "RECORDINGS": published("speech") / "so762_sample_wav.tar.gz",
+    }
+    for word, path in here.items():
+        assert script.count(word) == 1
+        script = script.replace(word, str(path))
+    out = shell(place, script)
+    for name in ("mini_imagenet", "speech"):
+        assert f"Ready: --config.task.data_dir=data/{name}" in out
+    assert len(list((place / "data/speech").glob("*.npz"))) == 4
 
 
 def test_production(place):
