@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.models.kernels.native_kernels import native_kernels
-from meta_shrink.models.pure_call import Called, pure_call
+from meta_shrink.models.pure_call import Called, batch_norms, pure_call
 from meta_shrink.types import Params
 
 
@@ -38,11 +38,7 @@ def moments(
 @contextmanager
 def _forgetting(model: keras.Model) -> Iterator[None]:
     """Running averages become the latest value."""
-    layers = [
-        layer
-        for layer in model._flatten_layers(include_self=False)  # pyright: ignore[reportAttributeAccessIssue]
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = batch_norms(model)
     before = [layer.momentum for layer in layers]
     try:
         for layer in layers:

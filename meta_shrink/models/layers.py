@@ -40,7 +40,7 @@ class BatchNorm(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         """[N, H, W, C] -> the same; records the batch's moments as Keras does."""
         fused = training and native_kernels_allowed() and not padding_is_left_out()
-        if not (fused and inputs.dtype == tf.float32):
+        if mask is not None or not (fused and inputs.dtype == tf.float32):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = fused_batch_norm(
             inputs, self.gamma, self.beta, epsilon=self.epsilon

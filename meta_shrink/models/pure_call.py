@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras.src import backend  # pyright: ignore[reportMissingImports]
 
 from meta_shrink.models.kernels.exact_functions import exact_functions
-from meta_shrink.models.kernels.exact_moments import exact_moments
+from meta_shrink.models.kernels.exact_moments import exact_moments, masks_without_padding
 from meta_shrink.models.noise import drawing, seeded
 
 
@@ -46,12 +46,20 @@ def pure_call(
       second_derivatives: make them exact; without, TensorFlow's own operations stay.
     """
     exact = exact_functions() if second_derivatives else nullcontext()
-    with exact_moments(weights), exact, drawing(model, key is not None):
+    norms = batch_norms(model)
+    masks = masks_without_padding(norms, weights)
+    with exact_moments(weights), masks, exact, drawing(model, key is not None):
         results: Any = model.stateless_call(
             params, seeded(model, state, key), inputs, training=True, return_losses=True
         )
         outputs, after, penalties = results
         return Called(outputs, after or [], penalties or [])
+
+
+def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch normalisations of a model, those inside other layers included."""
+    layers = model._flatten_layers()  # pyright: ignore[reportAttributeAccessIssue]
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def mask_of(output: tf.Tensor) -> tf.Tensor | None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.models import graphs
 from meta_shrink.models.noise import random_layers
-from meta_shrink.models.pure_call import Called, pure_call
+from meta_shrink.models.pure_call import Called, batch_norms, pure_call
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # TensorFlow's rule for names of scopes.
 HALF_TYPES = ("float16", "bfloat16")
@@ -181,10 +181,7 @@ def _check_tables(model: keras.Model, operations: Sequence[tuple[str, str, str]]
 
 def _check_state(model: keras.Model, after: Sequence[Any]) -> None:
     """Only batch normalisations and seeds write while the model is called."""
-    norms = [
-        layer for layer in _layers(model) if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    own = {id(v) for layer in norms for v in layer.non_trainable_variables}
+    own = {id(v) for layer in batch_norms(model) for v in layer.non_trainable_variables}
     own |= {id(g.state) for layer in random_layers(model) for g in layer._seed_generators}
     for variable, value in zip(model.non_trainable_variables, after, strict=True):
         if id(variable) not in own and not _is_constant(value):

@@ -12,8 +12,9 @@ moments over the axis of the examples.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import tensorflow as tf
 
@@ -53,22 +54,56 @@ def _moments(x, axes, shift=None, keepdims=False, name=None):
     return (mean if keepdims else tf.squeeze(mean, axes)), variance
 
 
+def _present(weights: tf.Tensor) -> tf.Tensor:
+    """Whether an example has any weight, [N]."""
+    there = weights > 0
+    return tf.reduce_any(there, list(range(1, len(there.shape)))) if there.shape[1:] else there
+
+
+def _require_examples(number: int | None, present: tf.Tensor) -> None:
+    if not tf.TensorShape([number]).is_compatible_with(present.shape):
+        raise UsageError(
+            f"A batch has weights for {present.shape[0]} examples, but a normalisation layer takes "
+            f"moments over {number}: padding cannot be told apart there; give the tasks equal "
+            "sizes, or use a layer that normalises each example on its own."
+        )
+
+
+@contextmanager
+def masks_without_padding(layers: Sequence[Any], weights: tf.Tensor | None) -> Iterator[None]:
+    """While a model is called: a batch normalisation that is given a mask, which Keras then takes
+    the moments by, leaves the examples of weight 0 out as well."""
+    changed = layers if weights is not None else ()
+    for layer in changed:
+        layer.call = _masking_padding(layer.call, _present(weights))
+    try:
+        yield
+    finally:
+        for layer in changed:
+            del layer.call
+
+
+def _masking_padding(call: Callable[..., Any], present: tf.Tensor) -> Callable[..., Any]:
+    def masked(inputs, training=None, mask=None):
+        if mask is not None:
+            mask = tf.cast(mask, tf.bool)
+            _require_examples(mask.shape[0], present)
+            mask &= tf.reshape(present, [-1] + [1] * (len(mask.shape) - 1))
+        return call(inputs, training=training, mask=mask)
+
+    return masked
+
+
 def _moments_of_present(weights: tf.Tensor):
     """As _moments, over the examples with a weight alone, where axis 0 is among the axes."""
-    there = weights > 0
-    present = tf.reduce_any(there, list(range(1, len(there.shape)))) if there.shape[1:] else there
+    present = _present(weights)
 
     def moments(x, axes, shift=None, keepdims=False, name=None):
         del shift, name
         axes = sorted(axis % len(x.shape) for axis in axes)
         if axes[:1] != [0]:
             return _moments(x, axes, keepdims=keepdims)
-        if not x.shape[:1].is_compatible_with(present.shape):
-            raise UsageError(
-                f"A batch has weights for {present.shape[0]} examples, but a normalisation layer "
-                f"takes moments over {x.shape[0]}: padding cannot be told apart there; give the "
-                "tasks equal sizes, or use a layer that normalises each example on its own."
-            )
+        _require_examples(x.shape[0], present)
         column = tf.reshape(present, [-1] + [1] * (len(x.shape) - 1))
         share = tf.cast(column, x.dtype) / tf.reduce_sum(tf.cast(present, x.dtype))
 
