@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_shrink.models import private_names
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.models.pure_call import Called, batch_norms, pure_call
 from meta_shrink.types import Params
@@ -74,4 +75,4 @@ def make_call(model: keras.Model, *, native: bool = False) -> Callable[..., Call
 
 def flat_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a model, those of models inside it included."""
-    return list(model._flatten_layers(include_self=False))  # pyright: ignore[reportAttributeAccessIssue]
+    return private_names.flat_layers(model, include_self=False)

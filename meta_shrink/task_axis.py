@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.types import Task
 
+# The operation in what TensorFlow says.
+_WITHOUT_RULE = re.compile(r"vectorization defined for (\w+)|of op '(\w+)'")
 TASK_AXES = ("sequential", "parallel", "vectorized")
 
 
@@ -60,9 +63,12 @@ def _vectorized(function):
         try:
             return tf.vectorized_map(function, tasks, fallback_to_while_loop=False)
         except ValueError as error:
+            names = _WITHOUT_RULE.findall(str(error))
+            operation = max(names[0]) if names else "an operation"
             raise UsageError(
-                "train.task_axis='vectorized' cannot batch this model or its mini-batch draw "
-                f"({str(error).strip().splitlines()[-1].strip()}); use 'sequential' or 'parallel'."
+                "train.task_axis='vectorized' cannot batch this model or its mini-batches: "
+                f"TensorFlow has no rule for {operation} (as for random draws, and convolutions "
+                "whose filters are the task's own); use 'sequential' or 'parallel'."
             ) from error
 
     return lifted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow as tf
 from configs import sinusoid
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import build
+from meta_shrink.experiments.components import default_components
 from meta_shrink.task_axis import TASK_AXES, over_tasks, repeat_for_tasks
 
 TASKS = {"x": tf.reshape(tf.range(12.0), [3, 4]), "n": tf.constant([1, 2, 3])}
@@ -35,7 +37,7 @@ def test_unknown_axis_is_refused():
 def test_convolution_with_filters_per_task_can_not_be_vectorised():
     images, filters = tf.ones([2, 1, 4, 4, 1]), tf.ones([2, 3, 3, 1, 1])
     run = over_tasks(lambda task: tf.nn.conv2d(task[0], task[1], 1, "VALID"), "vectorized")
-    with pytest.raises(UsageError, match=r"use 'sequential' or 'parallel'"):
+    with pytest.raises(UsageError, match=r"no rule for Conv2D .*use 'sequential' or 'parallel'"):
         tf.function(run, autograph=False)((images, filters))
 
 
@@ -50,6 +52,25 @@ def test_compiled_vectorised_back_propagation_is_refused(arm, jit):
             build(config)
     else:
         assert build(config).jit == (jit == "on")
+
+
+def noisy(*, seed: int) -> keras.Model:
+    parts = [keras.Input((1,)), keras.layers.Dense(2), keras.layers.Dropout(0.5, seed=seed)]
+    return keras.Sequential([*parts, keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("axis", TASK_AXES)
+def test_a_network_that_draws_at_random_is_refused_when_it_is_built(axis):
+    config = sinusoid.get_config("fomaml").to_dict()
+    config["train"].update(task_axis=axis, jit="off")
+    config["model"] = {"name": "noisy"}
+    ours = default_components()
+    components = ours._replace(models={**ours.models, "noisy": noisy})
+    if axis == "vectorized":
+        with pytest.raises(UsageError, match="no rule for Stateless"):
+            build(config, components)
+    else:
+        assert build(config, components).nll.random
 
 
 def test_repeated_values():

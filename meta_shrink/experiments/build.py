@@ -125,7 +125,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     check_learned(method, config)
     check_task_axis(method, config, jit)
     check_counts(config, source)
-    check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size)
+    check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size, schedule.task_axis)
     return Experiment(
         config=config,
         components=components,

@@ -13,10 +13,11 @@ from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
 from meta_shrink.experiments.defaults import EVAL_KINDS, EvalOptions, Prior, Schedule
 from meta_shrink.meta_gradients import Method
+from meta_shrink.network_loss import STEP, noise_key, noisy
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
-from meta_shrink.task_axis import over_tasks
-from meta_shrink.types import MetaParams, NegLogLik, TaskSource
+from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
+from meta_shrink.types import MetaParams, NegLogLik, Params, Task, TaskSource
 
 READ_BY_BUILD = (
     "seed",
@@ -111,8 +112,10 @@ def check_shapes(
     source: TaskSource,
     next_batch: NextBatch,
     batch_size: int,
+    task_axis: str,
 ) -> None:
-    """The loss takes a task of the source, and a mini-batch is no larger than its data."""
+    """The loss takes a task of the source, a mini-batch is no larger than its data, and where tasks
+    are to be batched they can be."""
 
     def losses(key: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(key)
@@ -127,6 +130,30 @@ def check_shapes(
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"Model and task do not fit together: {reason}") from error
+    if task_axis == "vectorized":
+        _check_batched(nll, initial, source, next_batch)
+
+
+def _check_batched(
+    nll: NegLogLik, initial: MetaParams, source: TaskSource, next_batch: NextBatch
+) -> None:
+    """The gradients of two tasks are one computation: no layer or mini-batch draws at random."""
+
+    def gradient(given: tuple[Params, Task]) -> Params:
+        theta, task = given
+        loss = noisy(nll, noise_key(nll, task.key, STEP, 0))
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            value = loss(theta, next_batch(task, tf.constant(0)))
+        return tape.gradient(value, theta, unconnected_gradients="zero")
+
+    def gradients(keys: tf.Tensor) -> Params:
+        tasks = draw_tasks(source.sample, "vectorized")(keys)
+        thetas = repeat_for_tasks(initial.phi, 2)
+        return over_tasks(gradient, "vectorized")((thetas, tasks))
+
+    keys = tf.TensorSpec([2, 2], tf.int32)
+    tf.function(gradients, autograph=False).get_concrete_function(keys)
 
 
 def check_counts(config: Mapping[str, Any], source: TaskSource) -> None:

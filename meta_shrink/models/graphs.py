@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import ops  # pyright: ignore[reportMissingImports]
+
+from meta_shrink.models.private_names import function_nodes, gradient_entries
 
 # Declared not differentiable by TensorFlow, which takes their gradient for zero; it is not zero.
 NOT_ZERO = (
@@ -88,9 +89,9 @@ def _with_inner(operation: Any, seen: set[str]) -> Iterator[tuple[str, str, str]
     waiting = _called(operation.node_def)
     while waiting:
         name = waiting.pop()
-        function = None if name in seen else operation.graph._get_function(name)
+        nodes = () if name in seen else function_nodes(operation.graph, name)
         seen.add(name)
-        for node in function.cached_definition.node_def if function else ():
+        for node in nodes:
             yield node.op, node.name, operation.name
             waiting |= _called(node)
 
@@ -118,7 +119,7 @@ def in_front_of(sources: Iterable[tf.Tensor]) -> set[str]:
 def nothing_taken_for_zero() -> Iterator[None]:
     """Gradients asked for in this block fail with LookupError, where TensorFlow would take an
     operation's derivative for zero though it is not."""
-    registry = ops.gradient_registry._registry
+    registry = gradient_entries()
     before = {kind: registry[kind] for kind in NOT_ZERO if kind in registry}
     for kind, entry in before.items():
         registry[kind] = {**entry, "type": _fails(kind)}

@@ -14,13 +14,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_shrink.models.private_names import flat_layers, seed_generators
 from meta_shrink.rng import fold_in
 
 
 def random_layers(model: keras.Model) -> list[Any]:
     """Layers with seed generators of their own, those inside others included."""
-    layers = model._flatten_layers()  # pyright: ignore[reportAttributeAccessIssue]
-    return [layer for layer in layers if getattr(layer, "_seed_generators", ())]
+    return [layer for layer in flat_layers(model) if seed_generators(layer)]
 
 
 def seeded(model: keras.Model, state: Sequence[Any], key: tf.Tensor | None) -> list[Any]:
@@ -28,7 +28,7 @@ def seeded(model: keras.Model, state: Sequence[Any], key: tf.Tensor | None) -> l
     if key is None:
         return list(state)
     layers = random_layers(model)
-    seeds = {id(generator.state) for layer in layers for generator in layer._seed_generators}
+    seeds = {id(generator.state) for layer in layers for generator in seed_generators(layer)}
     return [
         _seed(fold_in(key, "layer_seed", number)) if id(variable) in seeds else value
         for number, (variable, value) in enumerate(

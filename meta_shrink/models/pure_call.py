@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
-from keras.src import backend  # pyright: ignore[reportMissingImports]
 
+from meta_shrink.models import private_names
 from meta_shrink.models.kernels.exact_functions import exact_functions
 from meta_shrink.models.kernels.exact_moments import exact_moments, masks_without_padding
 from meta_shrink.models.noise import drawing, seeded
@@ -58,10 +58,10 @@ def pure_call(
 
 def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch normalisations of a model, those inside other layers included."""
-    layers = model._flatten_layers()  # pyright: ignore[reportAttributeAccessIssue]
+    layers = private_names.flat_layers(model)
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def mask_of(output: tf.Tensor) -> tf.Tensor | None:
     """The mask that a model's output has: [N] or [N, T, ...], false where a step is padding."""
-    return backend.get_keras_mask(output)
+    return private_names.keras_mask(output)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.models import graphs
 from meta_shrink.models.noise import random_layers
+from meta_shrink.models.private_names import flat_layers, seed_generators
 from meta_shrink.models.pure_call import Called, batch_norms, pure_call
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # TensorFlow's rule for names of scopes.
@@ -95,13 +96,9 @@ def _spec(x: Any) -> tf.TensorSpec:
     return x if isinstance(x, tf.TensorSpec) else tf.TensorSpec.from_tensor(tf.convert_to_tensor(x))
 
 
-def _layers(model: keras.Model) -> list[Any]:
-    return list(model._flatten_layers())  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _layer(model: keras.Model, operation: str) -> str:
     """The innermost layer in the name of an operation, in words."""
-    names = {layer.name for layer in _layers(model)}
+    names = {layer.name for layer in flat_layers(model)}
     # TensorFlow numbers the scope of a layer that is called again.
     parts = [p if p in names else re.sub(r"_\d+$", "", p) for p in operation.split("/")]
     known = [part for part in parts if part in names]
@@ -122,7 +119,7 @@ def _check_variables(model: keras.Model) -> None:
                 f"variables in float32 (the policy mixed_{variable.dtype} computes in "
                 f"{variable.dtype})."
             )
-    for layer in _layers(model):
+    for layer in flat_layers(model):
         if not isinstance(layer, keras.layers.InputLayer) and not _SCOPE.fullmatch(layer.name):
             raise UsageError(
                 f"Layer {layer.name!r} has a name that no TensorFlow graph can hold: rename it, "
@@ -182,7 +179,7 @@ def _check_tables(model: keras.Model, operations: Sequence[tuple[str, str, str]]
 def _check_state(model: keras.Model, after: Sequence[Any]) -> None:
     """Only batch normalisations and seeds write while the model is called."""
     own = {id(v) for layer in batch_norms(model) for v in layer.non_trainable_variables}
-    own |= {id(g.state) for layer in random_layers(model) for g in layer._seed_generators}
+    own |= {id(g.state) for layer in random_layers(model) for g in seed_generators(layer)}
     for variable, value in zip(model.non_trainable_variables, after, strict=True):
         if id(variable) not in own and not _is_constant(value):
             raise UsageError(

@@ -93,6 +93,11 @@ BAD_CONFIGS = [
     ("maml", {"meta_optimizer": {}}, "maml learns phi"),
     ("maml", {"meta_optimizer.theta": ADAM}, "maml learns phi"),
     ("maml", {"train.jit": "on", "train.task_axis": "vectorized"}, "cannot be compiled by XLA"),
+    (
+        "maml",
+        {"train.task_axis": "vectorized", "adapt.batch_size": 2},
+        "no rule for StatelessRando",
+    ),
     ("maml", {"model.dimensions": 3}, "Model and task do not fit together"),
     ("maml", {"model": {"name": "mlp", "hidden": [3]}}, "Model and task do not fit together"),
     ("maml", {"task.sigma": [1.0]}, "1 sigma"),

@@ -81,7 +81,7 @@ np.savez("mine.npz", **mine)
 """
 
 _ADAPT_ROW = (
-    "| `adapt` | {inputs}, `targets`, `num_steps`, the adapter's variables "
+    "| `adapt` | {inputs}, {targets}, `num_steps`, the adapter's variables "
     "| the adapter after that many steps |\n"
 )
 _ADAPT_TEXT = """
@@ -130,7 +130,10 @@ def litert_card(info: BackboneInfo, facts: Any) -> str:
         example=example,
         inputs=_arrays(info.inputs, "B"),
         outputs=_arrays(info.outputs, "B"),
-        adapt_row=_ADAPT_ROW.format(inputs=_arrays(info.inputs, facts.examples))
+        adapt_row=_ADAPT_ROW.format(
+            inputs=_arrays(info.inputs, facts.examples),
+            targets=", ".join(f"`{spec.name}`" for spec in target_specs(recipe["targets"])),
+        )
         if facts.examples
         else "",
         adapt_text=_ADAPT_TEXT.format(**options) if facts.examples else "",
