@@ -1,5 +1,6 @@
 """Metadata of the meta_shrink distribution; tool settings are in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -23,6 +24,13 @@ class WithConfigs(build_py):
                 self.copy_file(str(path), str(target))
 
 
+# Where the repository is published, as GitHub lays its pages out. The package page has no files
+# beside it, so the README's links lead there; whoever publishes elsewhere changes this line.
+PROJECT_URL = "https://github.com/meta-shrink/meta_shrink"
+README = re.sub(
+    r"\]\((?!https?:|#)", f"]({PROJECT_URL}/blob/main/", (HERE / "README.md").read_text("utf-8")
+)
+
 # TensorFlow comes as three distributions of one module. As a plain dependency, one of them would
 # overwrite another that is already installed, so each is an extra.
 TENSORFLOW = {
@@ -36,10 +44,17 @@ setup(
     name="meta_shrink",
     version=VERSION,
     description="Modular meta-learning with shrinkage, for TensorFlow and Keras",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=README,
     long_description_content_type="text/markdown",
+    url=PROJECT_URL,
+    project_urls={
+        "Source": PROJECT_URL,
+        "Issues": f"{PROJECT_URL}/issues",
+        "Changelog": f"{PROJECT_URL}/blob/main/CHANGELOG.md",
+    },
     author="The meta_shrink authors",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
@@ -76,13 +91,17 @@ setup(
         # model-signing 1.1 imports OpenSSL without requiring it.
         "sign": ["model-signing>=1.1", "pyopenssl>=24"],
         "bench": ["jax>=0.5", "torch>=2.4"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "dev": [
             "hypothesis>=6",
+            "ipykernel>=6",
+            "nbclient>=0.10",
             "pre-commit>=4",
             "pyright[nodejs]>=1.1.400",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            "twine>=6",
             # Data of docs/your_own.md.
             "vega_datasets>=0.9",
         ],

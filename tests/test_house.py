@@ -55,9 +55,9 @@ FORBIDDEN_TEXT = re.compile(
 def tracked_files() -> tuple[Path, ...]:
     """Files that git has or would add."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    paths = sorted({ROOT / name for name in output.stdout.split("\0") if name})
-    return tuple(path for path in paths if path.is_file())
+    output = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+    names = output.rstrip("\0").split("\0") if output else ROOT.rglob("[!.]*")  # An unpacked sdist.
+    return tuple(path for path in sorted({ROOT / name for name in names}) if path.is_file())
 
 
 def python_files(*folders: str) -> list[Path]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import email.message
 import email.parser
-import shutil
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-TOP_IGNORED = shutil.ignore_patterns(".*", "*.egg-info", "build", "data", "dist", "runs")
+from tests.distributions import ROOT, build
+
 EXTRAS = {"cpu", "gpu", "tpu", "images", "report", "search", "bench", "dev"}
-EXTRAS |= {"serve", "litert", "sign", "speech"}
+EXTRAS |= {"serve", "litert", "sign", "speech", "docs"}
 HIDE_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
 
 
@@ -24,20 +25,14 @@ def run_python(code: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def ignored(folder: str, names: list[str]) -> set[str]:
-    """What no source tree holds; `runs` is an output at the top, and a room of the library."""
-    return set(TOP_IGNORED(folder, names) if Path(folder) == ROOT else ()) | {"__pycache__"}
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return build(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """A wheel built from a copy of the tree, so that no earlier build leaks into it."""
-    source = tmp_path_factory.mktemp("source") / "tree"
-    shutil.copytree(ROOT, source, ignore=ignored)
-    (source / "README.md").touch()  # What is tested does not depend on it.
-    build = run_python("import setuptools.build_meta as b; b.build_wheel('dist')", source)
-    assert build.returncode == 0, build.stderr
-    return zipfile.ZipFile(next((source / "dist").glob("*.whl")))
+def wheel(built) -> zipfile.ZipFile:
+    return zipfile.ZipFile(built[0])
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +49,38 @@ def test_wheel_holds_the_library_only(wheel):
 def test_wheel_holds_every_file_of_the_library(wheel):
     files = [path for path in (ROOT / "meta_shrink").rglob("*.*") if path.suffix != ".pyc"]
     assert {str(path.relative_to(ROOT)) for path in files} <= set(wheel.namelist())
+
+
+def test_wheel_holds_every_config(wheel):
+    configs = {str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.py")}
+    shipped = "meta_shrink/shipped/"
+    found = {name.removeprefix(shipped) for name in wheel.namelist() if name.startswith(shipped)}
+    assert found == configs
+
+
+def test_sdist_holds_the_repository(built):
+    git = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if git.returncode:
+        pytest.skip("This is no git repository, but an sdist perhaps.")
+    with tarfile.open(built[1]) as sdist:
+        held = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {name for name in git.stdout.splitlines() if (ROOT / name).exists()} <= held
+
+
+def test_twine_has_nothing_to_say(built):
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, built)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_links_of_the_package_page_lead_to_files_of_the_repository(metadata):
+    """The page has no files beside it."""
+    urls = dict(line.split(", ") for line in metadata.get_all("Project-URL"))
+    page = str(metadata.get_payload())
+    files = re.findall(r"\]\(" + re.escape(urls["Source"]) + r"/blob/main/([^)#]+)", page)
+    assert "docs/production.md" in files
+    assert [name for name in files if not (ROOT / name).exists()] == []
+    assert re.findall(r"\]\((?!https://|#)[^)]*\)", page) == []
 
 
 def test_extras(metadata):

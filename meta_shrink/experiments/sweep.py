@@ -1,13 +1,12 @@
-"""Random search over a config's declared ranges, resumable and shareable between processes."""
+"""Search over a config's declared ranges, resumable and shareable between processes."""
 
 from __future__ import annotations
 
 import copy
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 import tensorflow as tf
@@ -17,7 +16,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from meta_shrink.durable_files import real_directory, to_json, write_atomically
 from meta_shrink.errors import (
@@ -30,10 +29,18 @@ from meta_shrink.errors import (
 )
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.components import Components
-from meta_shrink.experiments.sweep_journal import CLAIMS, open_locked, open_study
+from meta_shrink.experiments.sweep_journal import open_study
+from meta_shrink.experiments.sweep_trials import (
+    LOOKS,
+    PRUNERS,
+    SAMPLERS,
+    WatchedRows,
+    claim_trial,
+    trial_dir,
+)
 from meta_shrink.experiments.train import check_trainable, train, validation
 from meta_shrink.runs.workdir import Workdir, open_workdir
-from meta_shrink.sections import call
+from meta_shrink.sections import call, choose
 
 KINDS = ("log", "linear", "int", "choice")
 
@@ -55,18 +62,24 @@ def sweep(
     directory: str,
     *,
     components: Components | None = None,
+    sampler: str = "tpe",
+    pruner: str = "median",
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> optuna.Study:
     """Try settings until search.num_trials are done; best first in trials.json.
 
     Several processes may run the same sweep at once: they share its journal. A trial whose
-    process died goes on from its own last checkpoint.
+    process died goes on from its own last checkpoint. A search in one process tries the same
+    settings however often it is killed; with several, TPE learns from what happens to be done.
 
     Args:
       config: an experiment with a `search` section.
       directory: one workdir per trial, and the journal.
       components: of build.
+      sampler: "tpe", which learns from the trials before, or "random".
+      pruner: "median" ends a trial that is worse than half of the others were at that meta-step
+        (with train.eval_every 0 it looks four times), or "none".
       stop_requested: asked between trials; within one, train has its own signals.
 
     Raises:
@@ -77,26 +90,48 @@ def sweep(
     """
     search = call("search", Search, config["search"])
     _check(search, config)
+    choose("sampler", SAMPLERS, sampler)
+    choose("pruner", PRUNERS, pruner)
     minimise = build(config, components).metric_facts.lower_is_better
     try:
-        study = open_study(directory, config, minimise=minimise)
-        return _try_settings(study, search, config, components, directory, log, stop_requested)
+        how = {"sampler": sampler, "pruner": pruner}
+        study = open_study(directory, {**config, "search": config["search"] | how}, minimise)
+        study.pruner = PRUNERS[pruner]()
+        return _try_settings(study, search, config, components, directory, how, log, stop_requested)
     except OSError as error:
         raise unwritable(directory, error) from error
 
 
 def _try_settings(
-    study: optuna.Study, search: Search, config, components, directory: str, log, stop_requested
+    study: optuna.Study,
+    search: Search,
+    config,
+    components,
+    directory: str,
+    how: Mapping[str, str],
+    log,
+    stop_requested,
 ):
-    while claimed := _claim_trial(study, search, directory):
+    ranges = {row[0]: _distribution(row) for row in search.space}
+    which = {"sampler": how["sampler"], "seed": config["seed"]}
+    every = config["train"]["eval_every"]
+    if how["pruner"] != "none":
+        every = every or search.steps // LOOKS + 1
+    while claimed := claim_trial(study, ranges, search.num_trials, directory, **which):
         trial, claim = claimed
         with claim:
             log(f"Trial {trial.number}: {_readable(trial.params)}")
-            settings = with_settings(config, trial.params, search.steps)
-            value = _run(settings, components, directory, trial, log)
-            done = TrialState.FAIL if value is None else TrialState.COMPLETE
+            settings = {"train.eval_every": every, **trial.params}
+            value, state = None, TrialState.PRUNED
+            try:
+                value = _run(
+                    with_settings(config, settings, search.steps), components, directory, trial, log
+                )
+                state = TrialState.FAIL if value is None else TrialState.COMPLETE
+            except optuna.TrialPruned as told:
+                log(f"Trial {trial.number} ended early: {told}")
             # Finished already: by a process that ended between our two looks at it.
-            study.tell(trial.number, value, state=done, skip_if_finished=True)
+            study.tell(trial.number, value, state=state, skip_if_finished=True)
             _write_table(study, directory)
         if stop_requested():
             raise Preempted("Stopped between trials; the same command goes on.")
@@ -162,11 +197,13 @@ def _run(
 
     What is the fault of the machine, a full disk or a folder in use, is no result of a trial.
     """
-    path = _trial_dir(directory, trial.number)
+    path = trial_dir(directory, trial.number)
     try:
         experiment = build(config, components)
         check_trainable(experiment, tf.distribute.get_strategy())
         with _opened(path, config) as workdir:
+            watched: Any = WatchedRows(workdir.metrics, trial)
+            workdir.metrics = watched
             training = train(experiment, workdir, log=log)
         value = validation(experiment, training.state)()["metric"]
     except (DivergedError, UsageError) as error:
@@ -188,36 +225,6 @@ def _opened(path: str, config: Mapping[str, Any]) -> Workdir:
         raise ArtefactError(str(error)) from error
 
 
-def _claim_trial(
-    study: optuna.Study, search: Search, directory: str
-) -> tuple[optuna.Trial | FrozenTrial, IO[str]] | None:
-    """A trial that was cut off, else a new one, and the file whose lock makes it ours.
-
-    None once num_trials are done or running elsewhere. One process at a time decides, so that
-    two never take one trial and num_trials is exact.
-    """
-    ranges = {row[0]: _distribution(row) for row in search.space}
-    with open_locked(os.path.join(directory, CLAIMS)):
-        trials = [trial for trial in study.get_trials() if set(trial.params) == set(ranges)]
-        for trial in trials:
-            claim = None if trial.state.is_finished() else _claim(directory, trial.number)
-            if claim is not None:
-                return trial, claim
-        if len(trials) >= search.num_trials:
-            return None
-        trial = study.ask(ranges)
-        claim = _claim(directory, trial.number)
-        return None if claim is None else (trial, claim)
-
-
-def _claim(directory: str, number: int) -> IO[str] | None:
-    """An open file with the lock of a trial; None if another process has it."""
-    try:  # The caller closes it, when the trial is over.
-        return open_locked(f"{_trial_dir(directory, number)}.lock", fcntl.LOCK_NB)
-    except BlockingIOError:
-        return None
-
-
 def _write_table(study: optuna.Study, directory: str) -> None:
     done = [t for t in study.trials if t.state == TrialState.COMPLETE]
     sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
@@ -225,10 +232,6 @@ def _write_table(study: optuna.Study, directory: str) -> None:
     rows = [{"trial": t.number, "metric": t.value, "settings": t.params} for t in ranked]
     content = json.dumps(to_json(rows), indent=1) + "\n"
     write_atomically(os.path.join(directory, "trials.json"), content.encode())
-
-
-def _trial_dir(directory: str, number: int) -> str:
-    return os.path.join(directory, f"trial_{number:04d}")
 
 
 def _readable(settings: Mapping[str, Any]) -> str:

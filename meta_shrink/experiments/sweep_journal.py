@@ -31,7 +31,7 @@ def open_locked(path: str, how: int = 0) -> IO[str]:
     return file
 
 
-def open_study(directory: str, config: Mapping[str, Any], *, minimise: bool) -> optuna.Study:
+def open_study(directory: str, config: Mapping[str, Any], minimise: bool) -> optuna.Study:
     """The search in a folder, new or as it was left.
 
     Raises:
@@ -50,7 +50,6 @@ def open_study(directory: str, config: Mapping[str, Any], *, minimise: bool) -> 
         return optuna.create_study(
             study_name=config["name"],
             storage=JournalStorage(_Journal(path)),
-            sampler=optuna.samplers.RandomSampler(),
             direction="minimize" if minimise else "maximize",
             load_if_exists=True,
         )

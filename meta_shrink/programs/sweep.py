@@ -1,9 +1,10 @@
-"""Random search over the ranges that a config declares (its `search` section).
+"""Search over the ranges that a config declares (its `search` section).
 
   meta-shrink sweep --config=configs/sinusoid.py:sigma_imaml --workdir=runs/sweep
 
-Run the same command again to resume, or in several terminals at once to share the work; best
-settings first in WORKDIR/trials.json.
+Each trial learns from those before (Optuna's TPE), and one that is worse than half of the others at
+the same meta-step ends early. Run the same command again to resume, or in several terminals at once
+to share the work; best settings first in WORKDIR/trials.json.
 """
 
 from absl import flags
@@ -18,6 +19,8 @@ flags.mark_flag_as_required("config")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the search; one workdir per trial in it.", required=True
 )
+SAMPLER = flags.DEFINE_enum("sampler", "tpe", ["tpe", "random"], "How settings are chosen.")
+PRUNER = flags.DEFINE_enum("pruner", "median", ["median", "none"], "Which trials end early.")
 
 
 def main(argv):
@@ -37,6 +40,8 @@ def main(argv):
         config,
         WORKDIR.value,
         components=installed_components(cli.IMPORTS.value),
+        sampler=SAMPLER.value,
+        pruner=PRUNER.value,
         stop_requested=is_requested,
     )
     if not any(trial.state == TrialState.COMPLETE for trial in study.trials):

@@ -20,6 +20,8 @@ def main(argv):
     cli.no_arguments(argv)
     if CONFIG.value.steps == 3:
         raise DataError("the data is gone.")
+    if CONFIG.value.steps == 4:
+        raise ModuleNotFoundError("No module named 'optuna.trial'", name="optuna.trial")
     return CONFIG.value.steps
 
 cli.run(main)
@@ -41,6 +43,11 @@ def get_config(name="good"):
         (["--config=config.py"], 0, ""),
         (["--config=config.py", "--config.steps=42"], 42, ""),
         (["--config=config.py", "--config.steps=3"], 3, "error: the data is gone."),
+        (
+            ["--config=config.py", "--config.steps=4"],
+            4,
+            "needs optuna, which is not installed",
+        ),
         (["--config=config.py", "--config.steps=many"], 2, "--config.steps=many"),
         (["--config=config.py", "--config.stepz=3"], 2, 'Did you mean "steps"'),
         (["--config=config.py:other"], 2, "error: no algorithm is called other."),
@@ -58,4 +65,4 @@ def test_exit_code_and_sentence(tmp_path, arguments, code, sentence):
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stderr.count("error: ") == (code in (2, 3))
+    assert done.stderr.count("error: ") == (code in (2, 3, 4))

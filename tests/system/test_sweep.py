@@ -1,4 +1,4 @@
-"""Random search: trials, what is cut off goes on, processes that share the work."""
+"""Search for settings: trials, what is cut off goes on, processes that share the work."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from meta_shrink.errors import Preempted
 from meta_shrink.experiments import sweep as sweep_job
 from meta_shrink.experiments.sweep import sweep, with_settings
 from meta_shrink.experiments.sweep_journal import open_study
+from meta_shrink.experiments.sweep_trials import claim_trial
 from tests.tiny_runs import NO_LOG, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -51,6 +52,10 @@ def test_two_trials_and_their_table(tmp_path):
     study = sweep(search_config(2), str(tmp_path), **NO_LOG)
     table = json.loads((tmp_path / "trials.json").read_text())
     assert [row["metric"] for row in table] == sorted(trial.values[0] for trial in study.trials)
+    # What the pruner saw; the last one is what the trial came to.
+    for trial in study.trials:
+        assert list(trial.intermediate_values) == [1, 2, 3, 4]
+        assert trial.intermediate_values[4] == trial.value
     for row in table:
         recorded = json.loads((tmp_path / f"trial_{row['trial']:04d}" / "config.json").read_text())
         assert recorded["train"]["steps"] == 4
@@ -82,8 +87,10 @@ def test_a_trial_that_runs_elsewhere_is_left_alone(tmp_path, monkeypatch):
     config = search_config(2)
     instant(monkeypatch, [1.0])
     search = sweep_job.Search(**config["search"])
-    study = open_study(str(tmp_path), config, minimise=True)
-    claimed = sweep_job._claim_trial(study, search, str(tmp_path))
+    how = {"sampler": "tpe", "pruner": "median"}
+    study = open_study(str(tmp_path), {**config, "search": config["search"] | how}, minimise=True)
+    ranges = {row[0]: sweep_job._distribution(row) for row in search.space}
+    claimed = claim_trial(study, ranges, 2, str(tmp_path), sampler="tpe", seed=7)
     assert claimed is not None
     trial, claim = claimed
     with claim:
