@@ -170,7 +170,7 @@ def test_no_module_selected():
 
 
 def test_missing_evaluation_names_the_command(tmp_path):
-    with pytest.raises(ArtefactError, match="meta-shrink evaluate --workdir=.*then report"):
+    with pytest.raises(ArtefactError, match=r"meta-shrink evaluate --workdir=.*then report"):
         load_evaluation(tmp_path)
 
 
