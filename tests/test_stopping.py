@@ -82,7 +82,7 @@ def ended(command: list[str], number: signal.Signals, **options) -> tuple[int, s
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=3600)
     return process.returncode, first + rest, errors
 
 

@@ -52,7 +52,7 @@ def start(tmp_path: Path, *arguments: str, text: str = TINY_SET) -> subprocess.P
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=3600)
     assert process.returncode == code, out + err
     assert "Traceback" not in err
     return out, err

@@ -38,7 +38,7 @@ def start(*arguments: str) -> subprocess.Popen:
 def run(*arguments: str, code: int = 0) -> str:
     """stdout, or the one error."""
     process = start(*arguments)
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=3600)
     assert process.returncode == code, err
     if code == 0:
         return out

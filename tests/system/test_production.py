@@ -36,7 +36,7 @@ COUNT = 4
 
 def program(module: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
     assert done.returncode == code, done.stderr
     return done
 

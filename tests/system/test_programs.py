@@ -44,7 +44,7 @@ def start(program: str, *arguments: str, **options) -> subprocess.Popen:
 
 def run(program: str, *arguments: str, code: int = 0, **options) -> subprocess.CompletedProcess:
     process = start(program, *arguments, **options)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=3600)
     assert process.returncode == code, err
     return subprocess.CompletedProcess(process.args, code, out, err)
 
@@ -78,7 +78,7 @@ def kill_until_done(
         time.sleep(chance.uniform(0, 0.2))
         sent = signals[number % len(signals)]
         process.send_signal(sent)
-        process.communicate(timeout=60)
+        process.communicate(timeout=3600)
         expected = 42 if sent == signal.SIGTERM else -signal.SIGKILL
         assert process.returncode == expected
     run("train", *arguments, f"--workdir={workdir}")
@@ -201,7 +201,7 @@ def test_an_error_is_one_sentence_and_an_exit_code(program, arguments, code, par
     if not any(a.startswith("--workdir=") for a in arguments):
         arguments = [*arguments, f"--workdir={tmp_path}/run"]
     process = start(program, *arguments)
-    _, stderr = process.communicate(timeout=300)
+    _, stderr = process.communicate(timeout=3600)
     assert process.returncode in ((2, 4) if code is None else (code,)), stderr
     assert_one_error(stderr, part)
     if code == 2:

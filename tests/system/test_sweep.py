@@ -134,7 +134,7 @@ def test_processes_share_the_trials(tmp_path):
     processes = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    shares = [int(process.communicate(timeout=120)[0]) for process in processes]
+    shares = [int(process.communicate(timeout=3600)[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(shares) == 10
     assert len(json.loads((tmp_path / "trials.json").read_text())) == 10

@@ -24,7 +24,7 @@ def workdir(tmp_path_factory):
 
 def export(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "export.litert", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
 
 
 def test_a_run_is_exported_and_its_readme_runs(workdir, tmp_path):
