@@ -169,7 +169,7 @@ def score(case: Case, adapter: Adapter, heldout: Examples) -> float:
     """The metric of what is served for held-out examples."""
     recipe = case.backbone.info.adaptation
     outputs = case.backbone.predict(heldout.inputs, adapter)["outputs"]
-    metric = METRICS[recipe["metric"]].example(named("loss", LOSSES, recipe["loss"]))
+    metric = METRICS[recipe.metric].example(named("loss", LOSSES, recipe.loss))
     return float(tf.reduce_mean(metric(tf.constant(heldout.targets), tf.constant(outputs))))
 
 

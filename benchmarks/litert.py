@@ -60,7 +60,7 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         save_backbone(source, folder)
         references = adapted(Backbone.load(folder), tasks)
-    steps = source.adaptation["steps"]
+    steps = source.adaptation.steps
     print(f"{', '.join(source.selection.modules)}; {len(tasks)} tasks, {steps} steps\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for quantise in QUANTISATIONS:

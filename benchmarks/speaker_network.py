@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.losses import cross_entropy
 from meta_shrink.prior import BYTES_PER_PARAMETER, Selection
@@ -17,15 +17,12 @@ from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import MetaParams
 
 LAYERS, TASK_SPECIFIC, CHANNELS, LEVELS = 30, 12, 128, 256
-RECIPE = {
-    "loss": {"name": "cross_entropy"},
-    "metric": "cross_entropy",
-    "reduction": "mean",
-    "optimizer": {"name": "proximal_adam"},
-    "steps": 100,
-    "batch_size": 0,
-    "augment": {},
-}
+RECIPE = Recipe(
+    optimizer={"name": "proximal_adam"},
+    steps=100,
+    loss={"name": "cross_entropy"},
+    metric="cross_entropy",
+)
 
 
 def wavenet() -> keras.Model:

@@ -13,9 +13,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from meta_shrink.adaptation import make_adapt as make_adapt
-    from meta_shrink.adapters.backbone_info import ArraySpec as ArraySpec
     from meta_shrink.adapters.reading import Adapter as Adapter
     from meta_shrink.adapters.reading import load_adapter as load_adapter
+    from meta_shrink.adapters.recipe import ArraySpec as ArraySpec
+    from meta_shrink.adapters.recipe import Recipe as Recipe
     from meta_shrink.backbones.litert.writing import save_litert as save_litert
     from meta_shrink.backbones.loaded import Backbone as Backbone
     from meta_shrink.backbones.source import ExportSource as ExportSource
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from meta_shrink.tasks.arrays import Shares as Shares
     from meta_shrink.tasks.user_tasks import tasks_from_table as tasks_from_table
     from meta_shrink.types import MetaParams as MetaParams
+    from meta_shrink.types import Pictures as Pictures
     from meta_shrink.types import Task as Task
     from meta_shrink.types import TaskOptimizer as TaskOptimizer
     from meta_shrink.types import TaskSource as TaskSource
@@ -70,8 +72,8 @@ if TYPE_CHECKING:
 # Module of the package -> the names that it gives, the same as above.
 _PUBLIC = {
     "adaptation": "make_adapt",
-    "adapters.backbone_info": "ArraySpec",
     "adapters.reading": "Adapter load_adapter",
+    "adapters.recipe": "ArraySpec Recipe",
     "backbones.litert.writing": "save_litert",
     "backbones.loaded": "Backbone",
     "backbones.source": "ExportSource",
@@ -96,7 +98,7 @@ _PUBLIC = {
     "serving.bank": "AdapterBank",
     "tasks.arrays": "Shares",
     "tasks.user_tasks": "tasks_from_table",
-    "types": "MetaParams Task TaskOptimizer TaskSource",
+    "types": "MetaParams Pictures Task TaskOptimizer TaskSource",
 }
 _PLACES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -75,6 +75,22 @@ class Mixed(NamedTuple):
     validation: Callable[[int], Batch]
 
 
+class Pictures(NamedTuple):
+    """How pictures become the inputs of a task: exports tell it, so that new tasks' are read alike.
+
+    size: side; inputs are [size, size, channels]. invert: 255 - what the file has. interpolation:
+    of the resizing (images.pictures.INTERPOLATIONS). exif: turned as EXIF says. augment: options of
+    tasks.augment.random_affine, if that is what augments; {} for none.
+    """
+
+    size: int
+    channels: int
+    invert: bool = False
+    interpolation: str = "lanczos"
+    exif: bool = True
+    augment: Mapping[str, Any] = {}
+
+
 class TaskSource(NamedTuple):
     """Where tasks come from; both functions are pure, stateless and compilable.
 
@@ -89,6 +105,7 @@ class TaskSource(NamedTuple):
     mixed: the same without labels, where the network itself is trained on it (warm start).
     draw: (key, training data of a task, size) -> mini-batch, where that is more than choosing
         `size` of the examples: pieces of recordings.
+    pictures: how pictures become inputs, where they are pictures.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
     """
 
@@ -101,6 +118,7 @@ class TaskSource(NamedTuple):
     labelled: Labelled | None = None
     mixed: Mixed | None = None
     draw: Callable[[tf.Tensor, Batch, int], Batch] | None = None
+    pictures: Pictures | None = None
     num_heldout: int = 0
     num_validation: int = 0
 

@@ -13,13 +13,16 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from meta_shrink.adapters.argument_names import argument_name as argument_name
 from meta_shrink.adapters.canonical_json import canonical, sha256
+from meta_shrink.adapters.recipe import ArraySpec as ArraySpec
+from meta_shrink.adapters.recipe import Recipe as Recipe
+from meta_shrink.adapters.recipe import recipe_from_json
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.typed_json import typed
 from meta_shrink.durable_files import parse_json
@@ -63,15 +66,6 @@ class ModuleFacts:
 
 
 @dataclass(frozen=True)
-class ArraySpec:
-    """An input or output without its batch axis; None is an axis of any length."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
 class Probe:
     """A fixed input (`meta_shrink.adapters.probe`): uniform in [low, high), rounded if an integer.
 
@@ -92,8 +86,7 @@ class BackboneInfo:
     registry_sha256: of the paths, modules and shapes of all variables. weights_sha256: of all phi
     and all non-trainable state. selection: {"rule", "value", "share"}. tensors: those of an
     adapter, in network order. mixed: whether one batch may hold rows of several adapters;
-    mixed_reason: if not, why. adaptation: how new tasks are adapted (sections loss, optimizer,
-    steps, batch_size, augment). plausible: module -> [low, high], the range of
+    mixed_reason: if not, why. plausible: module -> [low, high], the range of
     ||theta - phi||^2 / (D sigma^2) over the tasks that were adapted when it was exported.
     default_sha256: of default.safetensors. program_sha256: of saved_model.pb, if there is one.
     """
@@ -111,7 +104,7 @@ class BackboneInfo:
     probe: Probe
     mixed: bool = True
     mixed_reason: str = ""
-    adaptation: Mapping[str, Any] = field(default_factory=dict)
+    adaptation: Recipe = field(default_factory=Recipe)
     plausible: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     default_sha256: str = ""
@@ -130,7 +123,7 @@ class BackboneInfo:
 
     def to_json(self) -> bytes:
         """The content of backbone.json."""
-        return canonical(asdict(self))
+        return canonical({**asdict(self), "adaptation": self.adaptation.as_json()})
 
 
 def info_from_json(content: bytes, where: str) -> BackboneInfo:
@@ -148,7 +141,8 @@ def info_from_json(content: bytes, where: str) -> BackboneInfo:
                 f"{where} has the format {fields.get('format')!r}; this version of meta_shrink "
                 f"reads {FORMAT!r}."
             )
-        info = typed(BackboneInfo, fields, "backbone")
+        recipe = recipe_from_json(fields.pop("adaptation", {}))
+        info = replace(typed(BackboneInfo, fields, "backbone"), adaptation=recipe)
         _check_sense(info)
     except ValueError as error:
         raise ArtefactError(f"{where} is damaged ({error}): export the backbone again.") from error
@@ -229,14 +223,6 @@ def read_backbone_info(backbone: str) -> BackboneInfo:
 def registry_sha256(variables: list[tuple[str, str, tuple[int, ...]]]) -> str:
     """Hash of the (path, module, shape) of all variables, trainable and not, in network order."""
     return sha256(canonical([[path, module, list(shape)] for path, module, shape in variables]))
-
-
-def target_specs(targets: Mapping[str, Any]) -> tuple[ArraySpec, ...]:
-    """The targets that BackboneInfo.adaptation tells of: "targets", or one for each output."""
-    many = targets if "dtype" not in targets else {"targets": targets}
-    return tuple(
-        ArraySpec(name, tuple(spec["shape"]), spec["dtype"]) for name, spec in many.items()
-    )
 
 
 def weights_sha256(arrays: Iterable[Any]) -> str:

@@ -150,9 +150,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
 
 
 def _limits(info: BackboneInfo) -> str:
-    adaptation = info.adaptation
-    steps, batch = adaptation["steps"], adaptation["batch_size"] or "all examples"
+    recipe = info.adaptation
+    steps, batch = recipe.steps, recipe.batch_size or "all examples"
     return (
-        f"New tasks adapt by {adaptation['optimizer']['name']} for {steps} steps of {batch} "
+        f"New tasks adapt by {recipe.optimizer['name']} for {steps} steps of {batch} "
         "(`meta-shrink adapt`)."
     )

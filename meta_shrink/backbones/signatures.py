@@ -49,7 +49,7 @@ def loss_of(
         called,
         source.example_loss,
         model_targets(source, targets),
-        reduction=source.adaptation["reduction"],
+        reduction=source.adaptation.reduction,
     )
 
 

@@ -11,15 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec
+from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, Recipe
+from meta_shrink.adapters.recipe import TARGETS as TARGETS
 from meta_shrink.errors import UsageError
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.losses import ExampleLoss
 from meta_shrink.prior import Selection
 from meta_shrink.registry import ModuleRegistry, relative_path
 from meta_shrink.types import MetaParams
-
-TARGETS = "targets"
 
 
 class ExportSource(NamedTuple):
@@ -29,11 +28,8 @@ class ExportSource(NamedTuple):
     itself (batch-norm moments), in model.non_trainable_variables order. selection: the
     task-specific modules. example_loss: (targets, outputs) -> [N], what adaptation minimises.
     targets: an array of the loss's targets, without its batch axis; one for each output of a model
-    with several, in the order of output_names. adaptation: how new tasks are
-    adapted: {"optimizer": {"name", ...}, "steps", "batch_size" (0: all examples), "reduction"
-    ("mean" or "sum" of the loss over examples), "augment": {} or options of random_affine,
-    "metric": a name of losses.METRICS or ""}. probe_range: [low, high) of the fixed input that
-    tells whether an adapter works.
+    with several, in the order of output_names. adaptation: how new tasks are adapted, without its
+    targets. probe_range: [low, high) of the fixed input that tells whether an adapter works.
     """
 
     name: str
@@ -45,7 +41,7 @@ class ExportSource(NamedTuple):
     selection: Selection
     example_loss: ExampleLoss
     targets: ArraySpec | tuple[ArraySpec, ...]
-    adaptation: Mapping[str, Any]
+    adaptation: Recipe
     probe_range: tuple[float, float] = (0.0, 1.0)
 
 

@@ -16,7 +16,6 @@ from meta_shrink.adapters.backbone_info import (
     DEFAULT_FILE,
     EXTRA,
     INFO_FILE,
-    ArraySpec,
     BackboneInfo,
     ModuleFacts,
     Probe,
@@ -34,7 +33,6 @@ from meta_shrink.backbones.model_card import card
 from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.signatures import default_tensors
 from meta_shrink.backbones.source import (
-    TARGETS,
     ExportSource,
     adapter_tensors,
     input_specs,
@@ -162,20 +160,11 @@ def backbone_info(source: ExportSource, what: Servable) -> BackboneInfo:
         probe=Probe(0, *source.probe_range, length=PROBE_LENGTH, atol=0.0),
         mixed=not what.mixed_reason,
         mixed_reason=what.mixed_reason,
-        adaptation={
-            **source.adaptation,
-            "targets": _targets(source),
-        },
+        adaptation=replace(source.adaptation, targets=target_arrays(source)),
     )
     largest = max(map(abs, _default_probe(info, what)), default=0.0)
     atol = max(1.0, largest) * _tolerance(source)
     return replace(info, probe=replace(info.probe, atol=atol))
-
-
-def _targets(source: ExportSource) -> dict[str, Any]:
-    """Shape and type of the targets; of each by its name where there are several."""
-    of = {x.name: {"shape": list(x.shape), "dtype": x.dtype} for x in target_arrays(source)}
-    return of[TARGETS] if isinstance(source.targets, ArraySpec) else of
 
 
 def _tolerance(source: ExportSource) -> float:

@@ -56,11 +56,10 @@ class TaskAdaptation:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone, recipe = backbone, backbone.info.adaptation
         self._names = [spec.name for spec in backbone.info.tensors if spec.kind == "variable"]
-        self._optimizer = named("adaptation.optimizer", TASK_OPTIMIZERS, recipe["optimizer"])
-        options = recipe["augment"]
-        self._augment = random_affine(**options) if options else None
-        self.steps, self.batch_size = int(recipe["steps"]), int(recipe["batch_size"])
-        self.metric = METRICS.get(recipe["metric"])
+        self._optimizer = named("adaptation.optimizer", TASK_OPTIMIZERS, recipe.optimizer)
+        self._augment = random_affine(**recipe.augment) if recipe.augment else None
+        self.steps, self.batch_size = recipe.steps, recipe.batch_size
+        self.metric = METRICS.get(recipe.metric)
         self._advance = tf.function(self._steps, autograph=False, reduce_retracing=True)
 
     def __call__(
@@ -212,8 +211,8 @@ class TaskAdaptation:
         recipe = self._backbone.info.adaptation
         served = self._backbone.serve(heldout.inputs, tensors)
         outputs = served[self._backbone.info.outputs[0].name]
-        loss = named("adaptation.loss", LOSSES, recipe["loss"])
-        metric = METRICS[recipe["metric"]].example(loss)
+        loss = named("adaptation.loss", LOSSES, recipe.loss)
+        metric = METRICS[recipe.metric].example(loss)
         values = metric(tf.constant(heldout.targets), widened(tf.constant(outputs)))
         return float(tf.reduce_mean(values))
 

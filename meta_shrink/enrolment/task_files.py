@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo, target_specs
+from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
 from meta_shrink.errors import DataError
 from meta_shrink.images.class_folders import NotAClass, class_folders, left_out, pictures_of
 from meta_shrink.images.file_tree import FileTree, folder_tree
 from meta_shrink.images.picture_forms import decode_class
 from meta_shrink.tasks.example_arrays import NPZ, TARGETS, fitted, read_npz
 from meta_shrink.tasks.user_tasks import task_examples
+from meta_shrink.types import Pictures
 
 Log = Callable[[str], Any]
 
@@ -157,8 +158,7 @@ def _read_npz(path: str, info: BackboneInfo) -> tuple[Examples, Examples | None]
 
 def _read_folder(path: str, info: BackboneInfo, num_heldout: int, log: Log):
     """(train, heldout or None, class names) of class folders; classes in the order of names."""
-    images = info.adaptation.get("images")
-    if not images:
+    if not info.adaptation.pictures:
         raise DataError(f"{path} is a folder, and this backbone is not of images: give NPZ files.")
     tree = folder_tree(path)
     listing = {name: sorted(names) for name, names in class_folders(tree).items() if names}
@@ -175,7 +175,7 @@ def _read_folder(path: str, info: BackboneInfo, num_heldout: int, log: Log):
                 f"{name} of {path} has {len(files)} pictures; {num_heldout} are to be held out, "
                 "and at least one must be left."
             )
-        for number, picture in enumerate(_pictures(tree, files, images)):
+        for number, picture in enumerate(_pictures(tree, files, info)):
             parts[number >= len(files) - num_heldout].append((picture, label))
     train = _stacked(parts[False], info, path)
     heldout = _stacked(parts[True], info, path) if parts[True] else None
@@ -188,13 +188,15 @@ def _stacked(part: list[tuple[np.ndarray, int]], info: BackboneInfo, path: str) 
     return fitted_examples({info.inputs[0].name: pictures, TARGETS: labels}, info, path)
 
 
-def _pictures(tree: FileTree, names: Sequence[str], images: Mapping[str, Any]) -> np.ndarray:
-    """uint8 [N, S, S, C] as the backbone was trained on."""
-    how = {key: images[key] for key in ("size", "interpolation")}
-    pixels = decode_class(tree, names, {**how, "exif": images.get("exif", False)})
-    if images["channels"] == 1:
+def _pictures(tree: FileTree, names: Sequence[str], info: BackboneInfo) -> np.ndarray:
+    """uint8 [N, S, S, C] as the backbone was trained on; an older one knows of no EXIF."""
+    how = Pictures(**{"exif": False, **info.adaptation.pictures})
+    pixels = decode_class(
+        tree, names, {"size": how.size, "interpolation": how.interpolation, "exif": how.exif}
+    )
+    if how.channels == 1:
         pixels = pixels.mean(axis=-1, keepdims=True).round().astype(np.uint8)
-    return 255 - pixels if images["invert"] else pixels
+    return 255 - pixels if how.invert else pixels
 
 
 def fitted_examples(
@@ -205,8 +207,8 @@ def fitted_examples(
     Raises:
       DataError: they do not fit; the message says what was expected.
     """
-    labels = info.adaptation["loss"].get("name") == "cross_entropy"
-    specs = target_specs(info.adaptation["targets"])
+    labels = info.adaptation.loss.get("name") == "cross_entropy"
+    specs = info.adaptation.targets
     classes = (info.outputs[0].shape[-1] or 0) if labels and len(specs) == 1 else 0
     found = fitted(dict(arrays), _specs(info), where, classes=classes)
     targets = {spec.name: found.pop(spec.name) for spec in specs}
@@ -214,7 +216,7 @@ def fitted_examples(
 
 
 def _specs(info: BackboneInfo) -> tuple[ArraySpec, ...]:
-    return (*info.inputs, *target_specs(info.adaptation["targets"]))
+    return (*info.inputs, *info.adaptation.targets)
 
 
 def check_examples(info: BackboneInfo, examples: Examples) -> Examples:

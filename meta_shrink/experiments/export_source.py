@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.backbones.source import ExportSource, input_specs
+from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
+from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import quoted_steps
+from meta_shrink.images.pictures import check_options
 from meta_shrink.keras_model import moments
 from meta_shrink.prior import BYTES_PER_PARAMETER, Selection, task_specific
 from meta_shrink.rng import fold_in, root_key
-from meta_shrink.tasks.alphabets import augment_options
+from meta_shrink.sections import call
+from meta_shrink.tasks.augment import random_affine
 from meta_shrink.types import MetaParams, Params, batch_parts
 
 MOMENT_TASKS = 16
@@ -58,8 +59,6 @@ def source_from_workdir(
     experiment, meta, _ = restore(workdir, log, imports, components=components)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
-    builder = experiment.components.tasks[config["task"]["name"]]
-    images = _images(config["task"], builder, model)
     return Exported(
         ExportSource(
             name=config["name"],
@@ -71,8 +70,8 @@ def source_from_workdir(
             selection=selection,
             example_loss=experiment.example_loss,
             targets=_targets(config, model),
-            adaptation=_recipe(experiment) | ({"images": images} if images else {}),
-            probe_range=(0.0, 256.0) if images else (-1.0, 1.0),
+            adaptation=_recipe(experiment, log),
+            probe_range=(0.0, 256.0) if experiment.source.pictures else (-1.0, 1.0),
         ),
         experiment,
     )
@@ -139,37 +138,47 @@ def _targets(config: Mapping[str, Any], model) -> ArraySpec:
     return ArraySpec("targets", shape, "float32")
 
 
-def _recipe(experiment: Experiment) -> dict[str, Any]:
+def _recipe(experiment: Experiment, log: Log) -> Recipe:
     """How this experiment adapts held-out tasks."""
-    config, adapt = experiment.config, experiment.config["adapt"]
+    config, adapt, source = experiment.config, experiment.config["adapt"], experiment.source
     known = {"optimizer", "learning_rate", "steps", "batch_size", "data", "rate_per"}
     options = {key: value for key, value in adapt.items() if key not in known}
     loss = {key: value for key, value in config["loss"].items() if key != "reduction"}
-    return {
-        "optimizer": {"name": adapt["optimizer"], **options},
-        "steps": quoted_steps(experiment, experiment.eval),
-        "batch_size": adapt["batch_size"],
-        "augment": augment_options(config["task"]),
-        "loss": loss,
-        "reduction": config["loss"]["reduction"],
-        "metric": loss["name"],
-    }
+    pictures = _pictures(experiment)
+    augment = pictures.pop("augment", {})
+    if source.augment is not None and not augment:
+        log(
+            "New tasks will be adapted without the task source's own augmentation: a backbone "
+            "knows that of meta_shrink.tasks.augment.random_affine only (TaskSource.pictures)."
+        )
+    return Recipe(
+        optimizer={"name": adapt["optimizer"], **options},
+        steps=quoted_steps(experiment, experiment.eval),
+        batch_size=adapt["batch_size"],
+        augment=augment,
+        loss=loss,
+        reduction=config["loss"]["reduction"],
+        metric=loss["name"],
+        pictures=pictures,
+    )
 
 
-def _images(task: Mapping[str, Any], builder: Callable[..., Any], model) -> dict[str, Any]:
-    """How pictures become inputs; nothing for other data.
+def _pictures(experiment: Experiment) -> dict[str, Any]:
+    """How pictures become inputs, as the task source says; nothing for other data.
 
-    What the section leaves out is as its builder has it; what that does not ask, as the readers do.
+    Raises:
+      UsageError: the model takes other arrays than the source says, or an option is unknown.
     """
-    options = inspect.signature(builder).parameters.values()
-    defaults = {o.name: o.default for o in options if o.default is not o.empty}
-    values = {"invert": False, "interpolation": "lanczos", "exif": True, **defaults, **task}
-    if "image_size" not in values:
+    pictures = experiment.source.pictures
+    if pictures is None:
         return {}
-    return {
-        "size": values["image_size"],
-        "channels": input_specs(model)[0].shape[-1],
-        "invert": bool(values["invert"]),
-        "interpolation": values["interpolation"],
-        "exif": bool(values["exif"]),
-    }
+    expected = (pictures.size, pictures.size, pictures.channels)
+    shapes = [tuple(x.shape[1:]) for x in experiment.model.inputs]
+    if len(shapes) != 1 or not tf.TensorShape(shapes[0]).is_compatible_with(expected):
+        raise UsageError(
+            f"The task source has pictures of shape {list(expected)} (TaskSource.pictures), but "
+            f"the model takes {', '.join(str(list(shape)) for shape in shapes)}."
+        )
+    check_options(pictures.size, pictures.interpolation)
+    call("TaskSource.pictures.augment", random_affine, pictures.augment)
+    return pictures._asdict()

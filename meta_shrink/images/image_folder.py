@@ -186,12 +186,13 @@ def _prepared(path: str, how: Mapping[str, Any]) -> dict[str, ImageClasses]:
     splits, settings = read_npz(path)
     if missing := set(SPLITS) - set(splits):
         raise DataError(f"{path} has no split {min(missing)}: it is no image folder's.")
-    if bool(settings.get("exif", False)) != how["exif"]:
-        raise DataError(
-            f"{path} was prepared with{'out' * how['exif']} EXIF's turns, and task.exif is "
-            f"{how['exif']}: prepare it again with meta-shrink prepare-data images, or change the "
-            "key."
-        )
+    made = {"exif": False, "interpolation": how["interpolation"], **settings}
+    for key in ("exif", "interpolation"):
+        if made[key] != how[key]:
+            raise DataError(
+                f"{path} was prepared with {key}={made[key]}, and task.{key} is {how[key]}: "
+                "prepare it again with meta-shrink prepare-data images, or change the key."
+            )
     size = splits["train"].images.shape[1]
     resizing = {"size": how["size"], "interpolation": how["interpolation"]}
     if how["size"] > size:

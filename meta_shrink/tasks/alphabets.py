@@ -14,7 +14,7 @@ from meta_shrink.images.omniglot import alphabet_split
 from meta_shrink.rng import root_key, uniform
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.tasks.few_shot import labelled_batch, read_omniglot
-from meta_shrink.types import Labelled, Task, TaskSource
+from meta_shrink.types import Labelled, Pictures, Task, TaskSource
 
 CHARACTERS, INSTANCES, FOR_TRAINING = 20, 20, 15
 INK, PAPER = 0.0, 255.0
@@ -55,7 +55,7 @@ def omniglot_alphabets(
       DataError: no data set.
     """
     _check(num_alphabets, num_instances)
-    affine = random_affine(**augment_options({"augment": augment, "invert": invert}))
+    options = {**augment, "fill": _fill(augment.get("fill", "background"), invert)}
     classes = read_omniglot(data_dir, image_size, interpolation, invert)
     split_of = alphabet_split(classes, num_train=num_alphabets, salt=split)
     arrays = {name: _tasks(classes, alphabets, split) for name, alphabets in split_of.items()}
@@ -64,18 +64,11 @@ def omniglot_alphabets(
         sample=lambda key: draw["train"](_any(key, num_alphabets), key),
         heldout=lambda index: draw["test"](index, root_key(seed, "heldout_tasks", index)),
         validation=lambda index: draw["val"](index, root_key(seed, "validation_tasks", index)),
-        augment=affine,
+        augment=random_affine(**options),
         augment_validation=augment_validation,
         labelled=_labelled(arrays["train"][:, :, :num_instances]),
+        pictures=Pictures(image_size, 1, invert, interpolation, augment=options),
     )
-
-
-def augment_options(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of random_affine of a `task` section, its fill as a number; {}: none."""
-    options = dict(task.get("augment", {}))
-    if not options:
-        return {}
-    return {**options, "fill": _fill(options.get("fill", "background"), task.get("invert", True))}
 
 
 def _any(key: tf.Tensor, count: int) -> tf.Tensor:

@@ -12,7 +12,7 @@ from meta_shrink.images.classes import ImageClasses, require_images, subset
 from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.omniglot import character_split, load_omniglot
 from meta_shrink.rng import root_key, uniform
-from meta_shrink.types import Labelled, Task, TaskSource
+from meta_shrink.types import Labelled, Pictures, Task, TaskSource
 
 
 def omniglot_few_shot(
@@ -51,7 +51,7 @@ def omniglot_few_shot(
     pools = {
         name: subset(classes, names) for name, names in character_split(classes, salt=split).items()
     }
-    return episodes(
+    source = episodes(
         pools,
         seed=seed,
         ways=ways,
@@ -60,6 +60,7 @@ def omniglot_few_shot(
         heldout_queries=heldout_queries,
         rotations=rotations,
     )
+    return source._replace(pictures=Pictures(image_size, 1, invert, interpolation))
 
 
 def read_omniglot(data_dir: str, image_size: int, interpolation: str, invert: bool) -> ImageClasses:
@@ -77,14 +78,16 @@ def image_folder_few_shot(
     queries: int,
     heldout_queries: int = 0,
     image_size: int = 84,
+    interpolation: str = "lanczos",
     exif: bool = True,
 ) -> TaskSource:
     """Photographs in any form that load_image_folder knows (miniImageNet, grocery84).
 
     Args, raises: as omniglot_few_shot; exif: turn pictures as it says.
     """
-    return episodes(
-        load_image_folder(data_dir, image_size=image_size, exif=exif),
+    how = {"interpolation": interpolation, "exif": exif}
+    source = episodes(
+        load_image_folder(data_dir, image_size=image_size, **how),
         seed=seed,
         ways=ways,
         shots=shots,
@@ -92,6 +95,7 @@ def image_folder_few_shot(
         heldout_queries=heldout_queries,
         rotations=False,
     )
+    return source._replace(pictures=Pictures(image_size, 3, **how))
 
 
 def episodes(

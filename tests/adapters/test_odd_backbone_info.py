@@ -21,7 +21,7 @@ from tests.adapters.samples import backbone
 
 FIELDS = json.loads(backbone().to_json())
 # Fields that may hold anything: what is written there is shown, or checked by who uses it.
-FREE = ("adaptation", "selection", "metrics")
+FREE = ("selection", "metrics", "optimizer", "augment", "loss", "images")
 ODD: tuple[Any, ...] = (None, True, -1, 2**70, 0.5, 1e300, "", "odd", [], [[]], {}, {"odd": 1})
 
 

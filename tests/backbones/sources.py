@@ -9,21 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.losses import cross_entropy, squared_error
 from meta_shrink.models.convnet import convnet
 from meta_shrink.prior import Selection
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import MetaParams
-
-RECIPE: dict[str, Any] = {
-    "optimizer": {"name": "proximal_gd"},
-    "steps": 5,
-    "batch_size": 0,
-    "augment": {},
-    "reduction": "mean",
-}
 
 
 def small_convnet(**options: Any) -> keras.Model:
@@ -66,7 +58,7 @@ def source_of(
         selection=Selection("named", 0.0, tuple(modules), 0.1, 0),
         example_loss=cross_entropy() if classification else squared_error(),
         targets=targets if classification else ArraySpec("targets", shape, "float32"),
-        adaptation=RECIPE | {"loss": {"name": loss}, "metric": loss} | recipe,
+        adaptation=Recipe(**{"steps": 5, "loss": {"name": loss}, "metric": loss, **recipe}),
         probe_range=(0.0, 256.0),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.enrolment.task_files import read_task, task_paths
 from meta_shrink.errors import DataError
 from meta_shrink.images.image_folder import load_image_folder
@@ -33,11 +33,11 @@ def info(ways: int = 4, **images) -> Any:
     return SimpleNamespace(
         inputs=(ArraySpec("images", (SIZE, SIZE, 3), "float32"),),
         outputs=(ArraySpec("outputs", (ways,), "float32"),),
-        adaptation={
-            "images": IMAGES | images,
-            "targets": {"shape": [], "dtype": "int32"},
-            "loss": {"name": "cross_entropy"},
-        },
+        adaptation=Recipe(
+            pictures=IMAGES | images,
+            targets=(ArraySpec("targets", (), "int32"),),
+            loss={"name": "cross_entropy"},
+        ),
     )
 
 
@@ -106,7 +106,7 @@ def test_training_and_adapting_see_the_same(mode, interpolation, exif, tmp_path)
 
 def test_an_older_backbone_knows_no_exif(tmp_path):
     facts = info(1)
-    del facts.adaptation["images"]["exif"]
+    del facts.adaptation.pictures["exif"]
     task = write_files(tmp_path, {"a/0.png": picture(6, "RGB"), "a/1.png": picture(1, "RGB")})
     first, second = read_task(task, facts).train.inputs["images"]
     np.testing.assert_array_equal(first, second)

@@ -54,11 +54,11 @@ def test_as_in_memory(recipe, tmp_path):
     save_backbone(source, str(tmp_path))
     adapted = TaskAdaptation(Backbone.load(str(tmp_path)))(TRAIN, steps=7, seed=3)
     settings = source.adaptation
-    augment = random_affine(**AUGMENT) if settings["augment"] else None
-    size = settings["batch_size"]
+    augment = random_affine(**AUGMENT) if settings.augment else None
+    size = settings.batch_size
     steps = adaptation(
         negative_log_likelihood(source.model, source.example_loss, native=True),
-        TASK_OPTIMIZERS[settings["optimizer"]["name"]](),
+        TASK_OPTIMIZERS[settings.optimizer["name"]](),
         source.registry,
         next_batch=random_batch(size=size, augment=augment)
         if size

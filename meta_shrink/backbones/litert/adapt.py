@@ -60,7 +60,7 @@ def adapt_signature(source: ExportSource, examples: int) -> Any:
     paths = [spec.name for spec in adapter_tensors(source) if spec.kind == "variable"]
     names = [argument_name(path) for path in paths]
     prior = _prior(source, paths)
-    optimizer = named("adapt", TASK_OPTIMIZERS, source.adaptation["optimizer"])
+    optimizer = named("adapt", TASK_OPTIMIZERS, source.adaptation.optimizer)
     gradient = in_two_parts(concrete(_gradient(source, paths), specs), names)
 
     def adapt(**given: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -10,7 +10,6 @@ from meta_shrink.adapters.backbone_info import (
     ArraySpec,
     BackboneInfo,
     argument_name,
-    target_specs,
 )
 
 _TEMPLATE = """# {name} for LiteRT
@@ -104,21 +103,18 @@ def litert_card(info: BackboneInfo, facts: Any) -> str:
     example = _EXAMPLE.format(inputs=one)
     recipe = info.adaptation
     options = {
-        "steps": recipe["steps"],
+        "steps": recipe.steps,
         "examples": facts.examples,
-        "optimizer": recipe["optimizer"]["name"],
+        "optimizer": recipe.optimizer["name"],
         "modules": ", ".join(info.selected),
         "restart": ", with the optimizer's state anew"
-        if recipe["optimizer"]["name"] != "proximal_gd"
+        if recipe.optimizer["name"] != "proximal_gd"
         else "",
     }
     if facts.examples:
-        targets = target_specs(recipe["targets"])
         task = ", ".join(_zeros(spec, facts.examples) for spec in info.inputs)
-        labels = ", ".join(_zeros(spec, facts.examples) for spec in targets)
-        example += _ADAPT_EXAMPLE.format(
-            inputs=task, targets=labels, one=one, steps=recipe["steps"]
-        )
+        labels = ", ".join(_zeros(spec, facts.examples) for spec in recipe.targets)
+        example += _ADAPT_EXAMPLE.format(inputs=task, targets=labels, one=one, steps=recipe.steps)
     return _TEMPLATE.format(
         name=info.name,
         algorithm=info.algorithm,

@@ -81,7 +81,7 @@ def adapted_by_keras(
 ) -> dict[str, np.ndarray]:
     """The adapter that meta_shrink.adaptation makes from phi."""
     model, registry = source.model, source.registry
-    optimizer = TASK_OPTIMIZERS[source.adaptation["optimizer"]["name"]]()
+    optimizer = TASK_OPTIMIZERS[source.adaptation.optimizer["name"]]()
     nll = negative_log_likelihood(model, source.example_loss)
     pieces = adaptation(nll, optimizer, registry, modules=source.selection.modules)
     task = Task((tf.constant(inputs), tf.constant(targets)), (), tf.constant([0, 0]))
