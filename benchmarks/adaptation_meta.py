@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,7 +25,8 @@ import tensorflow as tf
 from benchmarks import ours_adaptation
 from benchmarks.peers import adaptation_workload as workload
 from meta_shrink.adaptation import adaptation, make_adapt, random_batch, random_examples
-from meta_shrink.meta_gradients import imaml, sigma_reptile
+from meta_shrink.linear_solve import damped_solve
+from meta_shrink.meta_gradients import hessian_of, imaml, sigma_reptile
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.params import global_norm, subtract
 from meta_shrink.proximal import proximal_gd
@@ -69,7 +71,10 @@ def functions(precision, num_steps):
     def last(task):
         return draw(task, tf.constant(num_steps - 1))
 
-    options = {"cg_steps": CG_STEPS, "damping": DAMPING, "hessian_data": last}
+    options: dict[str, Any] = {
+        "solve": damped_solve(cg_steps=CG_STEPS, damping=DAMPING),
+        "hessian": hessian_of(library.nll, data=last),
+    }
     implicit = imaml(library.nll, library.registry, **options)
     towards = sigma_reptile(library.nll, library.registry, **options)
     of_task = {

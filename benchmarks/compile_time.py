@@ -21,8 +21,9 @@ import tensorflow as tf
 from absl import app, flags
 
 from meta_shrink.adaptation import adaptation, make_adapt
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import negative_log_likelihood
-from meta_shrink.meta_gradients import sigma_reptile
+from meta_shrink.meta_gradients import hessian_of, sigma_reptile
 from meta_shrink.models import mlp, wavenet
 from meta_shrink.proximal import proximal_adam
 from meta_shrink.registry import ModuleRegistry
@@ -92,7 +93,12 @@ def row(modules: int) -> dict[str, Any]:
     meta = MetaParams(phi, tf.zeros([count]), tf.fill([count], -7.0))
     steps = adaptation(nll, proximal_adam(), registry, native=True)
     adapt = make_adapt(steps, steps=3)
-    gradient = sigma_reptile(nll, registry, cg_steps=2, damping=0.1, native=True)
+    gradient = sigma_reptile(
+        nll,
+        registry,
+        solve=damped_solve(cg_steps=2, damping=0.1),
+        hessian=hessian_of(nll, native=True),
+    )
 
     def scheme(meta: MetaParams, task: Task) -> tf.Tensor:
         return nll(adapt(meta, task), task.val)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from meta_shrink.experiments.own_model import fit as fit
     from meta_shrink.experiments.restore import restore as restore
     from meta_shrink.experiments.train import train as train
+    from meta_shrink.linear_solve import damped_solve as damped_solve
     from meta_shrink.losses import MetricFacts as MetricFacts
     from meta_shrink.losses import cross_entropy as cross_entropy
     from meta_shrink.losses import gaussian as gaussian
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from meta_shrink.losses import squared_error as squared_error
     from meta_shrink.meta_gradients import Method as Method
     from meta_shrink.meta_gradients import fomaml as fomaml
+    from meta_shrink.meta_gradients import hessian_of as hessian_of
     from meta_shrink.meta_gradients import imaml as imaml
     from meta_shrink.meta_gradients import maml as maml
     from meta_shrink.meta_gradients import reptile as reptile
@@ -88,9 +90,10 @@ _PUBLIC = {
     "experiments.own_model": "Fitted fit",
     "experiments.restore": "restore",
     "experiments.train": "train",
+    "linear_solve": "damped_solve",
     "losses": "MetricFacts cross_entropy gaussian mean_metric negative_log_likelihood "
     "squared_error",
-    "meta_gradients": "Method fomaml imaml maml reptile sigma_reptile",
+    "meta_gradients": "Method fomaml hessian_of imaml maml reptile sigma_reptile",
     "prior": "Selection freeze_others task_specific",
     "proximal": "proximal_adam proximal_gd",
     "registry": "ModuleRegistry",

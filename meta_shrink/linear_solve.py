@@ -1,18 +1,20 @@
 """Solvers of A x = b for a symmetric A that is known through its products only.
 
-Both have one signature, (matvec, b, *, num_steps, preconditioner) -> (x, CGInfo), run a fixed
-number of steps (static shapes, vectorisable over tasks) and hold one vector more than they need.
-Inside, all variables are one vector: a handful of operations, however many variables there are.
+`damped_solve` is that of an implicit gradient, by one of the two others. Those have one signature,
+(matvec, b, *, num_steps, preconditioner) -> (x, CGInfo), run a fixed number of steps (static
+shapes, vectorisable over tasks) and hold one vector more than they need. Inside, all variables are
+one vector: a handful of operations, however many variables there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from meta_shrink.errors import UsageError
 from meta_shrink.params import (
     add,
     add_scaled,
@@ -20,6 +22,7 @@ from meta_shrink.params import (
     dot,
     from_vector,
     global_norm,
+    multiply,
     spread_vector,
     subtract,
     to_vector,
@@ -29,6 +32,8 @@ from meta_shrink.params import (
 from meta_shrink.types import Params
 
 MatVec = Callable[[Params], Params]
+# What a damping is a number of: d~ of Eq. 48 adds d~ I, d of Eq. 47 adds d Sigma^-1 (= d lambda I).
+DAMPING_UNITS = ("nll", "precision")
 
 
 class CGInfo(NamedTuple):
@@ -43,6 +48,49 @@ class CGInfo(NamedTuple):
     residual_norm: tf.Tensor
     curvature_min: tf.Tensor
     breakdown: tf.Tensor
+
+
+# (v -> (grad^2 nll) v, a precision per variable, b) -> (u with H u = b, its diagnostics).
+Solve = Callable[[MatVec, Sequence[Any], Params], tuple[Params, CGInfo]]
+
+
+def damped_solve(
+    *, cg_steps: int = 5, damping: float = 0.0, damping_unit: str = "nll", solver: str = "cg"
+) -> Solve:
+    """Solves H u = b, H = grad^2 nll + Sigma^-1 + D: Eq. 48, its sign mended (positive definite).
+
+    Args:
+      cg_steps, solver: iterations; of "cg" or "neumann".
+      damping, damping_unit: "nll", D = damping I, d~ of Eq. 48; "precision", D = damping Sigma^-1,
+        d of Eq. 47 (d~ = d lambda at sigma^2 = 1/lambda).
+
+    Raises:
+      UsageError: a negative damping, no step, or an unknown solver or unit.
+    """
+    if cg_steps < 1 or damping < 0 or damping_unit not in DAMPING_UNITS or solver not in SOLVERS:
+        raise UsageError(
+            f"Implicit gradient got cg_steps={cg_steps}, damping={damping}, damping_unit="
+            f"{damping_unit!r}, solver={solver!r}; expected cg_steps >= 1, damping >= 0, "
+            f"damping_unit one of {', '.join(DAMPING_UNITS)}, solver one of {', '.join(SOLVERS)}."
+        )
+
+    def solve(hvp: MatVec, precision: Sequence[Any], b: Params) -> tuple[Params, CGInfo]:
+        diagonal = _damped(precision, damping, damping_unit)
+        return SOLVERS[solver](
+            lambda v: add(hvp(v), multiply(diagonal, v)),
+            b,
+            num_steps=cg_steps,
+            preconditioner=[tf.maximum(p / 1e3, 1) for p in precision],
+        )
+
+    return solve
+
+
+def _damped(precision: Sequence[Any], damping: float, damping_unit: str) -> list:
+    """Diagonal of Sigma^-1 + D, a value per variable."""
+    if damping_unit == "nll":
+        return [p + damping for p in precision]
+    return [p * (1 + damping) for p in precision]
 
 
 class _CGState(NamedTuple):
@@ -196,3 +244,6 @@ def _info(residual: Params, b: Params, curvature_min: tf.Tensor, breakdown: tf.T
     met = curvature_min < _largest(b)
     curvature_min = tf.where(met, curvature_min, tf.zeros_like(curvature_min))
     return CGInfo(relative, curvature_min, tf.cast(breakdown, b[0].dtype))
+
+
+SOLVERS = {"cg": conjugate_gradient, "neumann": neumann_series}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from meta_shrink.errors import UsageError
@@ -12,23 +13,54 @@ from meta_shrink.errors import UsageError
 def named(section: str, table: Mapping[str, Any], options: Mapping[str, Any], **given: Any) -> Any:
     """Call table[options["name"]] with the other options as keyword arguments."""
     rest = {key: value for key, value in options.items() if key != "name"}
-    return call(section, choose(f"{section}.name", table, options.get("name")), rest, **given)
+    function = choose(f"{section}.name", table, options.get("name"))
+    return call(section, function, rest, also=("name",), **given)
 
 
-def call(section: str, function: Callable[..., Any], options: Mapping[str, Any], **given: Any):
+def call(
+    section: str,
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    also: Iterable[str] = (),
+    **given: Any,
+) -> Any:
     """function(**given, **options).
+
+    Args:
+      also: further keys of the section, which others take.
 
     Raises:
       UsageError: a key of the section that the function does not take, or one that it misses.
     """
+    signature = inspect.signature(function)
+    parameters = signature.parameters.values()
+    takes = [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given]
+    needed = [p.name for p in takes if p.default is p.empty]
+    optional = [p.name for p in takes if p.default is not p.empty]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        optional += [key for key in options if key not in needed]
+    check_keys(f"Config section {section!r}", options, needed, dict.fromkeys((*optional, *also)))
     try:
-        inspect.signature(function).bind(**given, **options)
-    except TypeError as error:
-        known = [name for name in inspect.signature(function).parameters if name not in given]
-        raise UsageError(
-            f"Config section {section!r}: {error}; its keys are {', '.join(known)}."
-        ) from error
+        signature.bind(**given, **options)
+    except TypeError as error:  # It does not take what every function of that kind is given.
+        raise UsageError(f"Config section {section!r}: {function!r}: {error}.") from error
     return function(**given, **options)
+
+
+def check_keys(
+    what: str, given: Iterable[str], needed: Iterable[str], optional: Iterable[str] = ()
+) -> None:
+    """Refuse keys that are unknown, with the nearest known one, and the lack of needed ones.
+
+    Raises:
+      UsageError: it begins with `what`.
+    """
+    given, known = list(given), [*needed, *optional]
+    keys = f"its keys are {', '.join(known)}." if known else "it has no keys."
+    if unknown := [name for name in given if name not in known]:
+        raise UsageError(f"{what} has no key {unknown[0]!r}{nearest(unknown[0], known)}; {keys}")
+    if missing := [name for name in needed if name not in given]:
+        raise UsageError(f"{what} lacks {', '.join(missing)}; {keys}")
 
 
 def choose(key: str, table: Mapping[str, Any], name: Any) -> Any:
@@ -38,5 +70,13 @@ def choose(key: str, table: Mapping[str, Any], name: Any) -> Any:
       UsageError: there is none of that name.
     """
     if name not in table:
-        raise UsageError(f"{key} is {name!r}; expected one of {', '.join(sorted(table))}.")
+        raise UsageError(
+            f"{key} is {name!r}; expected one of {', '.join(sorted(table))}{nearest(name, table)}."
+        )
     return table[name]
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """ " (nearest: 'known')" of a misspelt name, "" where none is near."""
+    found = difflib.get_close_matches(str(name), [str(other) for other in known], 1)
+    return f" (nearest: {found[0]!r})" if found else ""

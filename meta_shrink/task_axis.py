@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import MetaShrinkError, UsageError
 from meta_shrink.types import Task
 
 # The operation in what TensorFlow says.
@@ -61,17 +63,31 @@ def _parallel(function):
 def _vectorized(function):
     def lifted(tasks):
         try:
-            return tf.vectorized_map(function, tasks, fallback_to_while_loop=False)
-        except ValueError as error:
+            with _told_by_its_error_alone():
+                return tf.vectorized_map(function, tasks, fallback_to_while_loop=False)
+        except MetaShrinkError:
+            raise
+        except Exception as error:  # Whatever TensorFlow meets where it has no rule.
             names = _WITHOUT_RULE.findall(str(error))
             operation = max(names[0]) if names else "an operation"
             raise UsageError(
                 "train.task_axis='vectorized' cannot batch this model or its mini-batches: "
                 f"TensorFlow has no rule for {operation} (as for random draws, and convolutions "
-                "whose filters are the task's own); use 'sequential' or 'parallel'."
+                "whose filters are the task's own); use 'auto', 'sequential' or 'parallel'."
             ) from error
 
     return lifted
+
+
+@contextmanager
+def _told_by_its_error_alone() -> Iterator[None]:
+    """TensorFlow logs each operation that it has no rule for, thousands of lines in a loop."""
+    logger, before = tf.get_logger(), tf.get_logger().level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def repeat_for_tasks(values: Any, count: Any) -> Any:

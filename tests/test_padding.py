@@ -11,6 +11,7 @@ from meta_shrink.adaptation import adaptation, make_adapt, random_batch
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import inductive_metric
 from meta_shrink.keras_model import moments
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import accuracy, cross_entropy, negative_log_likelihood, squared_error
 from meta_shrink.meta_gradients import fomaml, maml, reptile, sigma_reptile
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
@@ -155,7 +156,7 @@ METHODS = {
     "maml": maml,
     "fomaml": fomaml,
     "reptile": reptile,
-    "sigma_reptile": lambda *a: sigma_reptile(*a, damping=1.0),
+    "sigma_reptile": lambda *a: sigma_reptile(*a, solve=damped_solve(damping=1.0)),
 }
 
 

@@ -22,6 +22,8 @@ from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose
 from meta_shrink.types import Adapt, Augment, Batch, NegLogLik, TaskOptimizer
 
+# What the section has besides the options of its optimizer.
+SETTINGS = ("optimizer", "learning_rate", "steps", "batch_size", "data", "rate_per")
 Draw = Callable[[tf.Tensor, Batch, int], Batch]
 
 
@@ -82,7 +84,8 @@ def adapt_settings(
     choose("adapt.data", dict.fromkeys(("train", "all")), data)
     choose("adapt.rate_per", dict.fromkeys(("module", "parameter")), rate_per)
     next_batch = _next_batch(augment, draw, batch_size, data)
-    task_optimizer = call("adapt", choose("adapt.optimizer", optimizers, optimizer), options)
+    factory = choose("adapt.optimizer", optimizers, optimizer)
+    task_optimizer = call("adapt", factory, options, also=SETTINGS)
     return AdaptSettings(
         partial(adaptation, nll, task_optimizer, registry, next_batch=next_batch, native=native),
         steps,

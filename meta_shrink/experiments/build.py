@@ -6,8 +6,10 @@ the keys that are known.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -15,18 +17,18 @@ import tensorflow as tf
 
 from meta_shrink.evaluation import HeldOutEvaluator, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
-from meta_shrink.experiments.components import Components, default_components
+from meta_shrink.experiments.components import Components, default_components, recorded
 from meta_shrink.experiments.config import (
     EvalOptions,
     Prior,
     Schedule,
     check_counts,
     check_learned,
-    check_prior,
     check_sections,
     check_shapes,
-    check_task_axis,
 )
+from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
     ExampleLoss,
     Metric,
@@ -34,13 +36,12 @@ from meta_shrink.losses import (
     mean_metric,
     negative_log_likelihood,
 )
-from meta_shrink.meta_gradients import Method
+from meta_shrink.meta_gradients import Method, hessian_of
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
 from meta_shrink.types import MetaGradient, MetaParams, NegLogLik, TaskSource
 
-MOST_COMPILED = 64  # variables of a network that "auto" compiles on the CPU
 REGISTRIES = {
     "layer": ModuleRegistry.by_layer,
     "variable": ModuleRegistry.by_variable,
@@ -51,7 +52,7 @@ REGISTRIES = {
 class Experiment(NamedTuple):
     """Everything of a config as functions and values; no variables yet.
 
-    config is kept to be recorded, and for the sections that programs read by themselves.
+    config: to be recorded, and for sections that programs read. schedule, jit: as "auto" chose.
     """
 
     config: Mapping[str, Any]
@@ -101,7 +102,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     """Check a config and build its functions.
 
     Args:
-      config: nested mapping with the sections of experiments/defaults.py.
+      config: with the sections of experiments/defaults.py.
       components: the tables of its names; ours alone by default.
 
     Raises:
@@ -109,11 +110,11 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     """
     check_sections(config)
     components = components or default_components()
+    config = recorded(config, components)
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
-    check_prior(prior)
     model = named("model", components.models, config["model"], seed=config["seed"])
     registry = call("modules", _registry, config["modules"], model=model)
-    jit = _jit(schedule.jit, model)
+    jit = use_xla(schedule.jit, model, schedule.steps)
     facts, example_loss, nll, metric = call(
         "loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses
     )
@@ -123,10 +124,9 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     source = _source(drawn, adapt.on_all, schedule.validation_batch)
     initial = _initial(model, registry, adapt, prior.sigma2)
     check_learned(method, config)
-    check_task_axis(method, config, jit)
     check_counts(config, source)
-    check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size, schedule.task_axis)
-    return Experiment(
+    check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size)
+    experiment = Experiment(
         config=config,
         components=components,
         schedule=schedule,
@@ -147,6 +147,22 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
         initial=initial,
         jit=jit,
     )
+    return _with_task_axis(experiment)
+
+
+def _with_task_axis(experiment: Experiment) -> Experiment:
+    """The experiment with what "auto" chooses, or the choice tried."""
+    method, schedule = experiment.method, experiment.schedule
+    vectorises = partial(
+        try_vectorized,
+        experiment.nll,
+        experiment.initial,
+        experiment.source,
+        experiment.adapt.next_batch,
+        method,
+    )
+    axis = task_axis_of(schedule.task_axis, method, experiment.jit, experiment.model, vectorises)
+    return experiment._replace(schedule=schedule._replace(task_axis=axis))
 
 
 def _adapt(section, components, nll, registry, drawn: TaskSource, jit: bool) -> AdaptSettings:
@@ -175,7 +191,10 @@ def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None
 
 def _loss(*, model: keras.Model, jit: bool, losses, name: str, reduction: str, **options: Any):
     loss = choose("loss.name", losses, name)
-    example_loss, facts = call("loss", loss.factory, options), loss.metric
+    example_loss, facts = (
+        call("loss", loss.factory, options, also=("name", "reduction")),
+        loss.metric,
+    )
     example_metric = facts.example(example_loss)
     nll = negative_log_likelihood(model, example_loss, reduction=reduction, native=not jit)
     metric = mean_metric(model, example_metric, native=not jit)
@@ -187,20 +206,24 @@ def _meta_gradient(
 ) -> MetaGradient:
     """The algorithm of a config; "last" is the last mini-batch of adaptation.
 
-    Where mini-batches are drawn from data that are no batch themselves, it is always that one.
+    Where mini-batches are drawn from data that are no batch, it is always that one.
     """
-    options = config["algorithm"]
-    rest = {key: value for key, value in options.items() if key != "name"}
+    options = {key: value for key, value in config["algorithm"].items() if key != "name"}
+    given, also = {"nll": nll, "registry": registry}, ["name"]
     last = {"last": lambda task: adapt.next_batch(task, adapt.steps - 1)}
-    if "hessian_data" in rest:
-        data = last if adapt.drawn else {"all": None, **last}
-        rest["hessian_data"] = choose("algorithm.hessian_data", data, rest["hessian_data"])
-    elif adapt.drawn:
-        rest["hessian_data" if method.solves else "nll_data"] = last["last"]
-    given = {"nll": nll, "registry": registry}
     if method.solves:
-        given |= {"native": not jit, "hessian_nll": hessian_loss(config, components, nll, jit)}
-    return call("algorithm", method.factory, rest, **given)
+        data = last if adapt.drawn else {"all": None, **last}
+        chosen = options.pop("hessian_data", next(iter(data)))
+        given["hessian"] = hessian_of(
+            hessian_loss(config, components, nll, jit),
+            data=choose("algorithm.hessian_data", data, chosen),
+            native=not jit,
+        )
+        also += ["hessian_data", *inspect.signature(damped_solve).parameters]
+        given["solve"] = damped_solve(**{k: options.pop(k) for k in also if k in options})
+    elif adapt.drawn:
+        given["nll_data"] = last["last"]
+    return call("algorithm", method.factory, options, also=also, **given)
 
 
 def hessian_loss(
@@ -225,19 +248,3 @@ def _initial(
     return MetaParams(
         phi, log_sigma2, per_parameter if adapt.rate_per == "parameter" else per_module
     )
-
-
-def _jit(choice: str, model: keras.Model) -> bool:
-    """XLA or not; "auto" compiles on accelerators, and small dense networks on the CPU.
-
-    There it pays where operations cost less than their dispatch, and not for convolutions (kernels
-    of more than two axes), where TensorFlow's own kernels are faster, or for networks of many
-    variables, which take minutes to compile.
-    """
-    choose("train.jit", dict.fromkeys(("auto", "on", "off")), choice)
-    if choice != "auto":
-        return choice == "on"
-    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
-        return True
-    axes = [len(variable.shape) for variable in model.trainable_variables]
-    return max(axes) <= 2 and len(axes) <= MOST_COMPILED

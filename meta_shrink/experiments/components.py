@@ -8,7 +8,7 @@ package that declares the entry point `meta_shrink.components`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ class Components(NamedTuple):
     meta_gradients: Method, a factory (nll, registry, **section algorithm) -> MetaGradient and
         what it learns.
     task_optimizers: (**options of the section adapt) -> TaskOptimizer.
+    imports: modules that they are from (installed_components); config.json records them.
     """
 
     models: Mapping[str, Callable[..., keras.Model]] = {}
@@ -53,6 +54,7 @@ class Components(NamedTuple):
     losses: Mapping[str, Loss] = {}
     meta_gradients: Mapping[str, Method] = {}
     task_optimizers: Mapping[str, Callable[..., TaskOptimizer]] = {}
+    imports: Sequence[str] = ()
 
 
 def default_components() -> Components:
@@ -61,7 +63,7 @@ def default_components() -> Components:
     return Components(MODELS, TASKS, losses, META_GRADIENTS, TASK_OPTIMIZERS)
 
 
-def installed_components(imports: Iterable[str] = ()) -> Components:
+def installed_components(imports: Sequence[str] = ()) -> Components:
     """Our tables, those of installed packages' entry points, and those of the modules named.
 
     Args:
@@ -75,16 +77,24 @@ def installed_components(imports: Iterable[str] = ()) -> Components:
         found[f"the installed {entry.value}"] = _checked(entry.value, _loaded(entry.load, entry))
     for name in dict.fromkeys(imports):
         found[f"--imports={name}"] = _checked(name, _imported(name))
-    return Components(*(_merged(found, table) for table in Components._fields))
+    *tables, _ = Components._fields
+    return Components(
+        *(_merged(found, table) for table in tables), imports=tuple(dict.fromkeys(imports))
+    )
 
 
-def require_imports(config: Mapping[str, Any], given: Iterable[str], workdir: str) -> None:
+def recorded(config: Mapping[str, Any], components: Components) -> Mapping[str, Any]:
+    """The config together with the modules that its components came from."""
+    return {**config, "imports": [*components.imports]} if components.imports else config
+
+
+def require_imports(config: Mapping[str, Any], given: Sequence[str], workdir: str) -> None:
     """A run that was made with modules of the user's own is read with them.
 
     Raises:
       UsageError: one was not given; the sentence has the flags to add.
     """
-    missing = [name for name in config.get("imports", ()) if name not in set(given)]
+    missing = [name for name in config.get("imports", ()) if name not in given]
     if missing:
         flags = " ".join(f"--imports={name}" for name in missing)
         raise UsageError(f"{workdir} was made with {flags}; add it to this command.")

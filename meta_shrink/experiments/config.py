@@ -13,11 +13,10 @@ from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
 from meta_shrink.experiments.defaults import EVAL_KINDS, EvalOptions, Prior, Schedule
 from meta_shrink.meta_gradients import Method
-from meta_shrink.network_loss import STEP, noise_key, noisy
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
-from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
-from meta_shrink.types import MetaParams, NegLogLik, Params, Task, TaskSource
+from meta_shrink.sections import check_keys
+from meta_shrink.types import MetaParams, NegLogLik, TaskSource
 
 READ_BY_BUILD = (
     "seed",
@@ -48,10 +47,11 @@ def check_eval(options: EvalOptions) -> None:
 
 def check_sections(config: Mapping[str, Any]) -> None:
     """A config has all sections that are read, and no other; likewise those that become values."""
-    _check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
+    check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
     for name, kind in {"train": Schedule, "prior": Prior, "eval": EvalOptions}.items():
-        _check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
+        check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
     check_eval(EvalOptions(**config.get("eval", {})))
+    check_prior(Prior(**config["prior"]))
 
 
 def check_prior(prior: Prior) -> None:
@@ -61,18 +61,6 @@ def check_prior(prior: Prior) -> None:
         raise UsageError(
             f"prior got {got}; expected sigma2 > 0 (inf: no prior), beta >= 0, and "
             f"0 < sigma2_min < sigma2_max (the paper has {SIGMA2_MIN:g} and {SIGMA2_MAX:g})."
-        )
-
-
-def _check_keys(
-    what: str, given: Mapping[str, Any], needed: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> None:
-    missing = [name for name in needed if name not in given]
-    unknown = [name for name in given if name not in needed + optional]
-    if missing or unknown:
-        raise UsageError(
-            f"{what} lacks {', '.join(missing) or 'nothing'} and has the unknown "
-            f"{', '.join(unknown) or 'nothing'}; its keys are {', '.join(needed + optional)}."
         )
 
 
@@ -93,29 +81,14 @@ def check_learned(method: Method, config: Mapping[str, Any]) -> None:
         )
 
 
-def check_task_axis(method: Method, config: Mapping[str, Any], jit: bool) -> None:
-    """The task axis exists and can be compiled for this method."""
-    over_tasks(lambda task: task, config["train"]["task_axis"])
-    # tf.vectorized_map turns the lists of back-propagation into lists of lists, unknown to XLA.
-    through_adaptation = not method.in_chunks
-    if jit and through_adaptation and config["train"]["task_axis"] == "vectorized":
-        raise UsageError(
-            f"train.task_axis='vectorized' with {config['algorithm']['name']} cannot be compiled "
-            "by XLA (back-propagation through a vectorised loop); set train.task_axis to "
-            "'sequential' or 'parallel'."
-        )
-
-
 def check_shapes(
     nll: NegLogLik,
     initial: MetaParams,
     source: TaskSource,
     next_batch: NextBatch,
     batch_size: int,
-    task_axis: str,
 ) -> None:
-    """The loss takes a task of the source, a mini-batch is no larger than its data, and where tasks
-    are to be batched they can be."""
+    """The loss takes a task of the source, and a mini-batch is no larger than its data."""
 
     def losses(key: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(key)
@@ -130,30 +103,6 @@ def check_shapes(
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"Model and task do not fit together: {reason}") from error
-    if task_axis == "vectorized":
-        _check_batched(nll, initial, source, next_batch)
-
-
-def _check_batched(
-    nll: NegLogLik, initial: MetaParams, source: TaskSource, next_batch: NextBatch
-) -> None:
-    """The gradients of two tasks are one computation: no layer or mini-batch draws at random."""
-
-    def gradient(given: tuple[Params, Task]) -> Params:
-        theta, task = given
-        loss = noisy(nll, noise_key(nll, task.key, STEP, 0))
-        with tf.GradientTape() as tape:
-            tape.watch(theta)
-            value = loss(theta, next_batch(task, tf.constant(0)))
-        return tape.gradient(value, theta, unconnected_gradients="zero")
-
-    def gradients(keys: tf.Tensor) -> Params:
-        tasks = draw_tasks(source.sample, "vectorized")(keys)
-        thetas = repeat_for_tasks(initial.phi, 2)
-        return over_tasks(gradient, "vectorized")((thetas, tasks))
-
-    keys = tf.TensorSpec([2, 2], tf.int32)
-    tf.function(gradients, autograph=False).get_concrete_function(keys)
 
 
 def check_counts(config: Mapping[str, Any], source: TaskSource) -> None:

@@ -21,16 +21,17 @@ class Schedule(NamedTuple):
     """The `train` section.
 
     steps: meta-steps. meta_batch_size: tasks of one, over all replicas. task_axis: how they run,
-    "sequential", "parallel" or "vectorized". jit: XLA "auto", "on" or "off". chunk_steps: most
-    adaptation steps of one call. clip_norm: of the meta-gradient; 0 for none. log_every,
-    eval_every (0: never), checkpoint_every: in meta-steps. keep_checkpoints: that many.
-    max_bad_steps: meta-steps in a row without a finite task that end the run. validation_batch:
-    validation examples of a meta-training task, drawn anew each time; 0 for all that it has.
+    "sequential", "parallel", "vectorized", or "auto", as the network has it. jit: XLA "on", "off"
+    or "auto" (both: experiments/execution.py). chunk_steps: most adaptation steps of one call.
+    clip_norm: of the meta-gradient; 0 for none. log_every, eval_every (0: never),
+    checkpoint_every: in meta-steps. keep_checkpoints: that many. max_bad_steps: meta-steps in a row
+    without a finite task that end the run. validation_batch: validation examples of a meta-training
+    task, drawn anew each time; 0 for all that it has.
     """
 
     steps: int = 1000
     meta_batch_size: int = 5
-    task_axis: str = "vectorized"
+    task_axis: str = "auto"
     jit: str = "auto"
     chunk_steps: int = 1000
     clip_norm: float = 0.0

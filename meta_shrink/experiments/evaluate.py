@@ -35,7 +35,7 @@ from meta_shrink.experiments.subsets import (
     summary,
 )
 from meta_shrink.keras_model import apply_model
-from meta_shrink.sections import call
+from meta_shrink.sections import check_keys
 from meta_shrink.types import MetaParams
 
 EVALUATION_FILE = "evaluation.json"
@@ -45,7 +45,6 @@ def evaluate(
     workdir: str,
     *,
     overrides: Mapping[str, Any] | None = None,
-    imports: Sequence[str] = (),
     components: Components | None = None,
     log: Callable[[str], Any] = print,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -58,15 +57,16 @@ def evaluate(
 
     Args:
       overrides: options of the `eval` section that replace those of the config.
-      imports, components: of restore. unsaved: gets the evaluation if it cannot be written.
+      components: of restore. unsaved: gets the evaluation if it cannot be written.
 
     Raises:
       Preempted: stopped on request; nothing was written.
     """
     started = time.monotonic()
-    experiment, meta, step = restore(workdir, log, imports, components=components)
+    experiment, meta, step = restore(workdir, components, log=log)
     _check_room(workdir)
-    options = call("eval", experiment.eval._replace, overrides or {})
+    check_keys("eval", overrides or {}, (), EvalOptions._fields)
+    options = experiment.eval._replace(**(overrides or {}))
     check_eval(options)
     selection = select(experiment, meta, options.selection)
     selected, evaluator_of = selection["modules"], heldout_evaluators(experiment)

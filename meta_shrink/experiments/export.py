@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from meta_shrink.enrolment.task_files import Examples
 from meta_shrink.errors import UsageError, unwritable
 from meta_shrink.evaluation import mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.export_source import source_from_workdir
 from meta_shrink.experiments.restore import restore
 from meta_shrink.runs.progress import Progress
@@ -130,14 +131,14 @@ def _examples(batch: Batch, name: str) -> Examples:
 
 
 def write_tasks(
-    workdir: str, out: str, *, count: int, imports: Sequence[str] = (), log: Log = print
+    workdir: str, out: str, *, count: int, components: Components | None = None, log: Log = print
 ) -> list[str]:
     """Held-out tasks of a workdir as NPZ files that meta-shrink adapt reads; their paths.
 
     Raises:
       UsageError, ArtefactError: no such workdir or checkpoint, or a file that cannot be written.
     """
-    experiment, _, _ = restore(workdir, log, imports)
+    experiment, _, _ = restore(workdir, components, log=log)
     paths = []
     for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):
         arrays: dict[str, Any] = {"targets": train.targets, **train.inputs}

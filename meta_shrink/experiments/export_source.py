@@ -11,6 +11,7 @@ import tensorflow as tf
 from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
+from meta_shrink.experiments.adapt_section import SETTINGS
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.config import algorithm_name
@@ -41,7 +42,6 @@ def source_from_workdir(
     rule: str | None = None,
     value: float = 0.0,
     modules: Sequence[str] = (),
-    imports: Sequence[str] = (),
     components: Components | None = None,
     log: Log = print,
 ) -> Exported:
@@ -51,12 +51,12 @@ def source_from_workdir(
       rule, value: how to select the task-specific modules (prior.task_specific); by default as the
         config's section eval.selection, or every module where sigma^2 was not learned.
       modules: the selection itself, instead of a rule.
-      imports, components: of restore.
+      components: of restore.
 
     Raises:
       UsageError, ArtefactError: no such workdir, checkpoint, rule or module.
     """
-    experiment, meta, _ = restore(workdir, log, imports, components=components)
+    experiment, meta, _ = restore(workdir, components, log=log)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
     return Exported(
@@ -141,8 +141,7 @@ def _targets(config: Mapping[str, Any], model) -> ArraySpec:
 def _recipe(experiment: Experiment, log: Log) -> Recipe:
     """How this experiment adapts held-out tasks."""
     config, adapt, source = experiment.config, experiment.config["adapt"], experiment.source
-    known = {"optimizer", "learning_rate", "steps", "batch_size", "data", "rate_per"}
-    options = {key: value for key, value in adapt.items() if key not in known}
+    options = {key: value for key, value in adapt.items() if key not in SETTINGS}
     loss = {key: value for key, value in config["loss"].items() if key != "reduction"}
     pictures = _pictures(experiment)
     augment = pictures.pop("augment", {})

@@ -23,8 +23,6 @@ _SHORT = {"optimizer": "proximal_gd", "learning_rate": 0.05, "steps": 10}
 _LONG = {"optimizer": "proximal_adam", "learning_rate": 0.01, "steps": 50}
 _PRIOR = {"sigma2": 1.0}
 _IMPLICIT = {"cg_steps": 5, "damping": 0.1}
-# What works for every network; XLA and vectorised tasks are faster for some.
-_PARALLEL = {"task_axis": "parallel", "jit": "off"}
 
 ALGORITHMS: dict[str, Settings] = {
     "sigma_maml": {
@@ -81,7 +79,6 @@ def own_config(loss: str, algorithm: str, *, steps: int, seed: int = 0) -> dict[
         "log_every": min(100, steps),
         "eval_every": 0,
         "clip_norm": 10.0,
-        **_PARALLEL,
     }
     for section, values in choose("algorithm", ALGORITHMS, algorithm).items():
         config[section] |= values

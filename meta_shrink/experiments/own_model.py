@@ -155,7 +155,7 @@ def _components(model: keras.Model, source: TaskSource) -> Components:
 
 
 def _fitted(workdir: str, components: Components, tasks: Mapping[str, Sequence[str]]) -> Fitted:
-    experiment, meta, _ = restore(workdir, lambda _: None, components=components)
+    experiment, meta, _ = restore(workdir, components, log=lambda _: None)
     selection = select(experiment, meta, experiment.eval.selection)
     rows = module_rows(experiment, meta, selection["modules"])
     return Fitted(workdir, experiment, components, meta, rows, tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from meta_shrink.errors import ArtefactError, MetaShrinkError
@@ -16,22 +16,17 @@ from meta_shrink.types import MetaParams
 
 
 def restore(
-    workdir: str,
-    log: Callable[[str], Any] = print,
-    imports: Sequence[str] = (),
-    *,
-    components: Components | None = None,
+    workdir: str, components: Components | None = None, *, log: Callable[[str], Any] = print
 ) -> tuple[Experiment, MetaParams, int]:
     """The experiment of a workdir, its Phi at the newest intact checkpoint, and its meta-step.
 
     Args:
-      imports: modules with the user's own components (components.installed_components).
-      components: the components themselves, instead.
+      components: the tables of the config's names; installed_components() by default.
 
     Raises:
       UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
     """
-    experiment = _build(workdir, imports, components)
+    experiment = _build(workdir, components or installed_components())
     state = MetaState.create(experiment.initial, {}, names=experiment.registry.paths)
     checkpoints = Checkpoints(
         os.path.join(workdir, "checkpoints"), state.learned(), log=log, is_chief=False
@@ -44,13 +39,11 @@ def restore(
     return experiment, state.meta(), step
 
 
-def _build(workdir: str, imports: Sequence[str], components: Components | None) -> Experiment:
+def _build(workdir: str, components: Components) -> Experiment:
     """The experiment of a recorded config, which may be of another version, or not what it was."""
     config = read_config(workdir)
     try:
-        if components is None:
-            require_imports(config, imports, workdir)
-            components = installed_components(imports)
+        require_imports(config, components.imports, workdir)
         return build(config, components)
     except MetaShrinkError:
         raise

@@ -201,7 +201,7 @@ def _run(
     try:
         experiment = build(config, components)
         check_trainable(experiment, tf.distribute.get_strategy())
-        with _opened(path, config) as workdir:
+        with _opened(path, experiment.config) as workdir:
             watched: Any = WatchedRows(workdir.metrics, trial)
             workdir.metrics = watched
             training = train(experiment, workdir, log=log)

@@ -217,7 +217,8 @@ def _opening(experiment: Experiment, schedule: Schedule, start: int) -> str:
     return (
         f"{experiment.config['name']}: {schedule.steps} meta-steps, {done}; "
         f"{experiment.registry.num_modules} modules, {sum(experiment.registry.sizes)} parameters, "
-        f"{experiment.adapt.steps} adaptation steps, XLA {'on' if experiment.jit else 'off'}."
+        f"{experiment.adapt.steps} adaptation steps, XLA {'on' if experiment.jit else 'off'}, "
+        f"tasks {schedule.task_axis}."
     )
 
 

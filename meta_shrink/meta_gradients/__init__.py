@@ -4,7 +4,7 @@ what each learns."""
 from collections.abc import Callable
 from typing import NamedTuple
 
-from meta_shrink.meta_gradients.imaml import imaml, implicit_gradient
+from meta_shrink.meta_gradients.imaml import hessian_of, imaml, implicit_gradient
 from meta_shrink.meta_gradients.maml import fomaml, maml
 from meta_shrink.meta_gradients.reptile import reptile, sigma_reptile
 from meta_shrink.types import MetaGradient
@@ -16,7 +16,8 @@ SOLVE = ("cg/residual_norm", "cg/curvature_min", "cg/breakdown")
 class Method(NamedTuple):
     """A meta-gradient and its facts.
 
-    factory: (nll, registry, **options) -> MetaGradient.
+    factory: (nll, registry, **options) -> MetaGradient; one that solves also gets `solve` and
+        `hessian`, made of the options that damped_solve and hessian_of take.
     learns: components of Phi that it has a gradient for.
     metrics: names of the metrics it returns.
     needs_prior: whether sigma^2 = inf leaves it without a gradient.
@@ -31,7 +32,7 @@ class Method(NamedTuple):
 
     @property
     def solves(self) -> bool:
-        """Whether it solves a linear system with the Hessian, and so takes its options."""
+        """Whether it solves a linear system with the Hessian."""
         return set(SOLVE) <= set(self.metrics)
 
 
@@ -51,6 +52,7 @@ __all__ = [
     "META_GRADIENTS",
     "Method",
     "fomaml",
+    "hessian_of",
     "imaml",
     "implicit_gradient",
     "maml",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.meta_gradients.imaml import implicit_gradient
+from meta_shrink.linear_solve import Solve
+from meta_shrink.meta_gradients.imaml import Hessian, implicit_gradient
 from meta_shrink.meta_gradients.maml import whole_training_batch
 from meta_shrink.params import multiply, subtract
 from meta_shrink.registry import ModuleRegistry
@@ -46,13 +47,8 @@ def sigma_reptile(
     nll: NegLogLik,
     registry: ModuleRegistry,
     *,
-    cg_steps: int = 5,
-    damping: float = 0.0,
-    damping_unit: str = "nll",
-    solver: str = "cg",
-    hessian_data: Callable[[Task], Batch] | None = None,
-    hessian_nll: NegLogLik | None = None,
-    native: bool = False,
+    solve: Solve | None = None,
+    hessian: Hessian | None = None,
     phi_scale: str = "precision",
 ) -> MetaGradient:
     """Delta_phi_m = (phi_m - theta_m) / sigma_m^2, Delta_log_sigma^2 of sigma-iMAML (Eq. 10).
@@ -60,8 +56,7 @@ def sigma_reptile(
     The dependence of phi on sigma^2 is ignored, as in the paper (App. B.4).
 
     Args:
-      cg_steps, damping, damping_unit, solver, hessian_data, hessian_nll, native: of
-        implicit_gradient.
+      solve, hessian: of implicit_gradient.
       phi_scale: "precision" as printed; "sigma2" multiplies Delta_phi by sigma_m^2, the learning
         rate "proportional to sigma^2" of Section 4.2, which is then Reptile's phi update.
 
@@ -70,21 +65,11 @@ def sigma_reptile(
     """
     if phi_scale not in PHI_SCALES:
         raise UsageError(f"algorithm.phi_scale is {phi_scale!r}; expected one of {PHI_SCALES}.")
-    implicit = implicit_gradient(
-        nll,
-        registry,
-        cg_steps=cg_steps,
-        damping=damping,
-        damping_unit=damping_unit,
-        solver=solver,
-        hessian_data=hessian_data,
-        hessian_nll=hessian_nll,
-        native=native,
-    )
+    delta_at = implicit_gradient(nll, registry, solve=solve, hessian=hessian)
 
     def meta_gradient(meta: MetaParams, task: Task, adapt: Adapt):
         theta = adapt(meta, task)
-        delta, metrics = implicit(meta, task, theta)
+        delta, metrics = delta_at(meta, task, theta)
         towards = subtract(meta.phi, theta)
         if phi_scale == "precision":
             towards = multiply(registry.spread(tf.exp(-meta.log_sigma2)), towards)

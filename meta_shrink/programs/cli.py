@@ -22,6 +22,7 @@ from meta_shrink.errors import (
     one_line,
     unwritable,
 )
+from meta_shrink.programs.flag_sentences import flag_sentence
 from meta_shrink.programs.shipped import find_configs
 from meta_shrink.programs.streams import open_standard_streams
 from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
@@ -117,7 +118,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
             getattr(flags.FLAGS[name].value, "to_dict", None)
         refuse_empty_places()
     except FLAG_ERRORS as error:
-        print(f"error: {flag_sentence(error)}", file=sys.stderr)
+        print(f"error: {flag_sentence(error, argv)}", file=sys.stderr)
         print(f"Flags of this program: {argv[0]} --help", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     except SystemExit:  # Only absl's help flags end a program while flags are read, with 1.
@@ -149,24 +150,6 @@ def refuse_empty_places() -> None:
         values = given if isinstance(given, list) else [given]
         if any(isinstance(value, str) and not value.strip() for value in values):
             raise UsageError(f"--{name}= is empty: name a file or folder.")
-
-
-def flag_sentence(error: BaseException) -> str:
-    """What is wrong with a flag, in one line.
-
-    An error inside a config file arrives wrapped, with a traceback as its text: then its origin
-    says it better.
-    """
-    origin = error
-    while origin.__context__ is not None:
-        origin = origin.__context__
-    if isinstance(origin, MetaShrinkError):
-        return str(origin)
-    first, *more = str(error).splitlines() or [""]
-    if isinstance(error, flags.Error) and more:
-        return f"{first} {type(origin).__name__}: {origin}"
-    text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split())
-    return text if isinstance(error, flags.Error) else f"{type(error).__name__}: {text}"
 
 
 def print_table(table: Any) -> None:

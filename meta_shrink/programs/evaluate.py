@@ -31,6 +31,7 @@ CPU_THREADS = flags.DEFINE_integer("cpu_threads", None, "As the config's device.
 def main(argv):
     """Evaluate; see the module's docstring."""
     # Late, so that --help is quick.
+    from meta_shrink.experiments.components import installed_components
     from meta_shrink.experiments.evaluate import evaluate
     from meta_shrink.runs.workdir import read_config
     from meta_shrink.sections import call
@@ -42,7 +43,8 @@ def main(argv):
         device["cpu_threads"] = CPU_THREADS.value
     call("device", set_cpu_threads, device)
     overrides = {name: flag.value for name, flag in OVERRIDES.items() if flag.value is not None}
-    show(evaluate(WORKDIR.value, overrides=overrides, imports=cli.IMPORTS.value, unsaved=show))
+    components = installed_components(cli.IMPORTS.value)
+    show(evaluate(WORKDIR.value, overrides=overrides, components=components, unsaved=show))
 
 
 def show(evaluation):

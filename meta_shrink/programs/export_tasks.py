@@ -18,8 +18,10 @@ COUNT = flags.DEFINE_integer("count", 10, "Number of tasks.", lower_bound=1)
 def main(argv):
     """Write; see the module's docstring."""
     # Late, so that --help is quick.
+    from meta_shrink.experiments.components import installed_components
     from meta_shrink.experiments.export import write_tasks
 
     cli.no_arguments(argv)
-    paths = write_tasks(WORKDIR.value, OUT.value, count=COUNT.value, imports=cli.IMPORTS.value)
+    components = installed_components(cli.IMPORTS.value)
+    paths = write_tasks(WORKDIR.value, OUT.value, count=COUNT.value, components=components)
     print(f"{OUT.value}: {len(paths)} tasks.")

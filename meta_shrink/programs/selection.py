@@ -17,10 +17,13 @@ MODULES = flags.DEFINE_list("modules", [], "The task-specific modules by name, w
 
 
 def selected() -> dict[str, Any]:
-    """The keyword arguments of export_job.source_from_workdir."""
+    """The keyword arguments of export_source.source_from_workdir."""
+    # Late, so that --help is quick.
+    from meta_shrink.experiments.components import installed_components
+
     return {
         "rule": RULE.value,
         "value": VALUE.value,
         "modules": MODULES.value,
-        "imports": IMPORTS.value,
+        "components": installed_components(IMPORTS.value),
     }

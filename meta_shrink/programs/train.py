@@ -40,9 +40,8 @@ def main(argv):
     config = CONFIG.value.to_dict()
     call("device", set_cpu_threads, config["device"])
     strategy = make_strategy(STRATEGY.value)
-    if cli.IMPORTS.value:
-        config["imports"] = [*cli.IMPORTS.value]
     experiment = build(config, installed_components(cli.IMPORTS.value))
     check_trainable(experiment, strategy)
+    config = experiment.config
     with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:
         train(experiment, workdir, strategy=strategy)

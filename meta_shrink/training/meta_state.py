@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.sections import check_keys
 from meta_shrink.types import MetaParams
 
 META_OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
@@ -37,6 +39,8 @@ def meta_optimizer(
             f"expected a name of {', '.join(META_OPTIMIZERS)}, a decay of {', '.join(DECAYS)}, a "
             "positive learning rate."
         )
+    known = inspect.signature(META_OPTIMIZERS[name]).parameters
+    check_keys(f"The meta_optimizer {name!r}", options, (), [k for k in known if k != "kwargs"])
     rate: Any = learning_rate
     if decay == "linear":
         rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, max(steps, 1), 0.0)

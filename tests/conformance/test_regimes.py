@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt, random_batch
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.rng import root_key
@@ -27,8 +28,8 @@ from tests.problems import Problem, normal_means, regression
 STEPS, TOLERANCE = 3, 1e-4
 COMPILED = {"graph": False, "xla": True}
 OPTIONS = {
-    "imaml": {"cg_steps": 2, "damping": 0.1},
-    "sigma_reptile": {"cg_steps": 2, "solver": "neumann"},
+    "imaml": {"solve": damped_solve(cg_steps=2, damping=0.1)},
+    "sigma_reptile": {"solve": damped_solve(cg_steps=2, solver="neumann")},
 }
 GAUSSIAN_DATA = np.random.default_rng(0).normal(size=[2, 2, 4, 2])
 SMALL_TASKS = {

@@ -136,7 +136,8 @@ def test_a_folder_of_tasks_resumes(backbone, tmp_path):
 
 def picture_backbone(tmp_path):
     images = {"size": 8, "channels": 1, "invert": True, "interpolation": "bilinear"}
-    save_backbone(source_of(small_convnet(), ["output"], images=images), str(tmp_path / "backbone"))
+    source = source_of(small_convnet(), ["output"], pictures=images)
+    save_backbone(source, str(tmp_path / "backbone"))
     return Backbone.load(str(tmp_path / "backbone"))
 
 

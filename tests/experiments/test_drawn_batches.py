@@ -1,15 +1,12 @@
-"""Tasks whose mini-batches are drawn from data that are no batch; when XLA compiles by itself."""
+"""Tasks whose mini-batches are drawn from data that are no batch."""
 
 from __future__ import annotations
 
-import keras
 import pytest
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.experiments import build as build_module
 from meta_shrink.experiments.build import build
-from meta_shrink.models import convnet, gaussian, mlp, wavenet
 from meta_shrink.tasks import TASKS
 from tests.tiny_runs import ALGORITHMS, tiny_config
 
@@ -65,33 +62,3 @@ def test_nll_train_is_that_of_the_last_mini_batch(algorithm):
 def test_all_data_at_once_are_refused(algorithm, changes, part):
     with pytest.raises(UsageError, match=part):
         build(tiny_config(algorithm, changes))
-
-
-class ConvertUnits(keras.layers.Dense):
-    """A dense layer, whatever its name says."""
-
-
-def network(*layers: keras.layers.Layer, inputs: int = 3):
-    return keras.Sequential([keras.Input((inputs,)), *layers])
-
-
-NETWORKS = {
-    "dense": (lambda: mlp(seed=0), True),
-    "Gaussian": (lambda: gaussian(seed=0, dimensions=2), True),
-    "dense, named like a convolution": (lambda: network(ConvertUnits(2)), True),
-    "convolutions": (
-        lambda: convnet(seed=0, image_size=8, channels=1, classes=2, filters=2, blocks=1),
-        False,
-    ),
-    "dilated products": (
-        lambda: wavenet(seed=0, samples=4, frames=2, features=1, channels=1, cycles=1),
-        False,
-    ),
-    "many variables": (lambda: mlp(seed=0, hidden=[2] * 40), False),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_auto_compiles_small_dense_networks_on_the_cpu(name):
-    make, expected = NETWORKS[name]
-    assert build_module._jit("auto", make()) == expected

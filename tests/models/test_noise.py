@@ -10,6 +10,7 @@ import tensorflow as tf
 from meta_shrink.adaptation import adaptation
 from meta_shrink.evaluation import inductive_metric
 from meta_shrink.keras_model import apply_model, moments
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import mean_metric, negative_log_likelihood, squared_error
 from meta_shrink.meta_gradients import fomaml, imaml, maml
 from meta_shrink.network_loss import STEP, noise_key, noisy
@@ -145,7 +146,7 @@ def test_a_solve_has_one_noise_and_its_metrics_none():
     rng = np.random.default_rng(0)
     x, y = (tf.constant(rng.normal(size=[8, n]), tf.float32) for n in (2, 1))
     task, meta = Task((x, y), (x, y), KEYS[0]), meta_params(phi, [0.5], 0.1)
-    meta_gradient = imaml(nll, registry, cg_steps=2)
+    meta_gradient = imaml(nll, registry, solve=damped_solve(cg_steps=2))
     delta, metrics = meta_gradient(meta, task, lambda meta, task: list(meta.phi))
     assert float(metrics["cg/residual_norm"]) < 1e-5
     for name in ("nll_val", "nll_train"):

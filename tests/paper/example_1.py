@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.proximal import proximal_gd
 from meta_shrink.rng import root_key
 from meta_shrink.task_axis import over_tasks
@@ -54,7 +55,7 @@ def map_adapt(problem: Problem, *, steps: int = 1) -> Adapt:
 def total_gradient(factory: Callable, x: np.ndarray, y: np.ndarray, **options) -> Callable:
     """(phi, sigma2) -> sum over tasks of (Delta_phi, Delta_log_sigma2) of a meta-gradient."""
     problem = normal_means(x, y, sigma2=[1.0], alpha=1 / x.shape[1])
-    one = factory(problem.nll, problem.registry, cg_steps=1, **options)
+    one = factory(problem.nll, problem.registry, solve=damped_solve(cg_steps=1), **options)
     adapt = map_adapt(problem)
 
     @tf.function

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt
+from meta_shrink.errors import UsageError
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.meta_gradients import imaml, maml, sigma_reptile
-from meta_shrink.meta_gradients.imaml import hessian_vector_product
+from meta_shrink.meta_gradients.imaml import hessian_of, hessian_vector_product
 from meta_shrink.proximal import proximal_adam, proximal_gd
 from tests.problems import classification, flat, normal_means, regression
 
@@ -23,7 +25,7 @@ def test_sigma_imaml_equals_sigma_maml_at_convergence(optimizer, alpha, steps):
     task, registry = problem.task(), problem.registry
     adapt = make_adapt(adaptation(problem.nll, optimizer, registry), steps=steps)
     through, _ = tf.function(maml(problem.nll, registry))(problem.meta, task, adapt)
-    implicit = imaml(problem.nll, registry, cg_steps=15)
+    implicit = imaml(problem.nll, registry, solve=damped_solve(cg_steps=15))
     at, metrics = tf.function(implicit)(problem.meta, task, adapt)
     np.testing.assert_allclose(flat(at.phi), flat(through.phi), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(at.log_sigma2, through.log_sigma2, rtol=1e-6)
@@ -36,11 +38,12 @@ def test_the_other_solver_gives_the_same():
     problem = classification(sigma2=[0.5, 2.0])
     adapt = make_adapt(adaptation(problem.nll, proximal_gd(), problem.registry), steps=5)
     found = [
-        imaml(problem.nll, problem.registry, cg_steps=steps, solver=solver, damping=0.1)(
-            tf_meta, problem.task(), adapt
-        )[0]
+        imaml(problem.nll, problem.registry, solve=solve)(tf_meta, problem.task(), adapt)[0]
         for tf_meta in [problem.meta._replace(log_sigma2=tf.zeros([2], tf.float64))]
-        for solver, steps in (("cg", 15), ("neumann", 200))
+        for solve in (
+            damped_solve(cg_steps=15, damping=0.1),
+            damped_solve(cg_steps=200, solver="neumann", damping=0.1),
+        )
     ]
     np.testing.assert_allclose(flat(found[0].phi), flat(found[1].phi), rtol=1e-6, atol=1e-10)
 
@@ -81,7 +84,9 @@ def test_imaml_is_equation_47(options):
     line = Line()
     system = (1 + DAMPING) * np.eye(3) + line.hessian / LAMBDA
     expected = np.linalg.solve(system, line.validation_gradient())
-    gradient = imaml(line.problem.nll, line.problem.registry, cg_steps=3, **options)
+    gradient = imaml(
+        line.problem.nll, line.problem.registry, solve=damped_solve(cg_steps=3, **options)
+    )
     delta, _ = gradient(line.problem.meta, line.task, line.adapt)
     np.testing.assert_allclose(flat(delta.phi), expected, rtol=1e-9)
 
@@ -93,9 +98,10 @@ def test_a_damping_in_precisions_is_each_modules_own(factory):
     precision = np.array([LAMBDA, LAMBDA, 4 * LAMBDA])
     u = np.linalg.solve(line.hessian + np.diag(1.3 * precision), line.validation_gradient())
     gradient = factory(
-        line.problem.nll, line.problem.registry, cg_steps=3, damping=DAMPING,
-        damping_unit="precision",
-    )  # fmt: skip
+        line.problem.nll,
+        line.problem.registry,
+        solve=damped_solve(cg_steps=3, damping=DAMPING, damping_unit="precision"),
+    )
     delta, _ = gradient(line.problem.meta, line.task, line.adapt)
     parts = precision * u * (line.theta - line.phi)
     np.testing.assert_allclose(delta.log_sigma2, [parts[:2].sum(), parts[2]], rtol=1e-9)
@@ -106,7 +112,8 @@ def test_sigma2_gradient_is_equation_48_with_its_sign_mended(factory):
     line = Line()
     system = line.hessian + (LAMBDA + DAMPING) * np.eye(3)
     u = np.linalg.solve(system, line.validation_gradient())
-    gradient = factory(line.problem.nll, line.problem.registry, cg_steps=3, damping=DAMPING)
+    solve = damped_solve(cg_steps=3, damping=DAMPING)
+    gradient = factory(line.problem.nll, line.problem.registry, solve=solve)
     delta, _ = gradient(line.problem.meta, line.task, line.adapt)
     expected = u @ (line.theta - line.phi) * LAMBDA
     np.testing.assert_allclose(delta.log_sigma2, [expected], rtol=1e-9)
@@ -116,7 +123,7 @@ def test_the_preconditioner_of_strong_priors_changes_no_solution():
     # sigma^2 = 1e-5 makes p_m = 100 (App. D.2).
     line = Line(sigma2=1e-5)
     u = np.linalg.solve(line.hessian + 1e5 * np.eye(3), line.validation_gradient())
-    gradient = imaml(line.problem.nll, line.problem.registry, cg_steps=3)
+    gradient = imaml(line.problem.nll, line.problem.registry, solve=damped_solve(cg_steps=3))
     delta, _ = gradient(line.problem.meta, line.task, line.adapt)
     np.testing.assert_allclose(flat(delta.phi), 1e5 * u, rtol=1e-8)
 
@@ -129,9 +136,11 @@ def test_hessian_vector_products_and_their_data():
     np.testing.assert_allclose(flat(product(v)), line.hessian @ flat(v), rtol=1e-10)
     part = tuple(x[:2] for x in line.task.train)
     gradient = imaml(
-        line.problem.nll, line.problem.registry, cg_steps=3,
-        hessian_data=lambda task: tuple(x[:2] for x in task.train),
-    )  # fmt: skip
+        line.problem.nll,
+        line.problem.registry,
+        solve=damped_solve(cg_steps=3),
+        hessian=hessian_of(line.problem.nll, data=lambda task: tuple(x[:2] for x in task.train)),
+    )
     delta, _ = gradient(line.problem.meta, line.task, line.adapt)
     design = np.column_stack([part[0], np.ones(2)])
     system = design.T @ design + LAMBDA * np.eye(3)
@@ -145,17 +154,15 @@ def test_hessian_vector_products_and_their_data():
     ids=lambda o: next(iter(o)),
 )
 def test_bad_options_are_refused_while_building(options):
-    problem = regression()
-    for factory in (imaml, sigma_reptile):
-        with pytest.raises(ValueError, match=next(iter(options))):
-            factory(problem.nll, problem.registry, **options)
+    with pytest.raises(UsageError, match=next(iter(options))):
+        damped_solve(**options)
 
 
 def test_one_step_with_the_preconditioner_of_strong_priors():
     """p_m = max(1/sigma_m^2 / 10^3, 1) decides where a solve that is cut off has come to."""
     train, val = np.array([[[2.0, 1.0]]]), np.array([[[3.0, 5.0]]])
     problem = normal_means(train, val, sigma2=[1 / 4000, 1 / 500])
-    one_step = imaml(problem.nll, problem.registry, cg_steps=1)
+    one_step = imaml(problem.nll, problem.registry, solve=damped_solve(cg_steps=1))
     delta, _ = one_step(problem.meta, problem.task(), lambda meta, _: meta.phi)
     b, diagonal, p = np.array([-3.0, -5.0]), np.array([4001.0, 501.0]), np.array([4.0, 1.0])
     z = b / p

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.meta_gradients import imaml, maml, sigma_reptile
 from tests.paper.example_1 import map_adapt, means_of
 from tests.problems import normal_means
@@ -48,7 +49,7 @@ def test_the_map_is_not_reached_by_too_few_steps():
 @pytest.mark.parametrize("factory", [maml, imaml, sigma_reptile])
 def test_gradient_of_sigma2_is_equation_16(factory, sigma2):
     problem = problem_at(sigma2, 1 / N)
-    options = {} if factory is maml else {"cg_steps": 1}
+    options = {} if factory is maml else {"solve": damped_solve(cg_steps=1)}
     gradient = factory(problem.nll, problem.registry, **options)
     shrink = 1 + 1 / (N * sigma2)
     first = MEANS.x - MEANS.y + (PHI - MEANS.y) / (N * sigma2)
@@ -66,7 +67,7 @@ def test_gradient_of_sigma2_is_equation_16(factory, sigma2):
 @pytest.mark.parametrize("factory", [maml, imaml])
 def test_gradient_of_phi_is_equation_18(factory, sigma2):
     problem = problem_at(sigma2, 1 / N)
-    options = {} if factory is maml else {"cg_steps": 1}
+    options = {} if factory is maml else {"solve": damped_solve(cg_steps=1)}
     gradient = factory(problem.nll, problem.registry, **options)
     for number, y, theta in zip(range(3), MEANS.y, exact_map(sigma2), strict=True):
         delta, _ = gradient(problem.meta, problem.task(number), map_adapt(problem))
@@ -76,7 +77,7 @@ def test_gradient_of_phi_is_equation_18(factory, sigma2):
 @pytest.mark.parametrize("sigma2", SIGMA2)
 def test_sigma_reptile_moves_phi_by_the_gradient_of_the_joint_density(sigma2):
     problem = problem_at(sigma2, 1 / N)
-    gradient = sigma_reptile(problem.nll, problem.registry, cg_steps=1)
+    gradient = sigma_reptile(problem.nll, problem.registry, solve=damped_solve(cg_steps=1))
     for number, theta in enumerate(exact_map(sigma2)):
         delta, _ = gradient(problem.meta, problem.task(number), map_adapt(problem))
         np.testing.assert_allclose(delta.phi[0], [(PHI - theta) / sigma2], rtol=1e-9)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink.adaptation import adaptation, make_adapt
+from meta_shrink.linear_solve import damped_solve
 from meta_shrink.meta_gradients import fomaml, imaml, maml, reptile, sigma_reptile
 from meta_shrink.prior import freeze_others
 from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_adam, proximal_gd
@@ -133,9 +134,9 @@ def test_reptile_is_the_phi_update_of_sigma_reptile_with_rates_like_sigma2(sigma
     adapt = adapt_with(problem, proximal_gd())
     plain, _ = reptile(problem.nll, problem.registry)(problem.meta, problem.task(), adapt)
     scaled, as_printed = (
-        sigma_reptile(problem.nll, problem.registry, damping=0.1, phi_scale=scale)(
-            problem.meta, problem.task(), adapt
-        )[0]
+        sigma_reptile(
+            problem.nll, problem.registry, solve=damped_solve(damping=0.1), phi_scale=scale
+        )(problem.meta, problem.task(), adapt)[0]
         for scale in ("sigma2", "precision")
     )
     theta = adapt(problem.meta, problem.task())
@@ -149,7 +150,8 @@ def test_fomaml_is_imaml_with_one_cg_step_where_the_hessian_is_a_multiple_of_the
     problem = three_means(sigma2=[sigma2] * 3)
     adapt = adapt_with(problem, proximal_gd())
     first, _ = fomaml(problem.nll, problem.registry)(problem.meta, problem.task(), adapt)
-    implicit, _ = imaml(problem.nll, problem.registry, cg_steps=1, damping=damping)(
+    solve = damped_solve(cg_steps=1, damping=damping)
+    implicit, _ = imaml(problem.nll, problem.registry, solve=solve)(
         problem.meta, problem.task(), adapt
     )
     scale = 1 + sigma2 * (curvature + damping)
@@ -164,11 +166,13 @@ def test_fomaml_is_imaml_with_one_cg_step_where_the_hessian_vanishes():
     def linear(params, batch):
         return tf.reduce_sum(tf.concat(params, 0) * tf.reduce_sum(batch[0], 0))
 
+    solve = damped_solve(cg_steps=1, damping=damping)
     first, implicit = (
-        factory(linear, problem.registry, **options)(
-            problem.meta, problem.task(), lambda meta, task: meta.phi
-        )[0]
-        for factory, options in ((fomaml, {}), (imaml, {"cg_steps": 1, "damping": damping}))
+        gradient(problem.meta, problem.task(), lambda meta, task: meta.phi)[0]
+        for gradient in (
+            fomaml(linear, problem.registry),
+            imaml(linear, problem.registry, solve=solve),
+        )
     )
     expected = flat(first.phi) / (1 + damping * sigma2)
     np.testing.assert_allclose(flat(implicit.phi), expected, rtol=1e-12)
@@ -185,7 +189,7 @@ def test_mean_reduction_is_sum_reduction_at_n_times_the_variance():
         )  # fmt: skip
         adapt = adapt_with(problem, proximal_gd(), steps=3)
         thetas.append(flat(adapt(problem.meta, problem.task())))
-        gradient = imaml(problem.nll, problem.registry, cg_steps=2)
+        gradient = imaml(problem.nll, problem.registry, solve=damped_solve(cg_steps=2))
         deltas.append(gradient(problem.meta, problem.task(), adapt)[0])
     np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-10)
     total, mean = deltas  # the validation loss is a mean of 5, too

@@ -33,8 +33,12 @@ from meta_shrink.errors import UsageError
 def get_config(name="good"):
     if name == "other":
         raise UsageError("no algorithm is called other.")
-    return ConfigDict({"steps": 0})
+    return ConfigDict({"steps": 0, "adapt": {"steps": 1, "rate": 2}, "list": [1]})
 """
+STEPZ = (
+    "error: --config.adapt.stepz: Config section 'adapt' has no key 'stepz' (nearest: 'steps'); "
+    "its keys are "
+)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,15 @@ def get_config(name="good"):
             "needs optuna, which is not installed",
         ),
         (["--config=config.py", "--config.steps=many"], 2, "--config.steps=many"),
-        (["--config=config.py", "--config.stepz=3"], 2, 'Did you mean "steps"'),
+        (["--config=config.py", "--config.stepz=3"], 2, "no key 'stepz' (nearest: 'steps')"),
+        (["--config=config.py", "--config.adapt.stepz=3"], 2, STEPZ),
+        (["--config", "config.py", "--config.adapt.stepz", "3"], 2, STEPZ),
+        (["--config=config.py", "--config.adopt.steps=3"], 2, "no key 'adopt' (nearest: 'adapt')"),
+        (["--config=config.py", "--noconfig.adapt.x"], 2, "has no key 'x'; its keys are"),
+        (["--config=config.py", "--config.steps.x=3"], 2, "'steps' is a value and has no key 'x'"),
+        (["--config=config.py", "--config.list[0]=3"], 0, ""),
+        (["--config=folder"], 2, "error: --config=folder: the file is a folder"),
+        (["--config=absent.py:other"], 2, "error: --config=absent.py: the file does not exist"),
         (["--config=config.py:other"], 2, "error: no algorithm is called other."),
         (["--config=absent.py"], 2, "absent.py"),
         (["--config=config.py", "--confg=3"], 2, "confg"),
@@ -59,6 +71,7 @@ def get_config(name="good"):
 )
 def test_exit_code_and_sentence(tmp_path, arguments, code, sentence):
     (tmp_path / "config.py").write_text(CONFIG)
+    (tmp_path / "folder").mkdir()
     (tmp_path / "program.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r}){PROGRAM}")
     command = [sys.executable, "program.py", *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

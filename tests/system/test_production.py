@@ -75,7 +75,7 @@ def test_adapters_classify_new_characters(made):
 
 def test_exported_is_trained(made):
     """The adapter's predictions are those of the network adapted and evaluated in memory."""
-    experiment, meta, _ = restore(str(made / "workdir"), lambda _: None)
+    experiment, meta, _ = restore(str(made / "workdir"), log=lambda _: None)
     backbone = Backbone.load(str(made / "backbone"))
     held_out = experiment.held_out(backbone.info.selected)
     for index, (_, heldout) in enumerate(heldout_tasks(experiment, 2)):

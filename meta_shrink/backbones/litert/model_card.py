@@ -128,7 +128,7 @@ def litert_card(info: BackboneInfo, facts: Any) -> str:
         outputs=_arrays(info.outputs, "B"),
         adapt_row=_ADAPT_ROW.format(
             inputs=_arrays(info.inputs, facts.examples),
-            targets=", ".join(f"`{spec.name}`" for spec in target_specs(recipe["targets"])),
+            targets=", ".join(f"`{spec.name}`" for spec in recipe.targets),
         )
         if facts.examples
         else "",

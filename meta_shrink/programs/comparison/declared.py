@@ -16,6 +16,7 @@ from ml_collections import config_flags
 
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
+from meta_shrink.programs.flag_sentences import flag_sentence
 from meta_shrink.programs.shipped import find_config
 from meta_shrink.sections import call
 
@@ -155,7 +156,7 @@ def load_config(label: str, arguments: Sequence[str]) -> dict[str, Any]:
         config: Any = values["config"].value
         return config.to_dict()
     except cli.FLAG_ERRORS as error:
-        raise UsageError(f"Run {label!r}: {cli.flag_sentence(error)}") from error
+        raise UsageError(f"Run {label!r}: {flag_sentence(error, argv)}") from error
 
 
 def evaluate_flags(options: Mapping[str, Any]) -> list[str]:
