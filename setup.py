@@ -65,7 +65,7 @@ setup(
     ],
     cmdclass={"build_py": WithConfigs},
     packages=find_packages(include=["meta_shrink", "meta_shrink.*"]),
-    package_data={"meta_shrink": ["py.typed", "**/*.html"]},
+    package_data={"meta_shrink": ["py.typed", "**/*.html", "**/*.md"]},
     entry_points={"console_scripts": ["meta-shrink = meta_shrink.programs.command_line:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[

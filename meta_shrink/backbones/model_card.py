@@ -4,71 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo, argument_name
 
-_TEMPLATE = """# {name}
-
-A backbone of meta_shrink ({algorithm}): one network for all tasks, of which a task owns
-{share:.1%}. A task is a small adapter file; everything else is shared.
-
-## Call it
-
-Needs TensorFlow only. `serving_default` is the network without an adapter; TF Serving serves this
-folder as it is.
-
-```python
-import tensorflow as tf
-from safetensors.numpy import load_file
-
-# Verify the file first: meta-shrink verify ID.safetensors --backbone .
-
-backbone = tf.saved_model.load("{version}")
-adapter = {{{argument}: tf.constant(v) for k, v in load_file("ID.safetensors").items()}}
-outputs = backbone.signatures["serve"]({example}, **adapter)
-```
-
-(`load_file` gives the tensors of an adapter in f32; adapters in f16, bf16 or int8 are read by
-`meta_shrink.adapters`.)
-
-| signature | inputs | outputs |
-| --- | --- | --- |
-| `serving_default` | {inputs} | {outputs}, by the shared network itself |
-| `serve` | {inputs}, the tensors of one adapter | {outputs} |
-| `serve_mixed` | {inputs}, `adapter_index` [B], the tensors of A adapters stacked | {mixed} |
-| `default_adapter` | - | the adapter of the shared network itself |
-| `gradient` | {inputs}, `targets`, the adapter's variables | gradient of the loss in them |
-| `moments` | {inputs}, the adapter's variables | the adapter's moments (batch norm only) |
-
-## Modules
-
-Task-specific by the rule `{rule}` {value}.
-
-| module | parameters | σ² | task-specific |
-| --- | --- | --- | --- |
-{modules}
-
-## Size of an adapter
-
-{tensors} tensors: {variables:,} parameters of task-specific modules and {moments:,} moments.
-
-| encoding | bytes of payload | share of the network in f32 |
-| --- | --- | --- |
-{sizes}
-
-## Held-out tasks
-
-{metrics}
-
-## Limits
-
-{limits}
-Predictions are checked on loading by a fixed input, within {atol:.2g}. An adapter fits this
-backbone alone: fingerprint `{fingerprint}`.
-An adapter made of a person's data (a voice, handwriting) is personal data: ask for consent, record
-it (`--consent`), and delete the file when it is withdrawn.
-"""
+_TEMPLATE = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 
 
 def card(info: BackboneInfo, *, version: int) -> str:
