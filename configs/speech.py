@@ -75,6 +75,7 @@ def get_config(argument: str = "quick_sigma_reptile"):
     config.train.update({"checkpoint_every": 10})
     config.eval.update({"num_tasks": 10, "points": 16, "kinds": ["all", "selected", "single"]})
     config.eval.update({"horizon": 10_000 // size["steps"], "group_horizon": 50})
+    # A ranking, as the paper has for speech: the 12 largest.
     config.eval.selection = {"rule": "top_k", "value": SELECTED}
     config.eval.groups = groups(voiced=False)
     METHODS[method](config)

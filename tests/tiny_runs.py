@@ -53,6 +53,8 @@ def tiny_config(algorithm: str = "sigma_reptile", changes: dict[str, Any] | None
     config["train"] |= {"steps": 60, "meta_batch_size": 2, "task_axis": "sequential", "jit": "off"}
     config["train"] |= {"log_every": 6, "eval_every": 20, "checkpoint_every": 10}
     config["eval"] |= {"num_tasks": 3, "horizon": 2}
+    # Whatever the few steps have found.
+    config["eval"]["selection"] = {"rule": "relative", "value": 0.01}
     config["search"] |= {"num_trials": 2, "steps": 4}
     return changed(config, changes or {})
 

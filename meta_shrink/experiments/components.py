@@ -24,6 +24,7 @@ from meta_shrink.types import TaskOptimizer, TaskSource
 
 ENTRY_POINTS = "meta_shrink.components"
 ATTRIBUTE = "COMPONENTS"  # of a module of --imports
+OWN = "own"  # The model and the tasks of meta_shrink.fit, which only the user's program has.
 
 
 class Loss(NamedTuple):
@@ -88,16 +89,22 @@ def recorded(config: Mapping[str, Any], components: Components) -> Mapping[str, 
     return {**config, "imports": [*components.imports]} if components.imports else config
 
 
-def require_imports(config: Mapping[str, Any], given: Sequence[str], workdir: str) -> None:
+def require_components(config: Mapping[str, Any], components: Components, workdir: str) -> None:
     """A run that was made with modules of the user's own is read with them.
 
     Raises:
       UsageError: one was not given; the sentence has the flags to add.
     """
-    missing = [name for name in config.get("imports", ()) if name not in given]
+    missing = [name for name in config.get("imports", ()) if name not in components.imports]
     if missing:
         flags = " ".join(f"--imports={name}" for name in missing)
         raise UsageError(f"{workdir} was made with {flags}; add it to this command.")
+    if config["model"].get("name") == OWN and OWN not in components.models:
+        raise UsageError(
+            f"{workdir} was made by meta_shrink.fit from a model that only that Python program "
+            "has. Call fit there again, with the same arguments: it returns the run, whose "
+            "evaluate() and export() do what this program does."
+        )
 
 
 def _imported(name: str) -> Any:

@@ -79,7 +79,7 @@ class EvalOptions(NamedTuple):
     group_horizon: int = 10
     points: int = 40
     inductive: bool = False
-    selection: Mapping[str, Any] = {"rule": "relative", "value": 0.01}
+    selection: Mapping[str, Any] = {"rule": "gap", "value": 100}
     examples: int = 0
 
 

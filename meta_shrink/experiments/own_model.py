@@ -20,7 +20,7 @@ from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import input_specs
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment, build
-from meta_shrink.experiments.components import Components, default_components
+from meta_shrink.experiments.components import OWN, Components, default_components
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.export import export_backbone
 from meta_shrink.experiments.own_config import own_config
@@ -37,7 +37,6 @@ from meta_shrink.tasks.user_tasks import task_examples
 from meta_shrink.training.distribution import make_strategy
 from meta_shrink.types import MetaParams, TaskSource
 
-OWN = "own"
 TARGET_DTYPES = {"squared_error": "float32", "gaussian": "float32", "cross_entropy": "int32"}
 Log = Callable[[str], Any]
 

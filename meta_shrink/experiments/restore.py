@@ -8,7 +8,7 @@ from typing import Any
 
 from meta_shrink.errors import ArtefactError, MetaShrinkError
 from meta_shrink.experiments.build import Experiment, build
-from meta_shrink.experiments.components import Components, installed_components, require_imports
+from meta_shrink.experiments.components import Components, installed_components, require_components
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.workdir import read_config
 from meta_shrink.training.meta_state import MetaState
@@ -43,7 +43,7 @@ def _build(workdir: str, components: Components) -> Experiment:
     """The experiment of a recorded config, which may be of another version, or not what it was."""
     config = read_config(workdir)
     try:
-        require_imports(config, components.imports, workdir)
+        require_components(config, components, workdir)
         return build(config, components)
     except MetaShrinkError:
         raise

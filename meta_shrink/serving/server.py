@@ -213,6 +213,8 @@ class Server:
         except web.HTTPException as error:
             code = _CODES.get(error.status, "request")
             sentence = f"{request.method} of this path: {error.reason}."
+            if error.status == 404:
+                sentence += f" The model that is served is {self.name!r}: /v1/models/{self.name}."
             response = _json(error.status, rest.Problem(error.status, code, sentence).body())
             if error.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"

@@ -73,6 +73,12 @@ def test_the_same_call_returns_what_is_done(fitted, place):
         np.testing.assert_array_equal(value, other)
 
 
+@pytest.mark.usefixtures("fitted")
+def test_a_program_that_reads_the_folder_is_told_what_to_do(place):
+    with pytest.raises(ms.UsageError, match=r"made by meta_shrink\.fit .*Call fit there again"):
+        ms.restore(str(place / "run"))
+
+
 def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch):
     """Two calls, the first of which ends early, give the numbers of one."""
     often = {"train.checkpoint_every": 2}

@@ -21,6 +21,13 @@ def test_other_paths_methods_and_sizes(tmp_path):
             results = [await post(client, b"x" * 5000), await post(client, {}, "/v1/models/other")]
             results.append(await post(client, {}, "/v1/models/other:predict"))
             results.append(await post(client, {}, "/v1/models/fake"))
+            served = "The model that is served is 'fake': /v1/models/fake."
+            assert [served in answer["error"] for _, answer in results] == [
+                False,
+                True,
+                True,
+                False,
+            ]
             return [(status, answer["code"], "error" in answer) for status, answer in results]
 
     assert asyncio.run(run()) == [
