@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import ArtefactError, unwritable
 from meta_shrink.reporting import wording
+from meta_shrink.reporting.alt_text import alt_text
 from meta_shrink.reporting.evaluation_file import (
     load_evaluation,
     load_metrics,
@@ -25,6 +26,7 @@ from meta_shrink.reporting.evaluation_file import (
     title,
 )
 from meta_shrink.reporting.exhibits import Exhibit, all_exhibits
+from meta_shrink.reporting.tensorboard_images import show_in_tensorboard
 
 DOTS_PER_INCH = 170
 TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -32,6 +34,8 @@ TEMPLATE = Path(__file__).with_name("report_template.html")
 
 def write_report(workdir: str | Path, out_dir: str | Path | None = None) -> Path:
     """Writes index.html, and each figure and table as PNG and CSV, into workdir/report.
+
+    The figures are added to the workdir's TensorBoard data, if it has any.
 
     Args:
       workdir: holds evaluation.json; metrics.jsonl and config.json are used where they exist.
@@ -62,6 +66,9 @@ def write_report(workdir: str | Path, out_dir: str | Path | None = None) -> Path
     files["index.html"] = render(evaluation, metrics, with_images, config_text).encode()
     stale = [f"{e.stem}.{end}" for e, png in with_images if not png for end in ("png", "csv")]
     write_files(out_dir, files, stale)
+    if out_dir == workdir / "report":
+        pngs = {exhibit.stem: png for exhibit, png in with_images if png}
+        show_in_tensorboard(str(workdir / "tensorboard"), pngs, int(evaluation["meta_step"]))
     return out_dir / "index.html"
 
 
@@ -116,7 +123,12 @@ def render(
         learned=sigma2_is_learned(evaluation),
         sigma2_meaning=wording.SIGMA2_MEANING,
         exhibits=[
-            {**e._asdict(), "image": base64.b64encode(png).decode(), "wide": is_wide(e.figure)}
+            {
+                **e._asdict(),
+                "image": base64.b64encode(png).decode(),
+                "wide": is_wide(e.figure),
+                "alt": alt_text(e.stem, e.columns, e.rows) if png else "",
+            }
             for e, png in exhibits
             if e.caption
         ],

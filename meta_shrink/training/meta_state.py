@@ -124,6 +124,10 @@ class MetaState:
             values["phi"], values["log_sigma2"][0], alpha if self._per_parameter_alpha else alpha[0]
         )
 
+    def learning_rates(self) -> dict[str, float]:
+        """The present rate of each meta-optimizer."""
+        return {name: float(o.learning_rate) for name, o in self.optimizers.items()}
+
     def learned(self) -> dict[str, tf.Variable]:
         """The variables of Phi and the step under their names in a checkpoint."""
         named = {"step": self.step}
