@@ -43,7 +43,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help demo demo-adapters test test-all test-configs test-io faults mutants mutants-changed lint format lock clean
+.PHONY: help docs notebook demo demo-adapters test test-all test-configs test-io faults mutants mutants-changed lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -81,6 +81,12 @@ mutants: $(ENV) ## put small faults into the code, one at a time: which do the t
 mutants-changed: $(ENV) ## those in changed files, for 5 minutes at most; after `make test`
 	.venv/bin/python -m tests.mutants --changed --minutes=5 --trust_tests
 
+docs: $(ENV) ## build the documentation site in site/; a broken link or name is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
+
+notebook: $(ENV) ## execute docs/own_data.ipynb anew, outputs included
+	.venv/bin/python -m tests.notebook
+
 lint: $(ENV) ## check style, format and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -96,7 +102,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## compile requirements/*.txt (newer versions
 	$(COMPILE) --python-version 3.11 requirements/io.in -o requirements/io-py311.txt
 
 clean: ## remove the environments, caches and build outputs (not runs/)
-	rm -rf .venv .venv-io .venv-lock build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-io .venv-lock build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is built from nothing whenever its lock changes, so that it holds the lock and no

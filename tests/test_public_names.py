@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import meta_shrink as ms
+
+ROOT = Path(__file__).resolve().parent.parent
 
 FACE = Path(ms.__file__)
 PUBLIC = [name for name in dir(ms) if not name.startswith("_")]
@@ -68,6 +71,12 @@ def test_without_tensorflow_the_first_use_says_what_to_install():
     code = "import sys; sys.modules['tensorflow'] = None\nimport meta_shrink as ms\nms.build"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "meta_shrink needs TensorFlow and none is installed" in done.stderr.splitlines()[-1]
+
+
+def test_the_reference_has_every_public_name():
+    text = (ROOT / "docs" / "reference.md").read_text()
+    listed = re.findall(r"^::: meta_shrink\.(?:[\w.]+\.)?(\w+)$", text, re.M)
+    assert sorted(listed) == sorted(name for name in dir(ms) if name[0] != "_")
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])
