@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,9 @@ def test_a_trial_is_valued_by_validation_tasks(tmp_path, monkeypatch):
 
     class Trial:
         number = 0
+        study = SimpleNamespace(
+            get_trials=lambda deepcopy: [SimpleNamespace(intermediate_values={})]
+        )
 
     value = sweep._run(experiment.config, None, str(tmp_path), Trial(), NO_LOG["log"])
     assert value == pytest.approx(AFTER.mean(), rel=1e-4)
