@@ -92,7 +92,9 @@ def sweep(
     _check(search, config)
     choose("sampler", SAMPLERS, sampler)
     choose("pruner", PRUNERS, pruner)
-    minimise = build(config, components).metric_facts.lower_is_better
+    # Every trial is evaluated: what that needs is asked for before the first.
+    evaluated = with_settings(config, {"train.eval_every": 1}, search.steps)
+    minimise = build(evaluated, components).metric_facts.lower_is_better
     try:
         how = {"sampler": sampler, "pruner": pruner}
         study = open_study(directory, {**config, "search": config["search"] | how}, minimise)

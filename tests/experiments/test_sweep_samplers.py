@@ -77,7 +77,7 @@ def test_tpe_goes_where_it_was_best_and_random_does_not(tmp_path, instant):
         values = [
             v
             for _, v in tried(
-                sweep(search_config(30), str(tmp_path / sampler), sampler=sampler, **NO_LOG)
+                sweep(search_config(40), str(tmp_path / sampler), sampler=sampler, **NO_LOG)
             )
         ]
         late[sampler] = np.mean(values[-10:])
@@ -141,6 +141,19 @@ def test_a_stopped_trial_is_pruned_as_if_it_had_not_been(tmp_path, monkeypatch):
         study = sweep(search_config(6), str(tmp_path), **NO_LOG)
     assert study.trials[5].state == TrialState.PRUNED
     assert study.trials[5].intermediate_values == {1: 9.0}
+
+
+def test_what_cannot_be_evaluated_is_refused_before_the_first_trial(tmp_path, monkeypatch):
+    """As `build` does where there are too few validation tasks, if it is to evaluate at all."""
+
+    def build(config, components):
+        if config["train"]["eval_every"]:
+            raise UsageError("too few validation tasks.")
+
+    monkeypatch.setattr(sweep_job, "build", build)
+    with pytest.raises(UsageError, match="too few"):
+        sweep(search_config(1), str(tmp_path / "search"), **NO_LOG)
+    assert not (tmp_path / "search").exists()
 
 
 def test_trials_have_evaluations_to_be_judged_by(tmp_path, monkeypatch):
