@@ -94,7 +94,7 @@ def test_evaluate_flags_are_those_of_the_program():
         (one_run(overrides={"train.steps": "many"}), "Run 'maml': .*many"),
         (one_run(overrides={"seed": 3}), "Run 'maml' overrides the seed"),
         (one_run(x="one"), "Run 'maml' has x='one'"),
-        (one_run(colour="red"), "'runs': .*colour"),
+        (one_run(colour="red"), "section 'runs' has no key 'colour'"),
         (small_set(runs=[]), "no runs"),
         (small_set(runs=small_set().runs * 2), "share the name 'reptile_seed0'"),
         (small_set(runs=[*small_set().runs, {"config": "a.py", "x": 1}]), "Some runs .* have an x"),
@@ -102,7 +102,7 @@ def test_evaluate_flags_are_those_of_the_program():
         (small_set(seeds=[0, 0]), r"seeds=\[0, 0\]"),
         (small_set(seeds=["0"]), r"seeds=\['0'\]"),
         (small_set(evaluate={"num_task": 3}), "evaluate has num_task; expected of num_"),
-        (ConfigDict({"name": "a"}), "'set': .*missing a required argument: 'runs'"),
+        (ConfigDict({"name": "a"}), "section 'set' lacks runs, seeds"),
         ({}, "returns dict, not ConfigDict"),
     ],
 )
