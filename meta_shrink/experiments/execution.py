@@ -120,12 +120,13 @@ def try_vectorized(
         task, theta = pair
         loss = noisy(nll, noise_key(nll, task.key, STEP, 0))
         batch = next_batch(task, tf.constant(0))
-        if method.solves or not method.in_chunks:
-            return hessian_vector_product(loss, theta, batch)(theta)
         with tf.GradientTape() as tape:
             tape.watch(theta)
             value = loss(theta, batch)
-        return tape.gradient(value, theta, unconnected_gradients="zero")
+        first = tape.gradient(value, theta, unconnected_gradients="zero")
+        if method.solves or not method.in_chunks:
+            return [*first, *hessian_vector_product(loss, theta, batch)(theta)]
+        return first
 
     @tf.function(autograph=False)
     def of_two_tasks() -> list[tf.Tensor]:
