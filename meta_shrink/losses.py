@@ -20,7 +20,12 @@ from meta_shrink.errors import UsageError
 from meta_shrink.keras_model import make_call
 from meta_shrink.models.noise import random_layers
 from meta_shrink.models.pure_call import Called, mask_of
-from meta_shrink.models.refusals import check_network, check_second_derivatives, example_specs
+from meta_shrink.models.refusals import (
+    check_input_names,
+    check_network,
+    check_second_derivatives,
+    example_specs,
+)
 from meta_shrink.network_loss import NetworkLoss
 from meta_shrink.types import Batch, Params, batch_parts
 
@@ -134,6 +139,7 @@ def negative_log_likelihood(
     def value(params: Params, batch: Batch, key: tf.Tensor | None) -> tf.Tensor:
         nonlocal unchecked
         inputs, targets, weights = batch_parts(batch)
+        check_input_names(model, inputs)
         if unchecked:
             check_network(model, inputs)
             unchecked = False

@@ -50,6 +50,7 @@ STATELESS_RANDOM = (
     "StatelessTruncatedNormal",
 )
 MAKES_KEYS = "StatelessRandomGet"  # From seeds; it draws nothing.
+READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd")  # of a tf.Variable
 TABLES = ("AnonymousHashTable", "HashTable", "LookupTable", "MutableHashTable")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -50,10 +51,17 @@ def pure_call(
     masks = masks_without_padding(norms, weights)
     with exact_moments(weights), masks, exact, drawing(model, key is not None):
         results: Any = model.stateless_call(
-            params, seeded(model, state, key), inputs, training=True, return_losses=True
+            params, seeded(model, state, key), inputs, return_losses=True, **_training(model)
         )
         outputs, after, penalties = results
         return Called(outputs, after or [], penalties or [])
+
+
+def _training(model: keras.Model) -> dict[str, bool]:
+    """In training mode, as Keras's fit calls it: a call without that argument does without."""
+    parameters = inspect.signature(model.call).parameters.values()
+    takes = any(p.name == "training" or p.kind == p.VAR_KEYWORD for p in parameters)
+    return {"training": True} if takes else {}
 
 
 def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
@@ -30,7 +31,25 @@ def check_network(model: keras.Model, inputs: Any = None) -> None:
       UsageError: it is not; the sentence names the layer.
     """
     _check_variables(model)
-    _traced(model, inputs, lambda params, call, key: _check_graph(model, params, call, key))
+    before = [variable.numpy() for variable in model.non_trainable_variables]
+    _traced(model, inputs, lambda params, call, key: _check_graph(model, before, params, call, key))
+
+
+def check_input_names(model: keras.Model, inputs: Any) -> None:
+    """Inputs by name are the model's: Keras passes over those that it does not know.
+
+    Raises:
+      UsageError: there is another one.
+    """
+    own = getattr(model, "_inputs_struct", None)
+    if own is None or not isinstance(inputs, Mapping):
+        return
+    names = list(own) if isinstance(own, Mapping) else [x.name for x in tf.nest.flatten(own)]
+    if extra := sorted(set(inputs) - set(names)):
+        raise UsageError(
+            f"The examples have the input {extra[0]!r}, which model {model.name!r} does not take "
+            f"(it takes {', '.join(names)}): leave it out."
+        )
 
 
 def check_second_derivatives(model: keras.Model, inputs: Any = None) -> None:
@@ -137,7 +156,9 @@ def _check_variables(model: keras.Model) -> None:
             )
 
 
-def _check_graph(model, params, call: Callable[..., Called], key: tf.Tensor) -> None:
+def _check_graph(
+    model: keras.Model, before: Sequence[np.ndarray], params, call: Callable[..., Called], key
+) -> None:
     with tf.GradientTape() as tape:
         tape.watch(params)
         called = call(key)
@@ -145,7 +166,8 @@ def _check_graph(model, params, call: Callable[..., Called], key: tf.Tensor) -> 
     outputs = [*tf.nest.flatten(called.outputs), *called.penalties]
     operations = graphs.behind(outputs)
     _check_tables(model, operations)
-    _check_state(model, called.state)
+    _check_known(model, operations)
+    _check_state(model, before, called.state)
     _check_keyed(model, operations, graphs.in_front_of([key]))
     if random_layers(model):
         _check_silent(model, graphs.behind(tf.nest.flatten(call(None).outputs)))
@@ -176,21 +198,32 @@ def _check_tables(model: keras.Model, operations: Sequence[tuple[str, str, str]]
             )
 
 
-def _check_state(model: keras.Model, after: Sequence[Any]) -> None:
+def _check_known(model: keras.Model, operations: Sequence[tuple[str, str, str]]) -> None:
+    """Keras's variables are tensors while the model is called; what is read is none of them."""
+    for kind, _, name in operations:
+        if kind in graphs.READS:
+            raise UsageError(
+                f"{_layer(model, name)} reads a tf.Variable that Keras does not know, so that it "
+                "would neither learn nor be saved: make it with self.add_weight."
+            )
+
+
+def _check_state(model: keras.Model, before: Sequence[np.ndarray], after: Sequence[Any]) -> None:
     """Only batch normalisations and seeds write while the model is called."""
     own = {id(v) for layer in batch_norms(model) for v in layer.non_trainable_variables}
     own |= {id(g.state) for layer in random_layers(model) for g in seed_generators(layer)}
-    for variable, value in zip(model.non_trainable_variables, after, strict=True):
-        if id(variable) not in own and not _is_constant(value):
+    for variable, old, new in zip(model.non_trainable_variables, before, after, strict=True):
+        if id(variable) not in own and not _is_unchanged(old, new):
             raise UsageError(
                 f"{variable.path} is written at every call, but tasks are independent and keep no "
                 "state: use a layer that does not write."
             )
 
 
-def _is_constant(value: Any) -> bool:
-    """Whether a variable's value after a call is still the array that was given."""
-    return not tf.is_tensor(value)
+def _is_unchanged(old: np.ndarray, new: Any) -> bool:
+    """Whether a variable after a call is the constant that was given, as in frozen layers."""
+    static = tf.get_static_value(new)
+    return static is not None and np.array_equal(static, old)
 
 
 def _check_keyed(

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.durable_files import open_regular
 from meta_shrink.errors import DataError
 from meta_shrink.images.file_tree import is_hidden
 from meta_shrink.images.npz_file import ArrayHeader, read_arrays
 
 NPZ = ".npz"
 MAX_TASK_BYTES = 2**30
-HELDOUT, INPUTS, TARGETS = "heldout_", "inputs", "targets"
+HELDOUT, INPUTS, TARGETS, WEIGHTS = "heldout_", "inputs", "targets", "weights"
 Arrays = dict[str, np.ndarray]
 
 
@@ -67,7 +68,7 @@ def read_npz(path: str, specs: Sequence[ArraySpec] = ()) -> TaskExamples:
                 check_forms(part, specs, path)
 
     try:
-        with open(path, "rb") as file:
+        with os.fdopen(open_regular(path, os.O_RDONLY, links=True), "rb") as file:
             return divided(read_arrays(file, path, check))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
@@ -91,12 +92,17 @@ def specs_of(train: Arrays, *, labels: bool) -> tuple[ArraySpec, ...]:
       labels: the targets are numbers of classes; otherwise numbers, [N] being [N, 1].
 
     Raises:
-      DataError: no targets, or nothing else.
+      DataError: no targets, nothing else, or weights.
     """
     if TARGETS not in train or len(train) < 2:
         raise DataError(
             f"A task has the arrays {', '.join(train) or '(none)'}; expected {TARGETS!r} and the "
             "inputs of the model."
+        )
+    if WEIGHTS in train:
+        raise DataError(
+            f"A task has an array {WEIGHTS!r}, but examples of files count alike, and an input of "
+            "that name would be mistaken for weights: leave it out, or call the input otherwise."
         )
     specs = []
     for name, array in train.items():

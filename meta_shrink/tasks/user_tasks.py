@@ -86,11 +86,17 @@ def _array(value: Any, where: str) -> np.ndarray:
     if np.ma.is_masked(value):
         raise DataError(f"{where} has masked numbers; leave such examples out, or fill them in.")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise DataError(
             f"{where} has examples of different shapes ({error}); pad them to one."
         ) from error
+    if array.dtype == object and not array.shape:
+        raise DataError(
+            f"{where} has a {type(value).__name__}; expected an array of numbers: pad a ragged "
+            "tensor (.to_tensor()), and give a sparse one whole (tf.sparse.to_dense)."
+        )
+    return array
 
 
 def _collected(examples: tf.data.Dataset, where: str) -> Any:

@@ -68,6 +68,7 @@ def words(layer, dtype: str) -> keras.Model:
     )
 
 
+UNKNOWN = tf.Variable(tf.ones([6]))
 REFUSED = {
     "noise of TensorFlow": (
         lambda: network(OwnNoise(lambda _: tf.random.normal([1]), name="odd")),
@@ -83,6 +84,14 @@ REFUSED = {
     ),
     "noise at inference": (lambda: network(Always(name="odd")), "'odd' draws .*outside training"),
     "state": (lambda: network(Counting(name="odd")), "odd/calls is written"),
+    "a variable in a function": (
+        lambda: network(layers.Lambda(UNKNOWN.__add__, name="odd")),
+        "'odd' reads a tf.Variable that Keras does not know",
+    ),
+    "a variable in a function of TensorFlow's": (
+        lambda: network(layers.Lambda(tf.function(UNKNOWN.__add__), name="odd")),
+        "'odd' reads a tf.Variable",
+    ),
     "spectral norm": (
         lambda: network(layers.SpectralNormalization(layers.Dense(3), name="odd")),
         "odd/.* is written",

@@ -1,0 +1,69 @@
+"""What is no array of examples, or one that nobody would look at, is refused before training."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink.errors import DataError, UsageError
+from meta_shrink.losses import negative_log_likelihood, squared_error
+from meta_shrink.tasks.arrays import arrays
+from meta_shrink.tasks.user_tasks import task_examples
+from tests.problems import parameters
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six whole tasks."""
+    for number in range(6):
+        x = np.ones([4, 3]) * number
+        np.savez(tmp_path / f"task_{number}.npz", inputs=x, targets=x[:, :1])
+    return tmp_path
+
+
+def test_weights_in_a_file_are_not_taken_for_an_input(folder):
+    for path in folder.glob("*.npz"):
+        np.savez(path, inputs=np.ones([4, 3]), targets=np.ones(4), weights=np.ones(4))
+    with pytest.raises(DataError, match="'weights', but examples of files count alike"):
+        arrays(seed=0, data_dir=str(folder))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_what_is_no_file_is_told_and_not_waited_for(make, folder):
+    make(folder / "odd.npz")
+    with pytest.raises(DataError, match=r"odd\.npz cannot be read"):
+        arrays(seed=0, data_dir=str(folder))
+
+
+OBJECTS = {
+    "RaggedTensor": lambda: tf.ragged.constant([[1.0], [2.0, 3.0]]),
+    "SparseTensor": lambda: tf.sparse.from_dense([[1.0, 0.0]]),
+    "NoneType": lambda: None,
+    "generator": lambda: (n for n in range(3)),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_what_is_no_array_of_numbers_is_named(kind):
+    with pytest.raises(DataError, match=rf"Task 'a' has a {kind}; expected an array of numbers"):
+        task_examples({"a": (OBJECTS[kind](), np.zeros((2, 1)))}, ["x"])
+
+
+def named(struct: str) -> keras.Model:
+    x = keras.Input((3,), name="x")
+    return keras.Model({"x": x} if struct == "dict" else x, keras.layers.Dense(1)(x))
+
+
+@pytest.mark.parametrize("struct", ["dict", "one"])
+def test_an_input_that_the_model_does_not_take_is_refused(struct):
+    model = named(struct)
+    nll, batch = negative_log_likelihood(model, squared_error()), ({"x": tf.ones([2, 3])},)
+    targets = tf.zeros([2, 1])
+    assert nll(parameters(model), (*batch, targets)) >= 0
+    extra = {**batch[0], "age": tf.ones([2, 1])}
+    with pytest.raises(UsageError, match=r"the input 'age', which model .* \(it takes x\)"):
+        nll(parameters(model), (extra, targets))
