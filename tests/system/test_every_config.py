@@ -22,6 +22,9 @@ import numpy as np
 import pytest
 
 from meta_shrink.errors import UsageError
+from meta_shrink.experiments.components import default_components
+from meta_shrink.experiments.execution import use_xla
+from meta_shrink.sections import named
 from tests.image_data import published
 from tests.speech.samples import prepared_folder, speaker
 from tests.system.test_programs import ROOT, run
@@ -126,6 +129,12 @@ def data_flags(config: Any, fixture: Any) -> dict[str, Any]:
     pytest.skip(f"no data for tests of the task {config.task.name}")
 
 
+def compiled(config: Any) -> dict[str, str]:
+    """XLA or not, as "auto" decides for the config's own number of meta-steps."""
+    model = named("model", default_components().models, config.model.to_dict(), seed=0)
+    return {"train.jit": "on" if use_xla(config.train.jit, model, config.train.steps) else "off"}
+
+
 def array_files(folder: Path) -> str:
     """Ten straight lines, of unequal numbers of points: two of them are for testing."""
     folder.mkdir()
@@ -152,7 +161,7 @@ def test_every_config_and_argument_is_found():
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 def test_train_evaluate_report(name, argument, tmp_path: Path, request):
     config = importlib.import_module(f"configs.{name}").get_config(argument)
-    counts = COUNTS | data_flags(config, request.getfixturevalue)
+    counts = COUNTS | compiled(config) | data_flags(config, request.getfixturevalue)
     counts |= FEWER_STEPS.get((name, argument), {})
     flags = [f"--config.{key}={value}" for key, value in counts.items()]
     place = f"--workdir={tmp_path / 'run'}"
