@@ -80,9 +80,17 @@ def test_derivatives_that_are_taken_for_zero_are_refused_and_the_registry_is_lef
     with pytest.raises(UsageError, match="glimpse"):
         check_network(network(layers.Dense(2), glimpses))
     assert private_names.gradient_entries() == before
-    known = set(before) & set(graphs.NOT_ZERO)
-    assert "ResizeBilinearGrad" in known
+    assert "ExtractGlimpse" in set(before) & set(graphs.NOT_ZERO)
     check_second_derivatives(network(layers.Dense(2, activation="tanh")))
+
+
+def test_the_derivative_of_resizing_has_none_whether_declared_so_or_only_missing():
+    """TensorFlow 2.17 does not know it at all, later versions declare it not differentiable."""
+    resize = Calls(
+        lambda x: tf.raw_ops.ResizeBilinear(images=x[..., None], size=[3, 5])[..., 0], name="resize"
+    )
+    with pytest.raises(UsageError, match="Layer 'resize' has no second derivative"):
+        check_second_derivatives(network(layers.Dense(2), resize))
 
 
 @pytest.mark.parametrize(
