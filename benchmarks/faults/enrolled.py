@@ -53,7 +53,8 @@ def rows(folder: str, *, rounds: int) -> Iterator[Row]:
     found = f"{share:.1%}, where they are {source.selection.share:.0%} of the parameters"
     yield Row("S7", f"bytes of an adapter of {FEW} layers in int8", goal, found,
               share <= LARGEST_SHARE)  # fmt: skip
-    yield _speed(*adaptations, rounds)
+    few, all_modules = adaptations
+    yield _speed(few, all_modules, rounds)
 
 
 def _speed(few: TaskAdaptation, all_modules: TaskAdaptation, rounds: int) -> Row:
