@@ -81,26 +81,26 @@ def _omniglot():
     return out, prepare
 
 
-def _images():
-    """(Folder, function that prepares photographs in it and returns their splits)."""
+def _places(what: str) -> tuple[str, str]:
+    """(Source, folder for what is prepared), the latter named as the source unless it is given."""
     source = FROM.value
     if source is None or DOWNLOAD.value:
-        raise UsageError("images needs --from=PATH, and downloads nothing.")
+        raise UsageError(f"{what} needs --from=PATH, and downloads nothing.")
     name = os.path.basename(os.path.abspath(source))
-    out = OUT.value or os.path.join("data", os.path.splitext(name)[0])
+    return source, OUT.value or os.path.join("data", os.path.splitext(name)[0])
+
+
+def _images():
+    """(Folder, function that prepares photographs in it and returns their splits)."""
+    source, out = _places("images")
     return out, lambda: prepare_images(source, out, **_options(84), exif=EXIF.value)
 
 
 def _speech():
     """(Folder, function that prepares recordings in it and returns its speakers)."""
-    source = FROM.value
-    if source is None or DOWNLOAD.value:
-        raise UsageError("speech needs --from=PATH, and downloads nothing.")
+    source, out = _places("speech")
     # The packages of the extra speech, and TensorFlow: not needed for images.
     from meta_shrink.speech.prepare import prepare_speech
-
-    name = os.path.basename(os.path.abspath(source))
-    out = OUT.value or os.path.join("data", os.path.splitext(name)[0])
 
     def prepare():
         return prepare_speech(source, out, sample_rate=SAMPLE_RATE.value, processes=PROCESSES.value)
