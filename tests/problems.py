@@ -10,12 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.losses import cross_entropy, gaussian, negative_log_likelihood, squared_error
+from meta_shrink import (
+    MetaParams,
+    ModuleRegistry,
+    Task,
+    cross_entropy,
+    gaussian,
+    negative_log_likelihood,
+    squared_error,
+)
 from meta_shrink.models import gaussian as gaussian_model
 from meta_shrink.models import mlp
 from meta_shrink.params import subtract
-from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import MetaParams, NegLogLik, Params, Task
+from meta_shrink.types import NegLogLik, Params
 
 
 class Problem(NamedTuple):

@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import (
-    adaptation,
-    full_batch,
-    learning_rates,
-    make_adapt,
-    random_batch,
-)
-from meta_shrink.errors import UsageError
-from meta_shrink.prior import freeze_others
-from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_gd
+from meta_shrink import UsageError, freeze_others, make_adapt, proximal_gd
+from meta_shrink.adaptation import adaptation, full_batch, learning_rates, random_batch
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.rng import uniform
 from meta_shrink.tasks import gaussian
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_shrink import Task, negative_log_likelihood
 from meta_shrink.evaluation import inductive_metric, transductive
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import accuracy, negative_log_likelihood
+from meta_shrink.losses import accuracy
 from meta_shrink.models import convnet
-from meta_shrink.types import Task
 from tests.problems import parameters
 
 MODEL = convnet(seed=0, image_size=8, channels=1, classes=3, filters=4, blocks=2)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import ArtefactError
 from meta_shrink.durable_files import write_atomically
-from meta_shrink.errors import ArtefactError, DiskError
+from meta_shrink.errors import DiskError
 from meta_shrink.runs.metrics_log import MAX_WAITING_ROWS, MetricsLog
 
 

@@ -8,18 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink import evaluation
-from meta_shrink.experiments.build import build
+from meta_shrink import build, evaluate, evaluation, open_workdir, train
 from meta_shrink.experiments.defaults import EvalOptions
-from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.subsets import (
     adapt_subset,
     evaluated_steps,
     heldout_evaluators,
     module_subsets,
 )
-from meta_shrink.experiments.train import train
-from meta_shrink.runs.workdir import open_workdir
 from tests.tiny_runs import NO_LOG, tiny_config
 
 STEPS = [0, 2, 4]

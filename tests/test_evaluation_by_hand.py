@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import MetaParams, Task, build
 from meta_shrink.evaluation import Curves, mean_and_ci95
 from meta_shrink.experiments import train as training_job
-from meta_shrink.experiments.build import build
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.subsets import (
     ModuleSubset,
@@ -30,7 +30,6 @@ from meta_shrink.experiments.subsets import (
     select,
     summary,
 )
-from meta_shrink.types import MetaParams, Task
 from tests.tiny_runs import tiny_config
 from tests.training.test_meta_step_by_hand import ONE_NUMBER
 

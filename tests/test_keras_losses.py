@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.losses import (
-    accuracy,
+from meta_shrink import (
+    UsageError,
     cross_entropy,
     gaussian,
     mean_metric,
     negative_log_likelihood,
     squared_error,
 )
+from meta_shrink.losses import accuracy
 from meta_shrink.tasks.transforms import pad_batch
 from tests.problems import parameters
 

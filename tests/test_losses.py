@@ -7,17 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.losses import (
-    LOSSES,
-    METRICS,
-    accuracy,
-    cross_entropy,
-    gaussian,
-    negative_log_likelihood,
-    reduced,
-    squared_error,
-)
+from meta_shrink import UsageError, cross_entropy, gaussian, negative_log_likelihood, squared_error
+from meta_shrink.losses import LOSSES, METRICS, accuracy, reduced
 from meta_shrink.models import mlp
 from tests.problems import parameters
 

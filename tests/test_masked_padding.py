@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import mean_metric, negative_log_likelihood, squared_error
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import mean_metric, negative_log_likelihood, squared_error
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models.layers import BatchNorm
 from meta_shrink.tasks.transforms import pad_batch

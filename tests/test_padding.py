@@ -7,21 +7,31 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt, random_batch
-from meta_shrink.errors import UsageError
+from meta_shrink import (
+    ModuleRegistry,
+    Task,
+    TaskSource,
+    UsageError,
+    cross_entropy,
+    damped_solve,
+    fomaml,
+    make_adapt,
+    maml,
+    negative_log_likelihood,
+    proximal_gd,
+    reptile,
+    sigma_reptile,
+    squared_error,
+)
+from meta_shrink.adaptation import adaptation, random_batch
 from meta_shrink.evaluation import inductive_metric
 from meta_shrink.keras_model import moments
-from meta_shrink.linear_solve import damped_solve
-from meta_shrink.losses import accuracy, cross_entropy, negative_log_likelihood, squared_error
-from meta_shrink.meta_gradients import fomaml, maml, reptile, sigma_reptile
+from meta_shrink.losses import accuracy
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models.layers import BatchNorm
-from meta_shrink.proximal import proximal_gd
-from meta_shrink.registry import ModuleRegistry
 from meta_shrink.task_axis import TASK_AXES, draw_tasks
 from meta_shrink.tasks.transforms import augment_validation, pad_batch, pad_tasks, train_on_all
 from meta_shrink.training.meta_batch import make_core
-from meta_shrink.types import Task, TaskSource
 from tests.problems import meta_params, parameters, precision_of
 
 LAYERS = {

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.prior import (
-    clip_log_sigma2,
-    freeze_others,
-    regulariser_gradient,
-    task_specific,
-)
-from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import MetaParams
+from meta_shrink import MetaParams, ModuleRegistry, UsageError, freeze_others, task_specific
+from meta_shrink.prior import clip_log_sigma2, regulariser_gradient
 
 # Modules a (2 + 1 parameters), b (4), c (1).
 REGISTRY = ModuleRegistry(("a", "b", "c"), ("a/w", "a/b", "b/w", "c/w"), ((2,), (1,), (4,), (1,)),

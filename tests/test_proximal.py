@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_adam, proximal_gd
+from meta_shrink import UsageError, proximal_adam, proximal_gd
+from meta_shrink.proximal import TASK_OPTIMIZERS
 
 THETA = [tf.constant([1.0, -2.0], tf.float64), tf.constant([[0.5]], tf.float64)]
 PHI = [tf.constant([0.2, 0.3], tf.float64), tf.constant([[-1.0]], tf.float64)]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.registry import ModuleRegistry
+from meta_shrink import ModuleRegistry, UsageError
 
 
 def functional() -> keras.Model:

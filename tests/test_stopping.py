@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink import stopping
-from meta_shrink.errors import DataError, Preempted
+from meta_shrink import DataError, Preempted, stopping
 from meta_shrink.stopping import SIGNALS, StopSignal, is_requested
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,9 +8,7 @@ import pytest
 import tensorflow as tf
 
 from configs import sinusoid
-from meta_shrink.errors import UsageError
-from meta_shrink.experiments.build import build
-from meta_shrink.experiments.components import default_components
+from meta_shrink import UsageError, build, default_components
 from meta_shrink.task_axis import TASK_AXES, over_tasks, repeat_for_tasks
 
 TASKS = {"x": tf.reshape(tf.range(12.0), [3, 4]), "n": tf.constant([1, 2, 3])}

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from configs import common
-from meta_shrink.experiments.build import Experiment, build
+from meta_shrink import build
+from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.train import Training, set_up
 
 # name -> (algorithm section, learned components); no sigma^2 learned: see tiny_config.

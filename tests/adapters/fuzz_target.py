@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from meta_shrink import AdapterError
 from meta_shrink.adapters.reading import parse_adapter, parse_stored
-from meta_shrink.errors import ADAPTER_CODES, AdapterError
+from meta_shrink.errors import ADAPTER_CODES
 from tests.adapters import samples
 
 INFO = samples.backbone()

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meta_shrink import AdapterError
 from meta_shrink.adapters.reading import parse_adapter
-from meta_shrink.errors import ADAPTER_CODES, AdapterError
+from meta_shrink.errors import ADAPTER_CODES
 from tests.adapters import samples
 
 INFO = samples.backbone()

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from meta_shrink import AdapterError, load_adapter
 from meta_shrink.adapters import regular_file
 from meta_shrink.adapters.canonical_json import sha256
-from meta_shrink.adapters.reading import adapter_path, load_adapter, max_bytes
+from meta_shrink.adapters.reading import adapter_path, max_bytes
 from meta_shrink.adapters.writing import write_adapter
-from meta_shrink.errors import AdapterError
 from tests.adapters import samples
 
 INFO = samples.backbone()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meta_shrink import AdapterError
 from meta_shrink.adapters.reading import parse_adapter
-from meta_shrink.errors import AdapterError
 from tests.adapters import fuzz_target
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from meta_shrink import AdapterError
 from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.command_line import main
 from meta_shrink.adapters.reading import parse_adapter
-from meta_shrink.errors import AdapterError
 from tests.adapters import samples
 from tests.adapters.test_bad_contents import GOOD, INFO, INT8, PHI, TABLE, refused
 

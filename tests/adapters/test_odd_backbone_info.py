@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from meta_shrink import ArtefactError
 from meta_shrink.adapters.backbone_info import (
     EXTRA,
     INFO_FILE,
     info_from_json,
     read_backbone_info,
 )
-from meta_shrink.errors import ArtefactError
 from tests.adapters.samples import backbone
 
 FIELDS = json.loads(backbone().to_json())

@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from meta_shrink import Adapter, AdapterError, UsageError, load_adapter
 from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.checks import check_probe, implausible, prior_distance
 from meta_shrink.adapters.describe import _module_of, describe
 from meta_shrink.adapters.manifest import ENCODINGS, TaskFacts
-from meta_shrink.adapters.reading import (
-    Adapter,
-    load_adapter,
-    load_default,
-    max_bytes,
-    parse_adapter,
-    parse_stored,
-)
+from meta_shrink.adapters.reading import load_default, max_bytes, parse_adapter, parse_stored
 from meta_shrink.adapters.writing import encode_adapter, quantised, write_adapter
-from meta_shrink.errors import AdapterError, UsageError
 from tests.adapters import samples
 
 INFO = samples.backbone()

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from meta_shrink import AdapterError, UsageError, load_adapter
 from meta_shrink.adapters import signing
 from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.command_line import main
-from meta_shrink.adapters.reading import load_adapter
 from meta_shrink.adapters.writing import write_adapter
-from meta_shrink.errors import AdapterError, UsageError
 from tests.adapters import samples
 
 INFO = samples.backbone()

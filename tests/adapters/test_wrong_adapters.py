@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from meta_shrink import AdapterError
 from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.canonical_json import canonical
 from meta_shrink.adapters.reading import parse_adapter
-from meta_shrink.errors import ADAPTER_CODES, AdapterError
+from meta_shrink.errors import ADAPTER_CODES
 from tests.adapters import samples
 from tests.adapters.test_bad_contents import (
     FIELDS,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.backbones.writing import save_backbone
+from meta_shrink import Backbone, save_backbone
 from tests.backbones.sources import small_convnet, source_of
 
 

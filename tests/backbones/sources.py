@@ -9,13 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from meta_shrink import (
+    ExportSource,
+    MetaParams,
+    ModuleRegistry,
+    Selection,
+    cross_entropy,
+    squared_error,
+)
 from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
-from meta_shrink.backbones.source import ExportSource
-from meta_shrink.losses import cross_entropy, squared_error
 from meta_shrink.models.convnet import convnet
-from meta_shrink.prior import Selection
-from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import MetaParams
 
 
 def small_convnet(**options: Any) -> keras.Model:

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from meta_shrink import ArtefactError
 from meta_shrink.backbones.operations import check_operations
-from meta_shrink.errors import ArtefactError
 
 
 def nodes_of(graph: Any, kind: str) -> Any:

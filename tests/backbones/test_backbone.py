@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import AdapterError, ArtefactError, Backbone, UsageError, save_backbone
 from meta_shrink.adapters.backbone_info import argument_name, read_backbone_info
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import parse_adapter
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.convert import from_checkpoint, merge, to_checkpoint
-from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import call_model, split_adapter
-from meta_shrink.backbones.writing import save_backbone
-from meta_shrink.errors import AdapterError, ArtefactError, UsageError
 from tests.backbones.sources import random_tensors, small_convnet, source_of
 
 FACTS = TaskFacts(id="", examples=3, steps=5, seed=0)

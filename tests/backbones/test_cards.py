@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from meta_shrink.adapters.recipe import ArraySpec, Recipe
+from meta_shrink import ArraySpec, Recipe
 from meta_shrink.backbones.litert.model_card import litert_card
 from meta_shrink.backbones.litert.writing import LiteRTFacts
 from meta_shrink.backbones.model_card import card

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from meta_shrink import ArtefactError, Backbone, save_backbone
 from meta_shrink.backbones import writing
-from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.backbones.writing import save_backbone
-from meta_shrink.errors import ArtefactError, DiskError, InUseError
+from meta_shrink.errors import DiskError, InUseError
 from meta_shrink.runs.locks import only_process_in
 
 FILES = ["saved_model.pb", "variables/variables.index", "assets.extra/backbone.json"]

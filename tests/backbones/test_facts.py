@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import ArtefactError, Backbone, save_backbone
 from meta_shrink.adapters.backbone_info import (
     EXTRA,
     INFO_FILE,
     read_backbone_info,
     weights_sha256,
 )
-from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.signatures import loss_of
-from meta_shrink.backbones.writing import _modules, _tolerance, save_backbone
-from meta_shrink.errors import ArtefactError
+from meta_shrink.backbones.writing import _modules, _tolerance
 from tests.backbones.sources import small_convnet, source_of
 
 NAMES = ["conv_0", "bn_0", "conv_1", "bn_1", "output"]

@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink.adapters.reading import Adapter
+from meta_shrink import Adapter, Backbone, save_backbone, save_litert
 from meta_shrink.backbones.convert import to_checkpoint
-from meta_shrink.backbones.litert.writing import save_litert
-from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.errors import DiskError
 from tests.backbones.litert.litert_sources import network
 from tests.backbones.sources import source_of

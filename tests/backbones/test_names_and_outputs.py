@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import (
+    Backbone,
+    ExportSource,
+    ModuleRegistry,
+    negative_log_likelihood,
+    save_backbone,
+    squared_error,
+)
 from meta_shrink.adapters.backbone_info import ArraySpec, argument_name
-from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.backbones.source import ExportSource, output_names
-from meta_shrink.backbones.writing import save_backbone
+from meta_shrink.backbones.source import output_names
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
-from meta_shrink.losses import negative_log_likelihood, squared_error
 from meta_shrink.network_loss import STEP, key_of_noise, noisy
-from meta_shrink.registry import ModuleRegistry
 from tests.backbones.sources import source_of
 
 layers = keras.layers

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from meta_shrink.backbones.loaded import Backbone
+from meta_shrink import ArtefactError, Backbone
 from meta_shrink.backbones.operations import check_operations
-from meta_shrink.errors import ArtefactError
 
 raw = tf.raw_ops
 

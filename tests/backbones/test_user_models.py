@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import Backbone, UsageError, save_backbone
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import parse_adapter
-from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import call_model, input_specs, split_adapter
-from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
-from meta_shrink.errors import UsageError
 from tests.backbones.sources import source_of
 
 layers = keras.layers

@@ -11,14 +11,9 @@ import pytest
 from benchmarks.adapter_size import known, numbers, outputs, write
 from benchmarks.adapter_size_measure import Study, study
 from benchmarks.adapter_size_output import csv_text, markdown, rows, speed_up
-from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.backbones.writing import save_backbone
-from meta_shrink.errors import UsageError
-from meta_shrink.experiments.build import build
+from meta_shrink import Backbone, UsageError, build, open_workdir, save_backbone, train
 from meta_shrink.experiments.export import measured
 from meta_shrink.experiments.export_source import source_from_workdir
-from meta_shrink.experiments.train import train
-from meta_shrink.runs.workdir import open_workdir
 from tests.tiny_runs import NO_LOG, tiny_config
 
 ENCODINGS = ["f32", "int8_delta"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.experiments.build import build
+from meta_shrink import build
 from meta_shrink.experiments.train import set_up
 from meta_shrink.images.classes import from_counts
 from meta_shrink.tasks import few_shot

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError, UsageError
-from meta_shrink.losses import negative_log_likelihood, squared_error
+from meta_shrink import ArtefactError, UsageError, negative_log_likelihood, squared_error
 from meta_shrink.models import graphs, private_names
 from meta_shrink.models.pure_call import mask_of
 from meta_shrink.models.refusals import check_network, check_second_derivatives

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt, random_batch
-from meta_shrink.linear_solve import damped_solve
+from meta_shrink import damped_solve, make_adapt
+from meta_shrink.adaptation import adaptation, random_batch
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.rng import root_key

@@ -8,10 +8,10 @@ import os
 
 import pytest
 
+from meta_shrink import ArtefactError
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.enrolment import finished_tasks
 from meta_shrink.enrolment.finished_tasks import FinishedTasks
-from meta_shrink.errors import ArtefactError
 
 
 def row(number: int) -> dict:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from meta_shrink import DataError
 from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.enrolment.task_files import read_task, task_paths
-from meta_shrink.errors import DataError
 from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.pictures import ORIENTATION
 from tests.image_data import EACH, SIZE, png, small_splits, write_files

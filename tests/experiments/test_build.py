@@ -8,14 +8,18 @@ import keras
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
+from meta_shrink import (
+    ArtefactError,
+    MetaShrinkError,
+    ModuleRegistry,
+    UsageError,
+    build,
+    default_components,
+    open_workdir,
+)
 from meta_shrink.experiments import evaluate as evaluation_job
 from meta_shrink.experiments import sweep as sweep_job
-from meta_shrink.experiments.build import build
-from meta_shrink.experiments.components import default_components
 from meta_shrink.experiments.train import check_trainable
-from meta_shrink.registry import ModuleRegistry
-from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.training.distribution import make_strategy, set_cpu_threads
 from tests.tiny_runs import NO_LOG, changed, tiny_config
 

@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_shrink.errors import UsageError
+from meta_shrink import Components, Loss, UsageError, build, installed_components
 from meta_shrink.experiments import components
-from meta_shrink.experiments.build import build
-from meta_shrink.experiments.components import Components, Loss, installed_components
 from meta_shrink.models import mlp
 from tests.tiny_runs import tiny_config
 

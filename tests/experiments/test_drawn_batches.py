@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.experiments.build import build
+from meta_shrink import UsageError, build
 from meta_shrink.tasks import TASKS
 from tests.tiny_runs import ALGORITHMS, tiny_config
 

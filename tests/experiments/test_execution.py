@@ -9,14 +9,11 @@ import tensorflow as tf
 from keras import layers
 
 from configs import sinusoid
-from meta_shrink.errors import UsageError
+from meta_shrink import Task, TaskSource, UsageError, build, default_components
 from meta_shrink.experiments import execution
-from meta_shrink.experiments.build import build
-from meta_shrink.experiments.components import default_components
 from meta_shrink.experiments.execution import FEWEST_META_STEPS, use_xla
 from meta_shrink.experiments.train import _opening
 from meta_shrink.models import convnet, gaussian, mlp, wavenet
-from meta_shrink.types import Task, TaskSource
 from tests.tiny_runs import tiny_config
 
 LONG, SHORT = FEWEST_META_STEPS, FEWEST_META_STEPS - 1

@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DataError, UsageError
-from meta_shrink.experiments.build import build
-from meta_shrink.experiments.components import default_components
+from meta_shrink import DataError, Pictures, Task, TaskSource, UsageError, build, default_components
 from meta_shrink.experiments.export_source import _recipe
 from meta_shrink.images.npz_file import write_npz
 from meta_shrink.images.prepare import prepare_images
 from meta_shrink.tasks import TASKS, alphabets, few_shot
-from meta_shrink.types import Pictures, Task, TaskSource
 from tests.image_data import folder_files, write_files
 from tests.numbered_images import numbered_omniglot
 from tests.tiny_runs import NO_LOG, tiny_config

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import cross_entropy, default_components, negative_log_likelihood
 from meta_shrink.experiments.build import hessian_loss
-from meta_shrink.experiments.components import default_components
-from meta_shrink.losses import cross_entropy, negative_log_likelihood
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models import convnet
 from tests.problems import flat

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from meta_shrink.errors import ArtefactError, DivergedError, InUseError, MetaShrinkError, UsageError
+from meta_shrink import ArtefactError, DivergedError, MetaShrinkError, UsageError
+from meta_shrink.errors import InUseError
 from meta_shrink.experiments import sweep as sweep_job
 from meta_shrink.experiments.sweep import sweep
 from meta_shrink.experiments.sweep_journal import JOURNAL

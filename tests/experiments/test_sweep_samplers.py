@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from meta_shrink.errors import Preempted, UsageError
+from meta_shrink import Preempted, UsageError
 from meta_shrink.experiments import sweep as sweep_job
 from meta_shrink.experiments.sweep import sweep
 from meta_shrink.experiments.sweep_journal import JOURNAL

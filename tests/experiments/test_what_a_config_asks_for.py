@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import make_adapt
+from meta_shrink import build, make_adapt, open_workdir, proximal_gd, train
 from meta_shrink.evaluation import Curves
 from meta_shrink.experiments import sweep
 from meta_shrink.experiments.adapt_section import adapt_settings
-from meta_shrink.experiments.build import build
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import _examples
@@ -24,10 +23,7 @@ from meta_shrink.experiments.subsets import (
     select,
     summary,
 )
-from meta_shrink.experiments.train import train
-from meta_shrink.proximal import proximal_gd
 from meta_shrink.rng import root_key
-from meta_shrink.runs.workdir import open_workdir
 from tests.problems import regression
 from tests.test_evaluation_by_hand import AFTER, TRAIN, VAL, experiment_of, never, task_of
 from tests.tiny_runs import ALGORITHMS, NO_LOG, tiny_config

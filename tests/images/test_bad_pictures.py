@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.images.image_folder import load_image_folder
 from tests.image_data import EACH, SIZE, csv_files, folder_files, small_splits, write_files, zipped
 

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.images.classes import from_counts, from_lists, hash_order, require_images, subset
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.images import file_tree
 from meta_shrink.images.classes import ImageClasses
 from meta_shrink.images.image_folder import load_image_folder

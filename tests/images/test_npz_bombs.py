@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.images.npz_file import read_arrays
 
 MIB = 2**20

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink import DataError, UsageError
 from meta_shrink.images import omniglot
 from meta_shrink.images.npz_file import write_npz
 from meta_shrink.images.omniglot import INSTANCES, load_omniglot

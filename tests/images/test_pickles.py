@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.images import pickle_records, plain_pickle
 from meta_shrink.images.plain_pickle import load_plain_pickle
 

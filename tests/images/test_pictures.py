@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.images.pictures import ORIENTATION, decode_rgb
 
 RNG = np.random.default_rng(0)

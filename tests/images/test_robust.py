@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink import DataError, UsageError
 from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.npz_file import read_npz
 from meta_shrink.images.prepare import prepare_images, prepare_omniglot

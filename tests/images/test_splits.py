@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.images.classes import ImageClasses, from_counts, subset
 from meta_shrink.images.omniglot import alphabet_split, character_split, load_omniglot
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.losses import negative_log_likelihood, squared_error
+from meta_shrink import negative_log_likelihood, squared_error
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models.kernels.exact_moments import exact_moments
 from tests.problems import precision_of

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.losses import negative_log_likelihood, squared_error
-from meta_shrink.registry import ModuleRegistry
+from meta_shrink import ModuleRegistry, negative_log_likelihood, squared_error
 from tests.problems import parameters
 
 layers = keras.layers

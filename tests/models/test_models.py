@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.losses import cross_entropy, negative_log_likelihood
+from meta_shrink import ModuleRegistry, UsageError, cross_entropy, negative_log_likelihood
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models import convnet, mlp
 from meta_shrink.models.layers import MaxPool2x2
-from meta_shrink.registry import ModuleRegistry
 from tests.problems import precision_of
 
 PAPER_MODULES = ("conv_0", "bn_0", "conv_1", "bn_1", "conv_2", "bn_2", "conv_3", "bn_3", "output")

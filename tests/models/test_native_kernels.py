@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt
+from meta_shrink import (
+    MetaParams,
+    ModuleRegistry,
+    Task,
+    cross_entropy,
+    make_adapt,
+    negative_log_likelihood,
+    proximal_gd,
+)
+from meta_shrink.adaptation import adaptation
 from meta_shrink.keras_model import apply_model
-from meta_shrink.losses import cross_entropy, negative_log_likelihood
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.meta_gradients.maml import maml
 from meta_shrink.models import convnet
 from meta_shrink.models.kernels.max_pool import max_pool_2x2
 from meta_shrink.models.kernels.native_kernels import native_kernels, native_kernels_allowed
 from meta_shrink.models.layers import BatchNorm, MaxPool2x2
-from meta_shrink.proximal import proximal_gd
-from meta_shrink.registry import ModuleRegistry
 from meta_shrink.task_axis import over_tasks, repeat_for_tasks
-from meta_shrink.types import MetaParams, Task
 from tests.problems import parameters
 
 IMAGES = tf.random.stateless_uniform([10, 16, 16, 1], [1, 2], 0, 256, tf.int32)

@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import (
+    ModuleRegistry,
+    Task,
+    damped_solve,
+    fomaml,
+    imaml,
+    maml,
+    mean_metric,
+    negative_log_likelihood,
+    proximal_gd,
+    squared_error,
+)
 from meta_shrink.adaptation import adaptation
 from meta_shrink.evaluation import inductive_metric
 from meta_shrink.keras_model import apply_model, moments
-from meta_shrink.linear_solve import damped_solve
-from meta_shrink.losses import mean_metric, negative_log_likelihood, squared_error
-from meta_shrink.meta_gradients import fomaml, imaml, maml
 from meta_shrink.network_loss import STEP, noise_key, noisy
-from meta_shrink.proximal import proximal_gd
-from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import Task
 from tests.problems import meta_params, parameters
 
 layers = keras.layers

@@ -8,11 +8,18 @@ import keras
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.losses import negative_log_likelihood, squared_error
-from meta_shrink.meta_gradients import fomaml, imaml, maml, reptile, sigma_reptile
+from meta_shrink import (
+    ModuleRegistry,
+    UsageError,
+    fomaml,
+    imaml,
+    maml,
+    negative_log_likelihood,
+    reptile,
+    sigma_reptile,
+    squared_error,
+)
 from meta_shrink.network_loss import require_second_derivatives
-from meta_shrink.registry import ModuleRegistry
 
 layers = keras.layers
 

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
+from meta_shrink import ModuleRegistry, UsageError, cross_entropy, negative_log_likelihood
 from meta_shrink.keras_model import apply_model
-from meta_shrink.losses import cross_entropy, negative_log_likelihood
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models import wavenet
-from meta_shrink.registry import ModuleRegistry
 from tests.problems import parameters, precision_of
 
 SIZES = {"samples": 24, "frames": 3, "features": 4, "channels": 3, "gate": 5, "skip": 4}

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.linear_solve import damped_solve
-from meta_shrink.proximal import proximal_gd
+from meta_shrink import damped_solve, make_adapt, proximal_gd
+from meta_shrink.adaptation import adaptation
 from meta_shrink.rng import root_key
 from meta_shrink.task_axis import over_tasks
 from meta_shrink.tasks import gaussian

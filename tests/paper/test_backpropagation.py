@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.meta_gradients import maml
-from meta_shrink.proximal import proximal_adam, proximal_gd
+from meta_shrink import make_adapt, maml, proximal_adam, proximal_gd
+from meta_shrink.adaptation import adaptation
 from tests.problems import regression
 
 # With Adam's usual epsilon the first steps are signs, whose differences are rounding noise.

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from meta_shrink.meta_gradients import imaml, sigma_reptile
+from meta_shrink import imaml, sigma_reptile
 from tests.paper.example_1 import (
     Means,
     draw,

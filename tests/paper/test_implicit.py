@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.errors import UsageError
-from meta_shrink.linear_solve import damped_solve
-from meta_shrink.meta_gradients import imaml, maml, sigma_reptile
+from meta_shrink import (
+    UsageError,
+    damped_solve,
+    imaml,
+    make_adapt,
+    maml,
+    proximal_adam,
+    proximal_gd,
+    sigma_reptile,
+)
+from meta_shrink.adaptation import adaptation
 from meta_shrink.meta_gradients.imaml import hessian_of, hessian_vector_product
-from meta_shrink.proximal import proximal_adam, proximal_gd
 from tests.problems import classification, flat, normal_means, regression
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_shrink.linear_solve import damped_solve
-from meta_shrink.meta_gradients import imaml, maml, sigma_reptile
+from meta_shrink import damped_solve, imaml, maml, sigma_reptile
 from tests.paper.example_1 import map_adapt, means_of
 from tests.problems import normal_means
 

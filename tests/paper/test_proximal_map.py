@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.proximal import proximal_adam, proximal_gd
+from meta_shrink import make_adapt, proximal_adam, proximal_gd
+from meta_shrink.adaptation import adaptation
 from tests.problems import energy, flat, regression
 
 CASES = {

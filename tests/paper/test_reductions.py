@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.adaptation import adaptation, make_adapt
-from meta_shrink.linear_solve import damped_solve
-from meta_shrink.meta_gradients import fomaml, imaml, maml, reptile, sigma_reptile
-from meta_shrink.prior import freeze_others
-from meta_shrink.proximal import TASK_OPTIMIZERS, proximal_adam, proximal_gd
+from meta_shrink import (
+    damped_solve,
+    fomaml,
+    freeze_others,
+    imaml,
+    make_adapt,
+    maml,
+    proximal_adam,
+    proximal_gd,
+    reptile,
+    sigma_reptile,
+)
+from meta_shrink.adaptation import adaptation
+from meta_shrink.proximal import TASK_OPTIMIZERS
 from tests.problems import Problem, flat, meta_params, normal_means, regression
 
 STEPS, ALPHA = 6, 0.1

@@ -15,8 +15,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.comparisons import sinusoid
+from meta_shrink import UsageError
 from meta_shrink.durable_files import to_json
-from meta_shrink.errors import UsageError
 from meta_shrink.programs.comparison import runs as comparison_runs
 from meta_shrink.programs.comparison.declared import EVALUATE_FLAGS, Run, read_set
 from meta_shrink.programs.comparison.processes import Job, run_jobs

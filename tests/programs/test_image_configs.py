@@ -13,7 +13,7 @@ from configs import (
     omniglot_few_shot,
     sinusoid,
 )
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.experiments.config import check_learned, check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.programs.comparison.declared import read_set

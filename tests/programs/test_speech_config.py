@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from configs import speech
-from meta_shrink.errors import UsageError
+from meta_shrink import ModuleRegistry, UsageError
 from meta_shrink.experiments.config import check_learned, check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.models import wavenet
-from meta_shrink.registry import ModuleRegistry
 
 
 @pytest.mark.parametrize("method", speech.METHODS)

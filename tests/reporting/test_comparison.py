@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.reporting import write_comparison
 from tests.reporting_samples import PNG, read_csv, small, with_extras, write_run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.reporting import methods_figure
 from meta_shrink.reporting.evaluation_file import Estimate
 from meta_shrink.reporting.methods import Compared, method_row, modules_found, over_seeds

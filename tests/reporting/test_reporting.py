@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink import ArtefactError, UsageError
 from meta_shrink.reporting import (
     check_evaluation,
     evaluation_file,

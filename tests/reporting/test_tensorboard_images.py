@@ -10,7 +10,7 @@ import matplotlib.image
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.reporting import write_report
 from tests.reporting_samples import metric_rows, small, write_run
 

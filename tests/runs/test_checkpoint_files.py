@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError
+from meta_shrink import ArtefactError
 from meta_shrink.runs.checkpoints import Checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]

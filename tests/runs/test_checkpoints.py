@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink import ArtefactError, UsageError
 from meta_shrink.runs import checkpoint_files
 from meta_shrink.runs.checkpoints import Checkpoints
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink import durable_files
+from meta_shrink import ArtefactError, MetaShrinkError, UsageError, durable_files, open_workdir
 from meta_shrink.durable_files import (
     append_whole,
     parse_json,
@@ -22,11 +22,11 @@ from meta_shrink.durable_files import (
     write_atomically,
     write_durably,
 )
-from meta_shrink.errors import ArtefactError, DiskError, MetaShrinkError, UsageError, unwritable
+from meta_shrink.errors import DiskError, unwritable
 from meta_shrink.runs import checkpoint_files
 from meta_shrink.runs.locks import hold_lock
 from meta_shrink.runs.metrics_log import MetricsLog
-from meta_shrink.runs.workdir import open_workdir, read_config
+from meta_shrink.runs.workdir import read_config
 
 CONFIG = {"a": 1}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink.errors import ArtefactError
+from meta_shrink import ArtefactError
 from meta_shrink.runs import checkpoint_files, checkpoints
 from tests.runs.test_checkpoints import DATA, HASHES, INDEX, Run, files_of, names, saved
 

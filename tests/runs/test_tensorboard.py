@@ -8,10 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from meta_shrink import build, open_workdir, train
 from meta_shrink.durable_files import to_json
-from meta_shrink.experiments.build import build
-from meta_shrink.experiments.train import train
-from meta_shrink.runs.workdir import open_workdir
 from tests.tiny_runs import NO_LOG, tiny_config
 
 

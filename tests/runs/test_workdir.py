@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink.errors import ArtefactError, UsageError
-from meta_shrink.runs.workdir import open_workdir, read_config
+from meta_shrink import ArtefactError, UsageError, open_workdir
+from meta_shrink.runs.workdir import read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {

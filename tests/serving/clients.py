@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from meta_shrink.serving.bank import AdapterBank
+from meta_shrink import AdapterBank
 from meta_shrink.serving.server import Server
 from tests.serving.fakes import FakeBackbone
 

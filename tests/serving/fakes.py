@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_shrink import AdapterError
 from meta_shrink.adapters.backbone_info import (
     AdapterTensor,
     ArraySpec,
@@ -20,7 +21,6 @@ from meta_shrink.adapters.index import INDEX_FILE
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import parse_adapter
 from meta_shrink.adapters.writing import encode_adapter, write_adapter
-from meta_shrink.errors import AdapterError
 
 INPUTS = (ArraySpec("x", (2,), "float32"),)
 OUTPUTS = (ArraySpec("y", (4,), "float32"),)

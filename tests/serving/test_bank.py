@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from meta_shrink.errors import AdapterError, ArtefactError, Overloaded, UsageError
-from meta_shrink.serving.bank import AdapterBank
+from meta_shrink import AdapterBank, AdapterError, ArtefactError, UsageError
+from meta_shrink.errors import Overloaded
 from tests.serving.fakes import FakeBackbone, put_adapter, put_broken, put_index
 
 

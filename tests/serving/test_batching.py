@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from meta_shrink import AdapterBank, AdapterError, UsageError
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.errors import AdapterError, Overloaded, Stopping, UsageError
-from meta_shrink.serving.bank import AdapterBank
+from meta_shrink.errors import Overloaded, Stopping
 from meta_shrink.serving.batching import Batcher
 from tests.serving.fakes import FakeBackbone, put_adapter, put_broken
 

@@ -11,8 +11,8 @@ import zlib
 
 import pytest
 
+from meta_shrink import UsageError
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.errors import UsageError
 from meta_shrink.serving.predict_request import parse_predict
 from tests.serving.clients import PREDICT, serving
 from tests.serving.fakes import fake_info

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from meta_shrink.serving.bank import AdapterBank
+from meta_shrink import AdapterBank
 from meta_shrink.serving.batching import Batcher
 from tests.serving.fakes import FakeBackbone, put_adapter, put_index
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from meta_shrink import UsageError
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.errors import UsageError
 from meta_shrink.serving.rows import as_row
 from tests.serving.fakes import fake_info
 

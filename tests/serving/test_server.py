@@ -7,9 +7,8 @@ import json
 
 import pytest
 
+from meta_shrink import AdapterBank, UsageError
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.errors import UsageError
-from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.server import Server
 from tests.serving.clients import PREDICT, ask, get, post, serving
 from tests.serving.fakes import FakeBackbone, put_adapter, put_index

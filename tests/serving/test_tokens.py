@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.serving.tokens import Tokens
 from tests.serving.clients import PREDICT, serving
 

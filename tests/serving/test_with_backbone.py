@@ -10,8 +10,7 @@ from benchmarks import serving_peers as peers
 from benchmarks import serving_speed as speed
 from benchmarks.serving_load import Clients, serving
 from benchmarks.serving_setup import flat, set_up
-from meta_shrink.backbones.writing import save_backbone
-from meta_shrink.errors import AdapterError
+from meta_shrink import AdapterError, save_backbone
 from tests.backbones.sources import small_convnet, source_of
 
 CLIENTS = Clients(threads=2, depth=2, max_batch=4, max_delay_ms=1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.speech.alignment import align, words_of
 from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.layouts import find_recordings

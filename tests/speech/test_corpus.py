@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.speech.corpus import read_speaker, read_speakers, write_speaker
 from tests.speech.samples import prepared_folder, speaker
 

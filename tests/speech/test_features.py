@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.speech.features import (
     FEATURES,
     NUMBERS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_shrink.errors import DataError
+from meta_shrink import DataError
 from meta_shrink.speech.features import Phone
 from meta_shrink.speech.layouts import read_alignment, read_lexicon
 

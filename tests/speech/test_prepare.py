@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink import DataError, UsageError
 from meta_shrink.speech import prepare as preparing
 from meta_shrink.speech.corpus import read_speaker, read_speakers
 from meta_shrink.speech.prepare import prepare_speech

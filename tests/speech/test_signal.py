@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.speech.signal import (
     SILENT_CODE,
     hop_of,

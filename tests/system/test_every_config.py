@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meta_shrink.errors import UsageError
-from meta_shrink.experiments.components import default_components
+from meta_shrink import UsageError, default_components
 from meta_shrink.experiments.execution import use_xla
 from meta_shrink.sections import named
 from tests.image_data import published

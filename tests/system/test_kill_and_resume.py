@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError, DivergedError, Preempted
+from meta_shrink import ArtefactError, DivergedError, Preempted, build, open_workdir, train
 from meta_shrink.experiments import train as training_job
-from meta_shrink.experiments.build import Experiment, build
-from meta_shrink.experiments.train import Training, train
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.train import Training
 from meta_shrink.rng import root_key
-from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.stopping import SIGNALS
 from meta_shrink.training.distribution import make_strategy
 from meta_shrink.training.meta_step import task_keys

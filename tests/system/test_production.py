@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_shrink.backbones.loaded import Backbone
+from meta_shrink import Backbone, restore
 from meta_shrink.experiments.export import heldout_tasks
-from meta_shrink.experiments.restore import restore
 from tests.system.test_programs import ROOT, run
 
 TRAIN = {

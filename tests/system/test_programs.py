@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from configs import gaussian_linear, sinusoid
-from meta_shrink.runs.workdir import open_workdir
+from meta_shrink import open_workdir
 from tests.tiny_runs import NO_LOG, assert_same_run, changed, mostly_slow
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from meta_shrink.errors import Preempted
+from meta_shrink import Preempted
 from meta_shrink.experiments import sweep as sweep_job
 from meta_shrink.experiments.sweep import sweep, with_settings
 from meta_shrink.experiments.sweep_journal import open_study

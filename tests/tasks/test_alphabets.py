@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import UsageError
 from meta_shrink.adaptation import random_batch
-from meta_shrink.errors import UsageError
 from meta_shrink.rng import fold_in
 from meta_shrink.tasks import alphabets
 from meta_shrink.tasks.transforms import augment_validation, train_on_all

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import DataError, Shares, UsageError
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.errors import DataError, UsageError
 from meta_shrink.evaluation import require_tasks
-from meta_shrink.tasks.arrays import Shares, array_source, arrays, divided_tasks
+from meta_shrink.tasks.arrays import array_source, arrays, divided_tasks
 from meta_shrink.tasks.example_arrays import TaskExamples, divided, fitted
 
 SPECS = (ArraySpec("x", (2,), "float32"), ArraySpec("targets", (1,), "float32"))

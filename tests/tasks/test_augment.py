@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
+from meta_shrink import UsageError
 from meta_shrink.rng import uniform
 from meta_shrink.tasks.augment import INTERPOLATIONS, random_affine
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink import DataError, UsageError
 from meta_shrink.images.classes import ImageClasses
 from meta_shrink.rng import fold_in
 from meta_shrink.tasks.few_shot import episodes

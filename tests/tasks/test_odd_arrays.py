@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DataError, UsageError
-from meta_shrink.losses import negative_log_likelihood, squared_error
+from meta_shrink import DataError, UsageError, negative_log_likelihood, squared_error
 from meta_shrink.tasks.arrays import arrays
 from meta_shrink.tasks.user_tasks import task_examples
 from tests.problems import parameters

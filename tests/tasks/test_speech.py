@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink import DataError, UsageError
 from meta_shrink.tasks.speech import speech, split_speakers, split_utterances
 from tests.speech.samples import prepared_folder, speaker
 

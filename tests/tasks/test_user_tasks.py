@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DataError, MetaShrinkError, UsageError
-from meta_shrink.tasks.user_tasks import named_inputs, task_examples, tasks_from_table
+from meta_shrink import DataError, MetaShrinkError, UsageError, tasks_from_table
+from meta_shrink.tasks.user_tasks import named_inputs, task_examples
 
 X, Y = np.arange(12.0).reshape(6, 2), np.arange(6)
 TWO = {"a": X, "b": Y}

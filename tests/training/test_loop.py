@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink import DivergedError, Preempted, UsageError
 from meta_shrink.training import loop
 from meta_shrink.training.loop import Intervals, fit
 

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
-from meta_shrink.experiments.build import build
+from meta_shrink import Task, UsageError, build
 from meta_shrink.experiments.train import set_up
 from meta_shrink.rng import fold_in, root_key
 from meta_shrink.training.distribution import make_strategy
 from meta_shrink.training.meta_batch import make_core
 from meta_shrink.training.meta_step import task_keys
-from meta_shrink.types import Task
 from tests.tiny_runs import (
     ALGORITHMS,
     assert_equal,

@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.experiments.build import build
+from meta_shrink import MetaParams, Task, build
 from meta_shrink.experiments.train import set_up
 from meta_shrink.rng import root_key
 from meta_shrink.training.loop import window_row
 from meta_shrink.training.meta_state import MetaState, meta_optimizer
 from meta_shrink.training.meta_step import make_update, task_keys
-from meta_shrink.types import MetaParams, Task
 from tests.tiny_runs import tiny_config
 
 DELTA_PHI, DELTA_LOG_SIGMA2 = -2 / 3, -7 / 9

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DivergedError, Preempted, UsageError
-from meta_shrink.losses import negative_log_likelihood, squared_error
+from meta_shrink import DivergedError, Preempted, UsageError, negative_log_likelihood, squared_error
 from meta_shrink.models import mlp
 from meta_shrink.rng import normal, root_key
 from meta_shrink.training.pretraining import Schedule, pretrain

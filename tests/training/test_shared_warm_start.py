@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import build, open_workdir
 from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments import warm_start as warm_starts
-from meta_shrink.experiments.build import build
-from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.types import Labelled
 from tests.tiny_runs import NO_LOG, tiny_config
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.errors import DivergedError, Preempted, UsageError
+from meta_shrink import DivergedError, Preempted, TaskSource, UsageError
 from meta_shrink.models import convnet
 from meta_shrink.rng import uniform
 from meta_shrink.training.warm_start import cached, warm_start
-from meta_shrink.types import Labelled, TaskSource
+from meta_shrink.types import Labelled
 
 CLASSES = tf.random.stateless_uniform([6, 8, 8, 1], [1, 2], 0, 256, tf.int32)
 QUIET = {"log": lambda line: None}

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import ExportSource, Task, negative_log_likelihood
 from meta_shrink.adaptation import adaptation
 from meta_shrink.adapters.backbone_info import argument_name
-from meta_shrink.backbones.source import ExportSource, adapter_tensors, call_model, split_adapter
+from meta_shrink.backbones.source import adapter_tensors, call_model, split_adapter
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import negative_log_likelihood
 from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.registry import relative_path
-from meta_shrink.types import Task
 from tests.backbones.sources import small_convnet
 
 WAYS, EXAMPLES = 3, 6

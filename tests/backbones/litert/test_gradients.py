@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import UsageError
 from meta_shrink.backbones.litert.gradients import builtin_gradients
-from meta_shrink.errors import UsageError
 
 IMAGES = [2, 9, 8, 4]
 KERNEL = [3, 3, 4, 5]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import UsageError
 from meta_shrink.backbones.litert.model import litert_model
 from meta_shrink.backbones.writing import default_arrays
-from meta_shrink.errors import UsageError
 from meta_shrink.models import mlp
 from tests.backbones.litert.litert_sources import (
     EXAMPLES,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import negative_log_likelihood, save_litert
 from meta_shrink.adapters.backbone_info import ArraySpec, argument_name
-from meta_shrink.backbones.litert.writing import MODEL_FILE, save_litert
+from meta_shrink.backbones.litert.writing import MODEL_FILE
 from meta_shrink.backbones.source import input_specs, output_names
-from meta_shrink.losses import negative_log_likelihood
 from tests.backbones.litert.litert_sources import run
 from tests.backbones.sources import source_of
 from tests.backbones.test_names_and_outputs import STRUCTURES, X, sum_of_squares

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from meta_shrink import UsageError, load_adapter, save_backbone, save_litert
 from meta_shrink.adapters.backbone_info import DEFAULT_FILE, INFO_FILE, info_from_json
-from meta_shrink.adapters.reading import load_adapter
-from meta_shrink.backbones.litert.writing import MODEL_FILE, save_litert
-from meta_shrink.backbones.writing import save_backbone
-from meta_shrink.errors import UsageError
+from meta_shrink.backbones.litert.writing import MODEL_FILE
 from tests.backbones.litert.litert_sources import EXAMPLES, network, run
 from tests.backbones.sources import source_of
 
