@@ -23,6 +23,7 @@ from benchmarks.adapter_size_output import csv_text, figure, markdown
 from meta_shrink.adapters.manifest import ENCODINGS
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import UsageError
+from meta_shrink.experiments.defaults import Device
 from meta_shrink.programs import cli
 from meta_shrink.runs.workdir import read_config
 from meta_shrink.sections import call
@@ -42,7 +43,7 @@ def main(argv):
     devices = [read_config(workdir)["device"] for workdir in WORKDIR.value]
     if any(device != devices[0] for device in devices):
         raise UsageError("These workdirs differ in their section device: measure them one by one.")
-    call("device", set_cpu_threads, devices[0])
+    set_cpu_threads(cpu_threads=call("device", Device, devices[0]).cpu_threads)
     for workdir, out in outputs(WORKDIR.value, OUT.value):
         found = study(workdir, ks=ks, encodings=encodings, num_tasks=NUM_TASKS.value)
         write(found, out)

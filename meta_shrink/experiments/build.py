@@ -18,15 +18,8 @@ import tensorflow as tf
 from meta_shrink.evaluation import HeldOutEvaluator, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.components import Components, default_components, recorded
-from meta_shrink.experiments.config import (
-    EvalOptions,
-    Prior,
-    Schedule,
-    check_counts,
-    check_learned,
-    check_sections,
-    check_shapes,
-)
+from meta_shrink.experiments.config import check_counts, check_learned, check_sections, check_shapes
+from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
 from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
@@ -40,6 +33,7 @@ from meta_shrink.meta_gradients import Method, hessian_of
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
 from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
+from meta_shrink.training.distribution import set_matmul_precision
 from meta_shrink.types import MetaGradient, MetaParams, NegLogLik, TaskSource
 
 REGISTRIES = {
@@ -99,7 +93,7 @@ class Experiment(NamedTuple):
 
 
 def build(config: Mapping[str, Any], components: Components | None = None) -> Experiment:
-    """Check a config and build its functions.
+    """Check a config and build its functions; sets device.matmul_precision of the process.
 
     Args:
       config: with the sections of experiments/defaults.py.
@@ -109,8 +103,8 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
       UsageError: anything that does not exist, does not fit or cannot work; one sentence.
     """
     check_sections(config)
-    components = components or default_components()
-    config = recorded(config, components)
+    config = recorded(config, components := components or default_components())
+    set_matmul_precision(Device(**config.get("device", {})).matmul_precision)
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
     model = named("model", components.models, config["model"], seed=config["seed"])
     registry = call("modules", _registry, config["modules"], model=model)

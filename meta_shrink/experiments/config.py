@@ -11,7 +11,7 @@ import tensorflow as tf
 from meta_shrink.adaptation import NextBatch, require_examples
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
-from meta_shrink.experiments.defaults import EVAL_KINDS, EvalOptions, Prior, Schedule
+from meta_shrink.experiments.defaults import EVAL_KINDS, Device, EvalOptions, Prior, Schedule
 from meta_shrink.meta_gradients import Method
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
@@ -48,7 +48,8 @@ def check_eval(options: EvalOptions) -> None:
 def check_sections(config: Mapping[str, Any]) -> None:
     """A config has all sections that are read, and no other; likewise those that become values."""
     check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
-    for name, kind in {"train": Schedule, "prior": Prior, "eval": EvalOptions}.items():
+    values = {"device": Device, "train": Schedule, "prior": Prior, "eval": EvalOptions}
+    for name, kind in values.items():
         check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
     check_eval(EvalOptions(**config.get("eval", {})))
     check_prior(Prior(**config["prior"]))

@@ -17,6 +17,17 @@ from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 EVAL_KINDS = ("all", "selected", "single")
 
 
+class Device(NamedTuple):
+    """The `device` section.
+
+    cpu_threads: 0 leaves TensorFlow's choice; 1 is faster for small networks. matmul_precision:
+    training.distribution.MATMUL_PRECISIONS.
+    """
+
+    cpu_threads: int = 0
+    matmul_precision: str = "float32"
+
+
 class Schedule(NamedTuple):
     """The `train` section.
 
@@ -89,8 +100,7 @@ def default_config(name: str) -> Any:
         {
             "name": name,
             "seed": 0,
-            # cpu_threads 0: TensorFlow's choice; 1 is faster for small networks.
-            "device": {"cpu_threads": 0},
+            "device": Device()._asdict(),
             "task": {},
             "model": {},
             # One module per layer; "variable", or "pattern" with {name: regular expression}.

@@ -21,6 +21,7 @@ from meta_shrink.backbones.source import input_specs
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment, build
 from meta_shrink.experiments.components import OWN, Components, default_components
+from meta_shrink.experiments.defaults import Device
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.export import export_backbone
 from meta_shrink.experiments.own_config import own_config
@@ -30,11 +31,11 @@ from meta_shrink.experiments.train import check_trainable, train
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import open_workdir, read_config
-from meta_shrink.sections import choose
+from meta_shrink.sections import call, choose
 from meta_shrink.tasks.arrays import Shares, array_source, divided_tasks
 from meta_shrink.tasks.example_arrays import TARGETS, TaskExamples
 from meta_shrink.tasks.user_tasks import task_examples
-from meta_shrink.training.distribution import make_strategy
+from meta_shrink.training.distribution import make_strategy, set_cpu_threads
 from meta_shrink.types import MetaParams, TaskSource
 
 TARGET_DTYPES = {"squared_error": "float32", "gaussian": "float32", "cross_entropy": "int32"}
@@ -138,6 +139,7 @@ def fit(
     counts = {"num_tasks": source.num_heldout, "validation_tasks": source.num_validation}
     config["eval"] |= counts
     _change(config, changes or {})
+    set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
     components = _components(model, source)
     _refuse_another(workdir, config)
     experiment = build(config, components)

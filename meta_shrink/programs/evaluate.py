@@ -32,16 +32,16 @@ def main(argv):
     """Evaluate; see the module's docstring."""
     # Late, so that --help is quick.
     from meta_shrink.experiments.components import installed_components
+    from meta_shrink.experiments.defaults import Device
     from meta_shrink.experiments.evaluate import evaluate
     from meta_shrink.runs.workdir import read_config
     from meta_shrink.sections import call
     from meta_shrink.training.distribution import set_cpu_threads
 
     cli.no_arguments(argv)
-    device = dict(read_config(WORKDIR.value)["device"])
-    if CPU_THREADS.value is not None:
-        device["cpu_threads"] = CPU_THREADS.value
-    call("device", set_cpu_threads, device)
+    device = call("device", Device, read_config(WORKDIR.value)["device"])
+    given = CPU_THREADS.value
+    set_cpu_threads(cpu_threads=device.cpu_threads if given is None else given)
     overrides = {name: flag.value for name, flag in OVERRIDES.items() if flag.value is not None}
     components = installed_components(cli.IMPORTS.value)
     show(evaluate(WORKDIR.value, overrides=overrides, components=components, unsaved=show))

@@ -29,13 +29,14 @@ def main(argv):
     from optuna.trial import TrialState
 
     from meta_shrink.experiments.components import installed_components
+    from meta_shrink.experiments.defaults import Device
     from meta_shrink.experiments.sweep import sweep
     from meta_shrink.sections import call
     from meta_shrink.training.distribution import set_cpu_threads
 
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
-    call("device", set_cpu_threads, config["device"])
+    set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
     study = sweep(
         config,
         WORKDIR.value,

@@ -31,6 +31,7 @@ def main(argv):
     # Late, so that --help is quick.
     from meta_shrink.experiments.build import build
     from meta_shrink.experiments.components import installed_components
+    from meta_shrink.experiments.defaults import Device
     from meta_shrink.experiments.train import check_trainable, train
     from meta_shrink.runs.workdir import open_workdir
     from meta_shrink.sections import call
@@ -38,7 +39,7 @@ def main(argv):
 
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
-    call("device", set_cpu_threads, config["device"])
+    set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
     strategy = make_strategy(STRATEGY.value)
     experiment = build(config, installed_components(cli.IMPORTS.value))
     check_trainable(experiment, strategy)

@@ -9,6 +9,8 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 
 STRATEGIES = ("auto", "one", "mirrored", "tpu")
+# "default": the accelerator's own, TF32 on a GPU and bfloat16 on a TPU.
+MATMUL_PRECISIONS = ("float32", "default")
 
 
 def set_cpu_threads(*, cpu_threads: int) -> None:
@@ -30,6 +32,25 @@ def set_cpu_threads(*, cpu_threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(cpu_threads)
     except RuntimeError as error:
         raise UsageError(f"device.cpu_threads must be set first of all: {error}") from error
+
+
+def set_matmul_precision(name: str) -> None:
+    """How exact the products of float32 numbers are, for all that is traced or run from now on.
+
+    Accelerators shorten the factors of matrix products and convolutions unless they are told not
+    to, those of Hessian products and linear solves too. The CPU does not.
+
+    Args:
+      name: "float32", all 24 bits; "default", what the accelerator does by itself, which is faster.
+
+    Raises:
+      UsageError: another name.
+    """
+    if name not in MATMUL_PRECISIONS:
+        raise UsageError(
+            f"device.matmul_precision is {name!r}; expected one of {', '.join(MATMUL_PRECISIONS)}."
+        )
+    tf.config.experimental.enable_tensor_float_32_execution(name == "default")
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
