@@ -43,6 +43,12 @@ def gradient_entries() -> dict[str, Any]:
     return _found(_found(ops, "gradient_registry"), "_registry")
 
 
+def take_reduced_gradients(optimizer: keras.optimizers.Optimizer) -> None:
+    """The optimizer no longer sums gradients over replicas: each brings the sum already."""
+    _found(optimizer, "_all_reduce_sum_gradients")
+    optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+
+
 def _found(owner: Any, name: str) -> Any:
     if not hasattr(owner, name):
         where = getattr(owner, "__name__", type(owner).__name__)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.private_names import take_reduced_gradients
 from meta_shrink.sections import check_keys
 from meta_shrink.types import MetaParams
 
@@ -104,6 +105,7 @@ class MetaState:
             )
         for component, optimizer in optimizers.items():
             optimizer.build(components[component])
+            take_reduced_gradients(optimizer)
         return cls(
             components,
             dict(optimizers),

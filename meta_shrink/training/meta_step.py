@@ -58,7 +58,7 @@ def make_run(
     """
     replicas = strategy.num_replicas_in_sync
     share, root = share_of_replica(meta_batch_size, replicas), root_key(seed, "train_tasks")
-    update = make_update(state, replicas=replicas, metric_names=metric_names, **update_options)
+    update = make_update(state, metric_names=metric_names, **update_options)
 
     def replica_step() -> tuple[tf.Tensor, tf.Tensor]:
         context = tf.distribute.get_replica_context()
@@ -100,7 +100,7 @@ def make_chunked_run(
 ) -> Run:
     """As make_run for a core of make_chunked_core, on one replica, one meta-step a call."""
     root = root_key(seed, "train_tasks")
-    update = make_update(state, replicas=1, metric_names=metric_names, **update_options)
+    update = make_update(state, metric_names=metric_names, **update_options)
 
     @tf.function(autograph=False)
     def finish(totals: Totals) -> None:
@@ -140,7 +140,6 @@ def task_keys(root: tf.Tensor, step: tf.Tensor, first: Any, count: int) -> tf.Te
 def make_update(
     state: MetaState,
     *,
-    replicas: int,
     metric_names: tuple[str, ...],
     beta: float,
     clip_norm: float,
@@ -168,9 +167,7 @@ def make_update(
                 gradient = [gradient[0] + regulariser_gradient(state.meta().log_sigma2, beta=beta)]
             gradient, norms[component] = _clip(gradient, clip_norm)
             if component in state.optimizers:
-                # Keras optimizers sum over replicas, and every replica holds the mean already.
-                share = [g / replicas for g in gradient]
-                state.optimizers[component].apply(share, state.components[component])
+                state.optimizers[component].apply(gradient, state.components[component])
         row = [metrics[name] / tf.maximum(count, 1) for name in metric_names]
         extra = [norms["phi"], norms["log_sigma2"], meta_batch_size - count]
         return tf.stack(row + extra), count > 0

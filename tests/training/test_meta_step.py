@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ import tensorflow as tf
 from meta_shrink import Task, UsageError, build
 from meta_shrink.experiments.train import set_up
 from meta_shrink.rng import fold_in, root_key
+from meta_shrink.training import meta_step
 from meta_shrink.training.distribution import make_strategy
 from meta_shrink.training.meta_batch import make_core
 from meta_shrink.training.meta_step import task_keys
@@ -101,6 +104,28 @@ def test_two_replicas_make_the_same_update_as_one(algorithm):
     assert values.keys() == others.keys()
     for name, value in values.items():
         np.testing.assert_allclose(value, others[name], rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def operations(function, *arguments) -> Counter[str]:
+    """How many operations of each kind its graph has, those of its loops and calls included."""
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    functions = [graph.node, *(called.node_def for called in graph.library.function)]
+    return Counter(node.op for nodes in functions for node in nodes)
+
+
+@pytest.mark.parametrize("algorithm", ["sigma_imaml", "meta_sgd"])
+def test_a_meta_step_has_one_reduction(algorithm, monkeypatch):
+    """Of all gradients, metrics and the count together; Keras's optimizers add none of theirs."""
+    compiled = []
+
+    def repeat(one_step, **_):
+        compiled.append(tf.function(one_step, autograph=False))
+
+    monkeypatch.setattr(meta_step, "_repeat", repeat)
+    strategy = make_strategy("mirrored")
+    set_up(build(tiny_config(algorithm)), strategy)
+    found = operations(compiled[0], tf.constant(0))
+    assert found["CollectiveReduceV2"] == strategy.num_replicas_in_sync == 2  # One on each.
 
 
 def test_a_meta_batch_that_the_replicas_can_not_share_is_refused():

@@ -182,7 +182,7 @@ def state_of(phi, optimizers) -> MetaState:
 
 
 def update_of(state: MetaState, **options: Any):
-    given = {"replicas": 1, "metric_names": ("nll_val",), "beta": 0.0, "clip_norm": 0.0}
+    given = {"metric_names": ("nll_val",), "beta": 0.0, "clip_norm": 0.0}
     return make_update(state, **(given | options))
 
 
