@@ -34,7 +34,6 @@ LIBRARY = ("meta_shrink",)
 CODE = (*LIBRARY, "configs", "launch", "export", "benchmarks")
 ALL_CODE = (*CODE, "tests")
 LATE = ("meta_shrink.programs", *CODE[1:])  # where imports may stand inside functions
-LATE = ("meta_shrink.programs", *CODE[1:])  # where imports may stand inside functions
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 CLOCKS = re.compile(r"(monotonic|perf_counter|process_time|thread_time|time\.time)(_ns)?$|\.now$")
 MAX_FUNCTION_LINES = 50

@@ -1,0 +1,146 @@
+"""Cached sampling against the network itself: equal probabilities, pieces, rows, draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from meta_shrink import ModuleRegistry, UsageError
+from meta_shrink.models import wavenet
+from meta_shrink.speech.signal import SILENT_CODE
+from meta_shrink.speech.synthesis import DRAWN, silence, speak
+
+ROWS, FRAMES, HOP, FEATURES = 2, 30, 40, 4
+SAMPLES = FRAMES * HOP  # More than the 1,024 that a cycle hears.
+KEY = tf.constant([3, 4])
+spoken = tf.function(speak)
+
+
+def network(seed: int = 0):
+    return wavenet(
+        seed=seed, samples=SAMPLES, frames=FRAMES, features=FEATURES, channels=3, gate=5, skip=4,
+        cycles=1,
+    )  # fmt: skip
+
+
+def voices_of(model) -> dict[str, tf.Tensor]:
+    paths = ModuleRegistry.by_layer(model).paths
+    rng = np.random.default_rng(len(paths))
+    return {
+        path: tf.constant(rng.normal(scale=0.4, size=v.shape), tf.float32)
+        for path, v in zip(paths, model.trainable_variables, strict=True)
+    }
+
+
+def features_of(rows: int = ROWS, frames: int = FRAMES) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(1).normal(size=[rows, frames, FEATURES]), tf.float32)
+
+
+def drawn(rows: int = ROWS, samples: int = SAMPLES) -> tf.Tensor:
+    return tf.fill([rows, samples], DRAWN)
+
+
+def forced_log_probs(model, voices, codes, features) -> np.ndarray:
+    """Of the network as it is trained: it hears all codes before a sample."""
+    for path, variable in zip(
+        ModuleRegistry.by_layer(model).paths, model.trainable_variables, strict=True
+    ):
+        variable.assign(voices[path])
+    before = np.pad(codes[:, :-1], [[0, 0], [1, 0]], constant_values=SILENT_CODE)
+    logits = model([tf.constant(before), features])
+    return -tf.nn.sparse_softmax_cross_entropy_with_logits(codes, logits).numpy()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_samples_fed_back_have_the_probabilities_that_they_were_drawn_with(jit):
+    model, features = network(), features_of()
+    voices = voices_of(model)
+    run = tf.function(speak, jit_compile=True) if jit else spoken
+    codes, log_probs, state = run(voices, features, drawn(), silence(voices, ROWS), KEY)
+    assert len(np.unique(codes)) > 50 and int(state.time) == SAMPLES
+    expected = forced_log_probs(model, voices, codes.numpy(), features)
+    np.testing.assert_allclose(log_probs, expected, atol=1e-4)
+
+
+def test_given_codes_are_heard_and_kept():
+    voices = voices_of(network())
+    given = drawn().numpy()
+    given[:, :100] = np.random.default_rng(2).integers(0, 256, [ROWS, 100])
+    codes = spoken(voices, features_of(), tf.constant(given), silence(voices, ROWS), KEY).codes
+    np.testing.assert_array_equal(codes[:, :100], given[:, :100])
+    other = spoken(voices, features_of(), drawn(), silence(voices, ROWS), KEY).codes
+    assert (codes[:, 100:].numpy() != other[:, 100:].numpy()).any()
+
+
+def test_pieces_are_the_same_as_the_whole():
+    voices, features = voices_of(network()), features_of()
+    whole = spoken(voices, features, drawn(), silence(voices, ROWS), KEY)
+    state, codes, first = silence(voices, ROWS), [], 0
+    for frames in (1, 12, 17):
+        own = features[:, first : first + frames]
+        piece = spoken(voices, own, drawn(samples=frames * HOP), state, KEY)
+        state, first = piece.spoken, first + frames
+        codes.append(piece.codes)
+    np.testing.assert_array_equal(tf.concat(codes, 1), whole.codes)
+    np.testing.assert_allclose(state.past, whole.spoken.past, atol=1e-5)
+
+
+def test_each_row_has_its_own_voice():
+    """Every layer of every row; and only some of them, as an adapter has them."""
+    one, other = voices_of(network()), voices_of(network())
+    other = {path: value[..., ::-1] for path, value in other.items()}
+    features = features_of(frames=3)
+    given = tf.constant(np.random.default_rng(5).integers(0, 256, [ROWS, 3 * HOP]), tf.int32)
+
+    def scores(voices, row=slice(None)):
+        rows = len(given[row])
+        return spoken(voices, features[row], given[row], silence(voices, rows), KEY).log_probs
+
+    for own in (set(one), {"block_03_dilated/kernel", "block_03_dilated/bias", "output_1/bias"}):
+        second = one | {path: other[path] for path in own}
+        mixed = one | {path: tf.stack([one[path], other[path]]) for path in own}
+        np.testing.assert_allclose(scores(mixed)[0], scores(one, slice(1))[0], atol=1e-5)
+        np.testing.assert_allclose(scores(mixed)[1], scores(second, slice(1, 2))[0], atol=1e-5)
+        assert np.abs(scores(one)[1] - scores(second)[1]).max() > 1e-2
+
+
+def test_draws_follow_the_softmax_of_the_logits_by_the_temperature():
+    """With kernels of 0 the logits are the last bias."""
+    zeros = {path: tf.zeros_like(value) for path, value in voices_of(network()).items()}
+    logits = np.full([256], -30.0, np.float32)
+    logits[[7, 90, 200]] = [0.0, 1.0, 2.0]
+    voices = zeros | {"output_2/bias": tf.constant(logits)}
+    rows = 16
+
+    def shares(temperature):
+        state = silence(voices, rows)
+        codes = spoken(voices, features_of(rows), drawn(rows), state, KEY, temperature).codes
+        return np.array([(codes.numpy() == code).mean() for code in (7, 90, 200)])
+
+    for temperature in (1.0, 0.5):
+        weights = np.exp(np.array([0.0, 1.0, 2.0]) / temperature)
+        # 19,200 draws: six standard deviations are at most 0.022.
+        np.testing.assert_allclose(shares(temperature), weights / weights.sum(), atol=0.022)
+    np.testing.assert_array_equal(shares(0.0), [0, 0, 1])
+
+
+def test_another_key_is_another_draw_and_the_same_key_the_same():
+    voices = voices_of(network())
+    first, again, other = (
+        spoken(
+            voices, features_of(), drawn(), silence(voices, ROWS), tf.constant(key)
+        ).codes.numpy()
+        for key in ([3, 4], [3, 4], [3, 5])
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.5
+    assert (first[0] != first[1]).mean() > 0.5
+
+
+def test_what_is_no_voice_is_refused():
+    with pytest.raises(UsageError, match="parameters of a wavenet"):
+        silence({"dense/kernel": tf.zeros([2, 2])}, 1)
+    voices = voices_of(network())
+    with pytest.raises(UsageError, match="no multiple of 3 frames"):
+        speak(voices, features_of(frames=3), drawn(samples=100), silence(voices, ROWS), KEY)
