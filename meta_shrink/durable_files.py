@@ -13,7 +13,7 @@ import re
 import secrets
 import stat
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 ROOM_BYTES = 2**18
 _TEMPORARY = re.compile(r"(.+?)(?:\.[0-9a-f]{8})?\.tmp")
@@ -61,13 +61,18 @@ def _is_link(path: str) -> OSError:
     return OSError(errno.ELOOP, "it is a symbolic link, which could lead anywhere", path)
 
 
+def open_file(path: str) -> IO[bytes]:
+    """A regular file to read, also through a link; OSError as `open_regular`."""
+    return os.fdopen(open_regular(path, os.O_RDONLY, links=True), "rb")
+
+
 def read_file(path: str) -> bytes:
     """The content of a regular file, also through a link.
 
     Raises:
       OSError: it cannot be read, or is something else.
     """
-    with os.fdopen(open_regular(path, os.O_RDONLY, links=True), "rb") as file:
+    with open_file(path) as file:
         return file.read()
 
 

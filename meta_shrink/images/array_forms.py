@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.classes import ImageClasses, from_counts
 from meta_shrink.images.file_tree import FileTree
@@ -73,7 +74,7 @@ def _read(
 
 def _from_pickle(path: str) -> tuple[np.ndarray, Rows]:
     value = load_plain_pickle(path)
-    items = {_text(key): item for key, item in value.items()} if type(value) is dict else {}
+    items = _named_items(value, path) if type(value) is dict else {}
     if {"image_data", "class_dict"} <= set(items):
         images = _images(items["image_data"], path)
         return images, _class_rows(items["class_dict"], len(images), path)
@@ -87,7 +88,7 @@ def _from_pickle(path: str) -> tuple[np.ndarray, Rows]:
 
 def _from_npz(path: str) -> tuple[np.ndarray, Rows]:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             arrays = read_arrays(file, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
@@ -112,13 +113,23 @@ def _class_rows(classes: Any, count: int, path: str) -> Rows:
     """Rows of each class out of {class: [row]}; every row in one class at most."""
     if type(classes) is not dict or not classes:
         raise DataError(f"class_dict of {path} is no dict of classes.")
-    rows = {_text(name): _integers(numbers, path) for name, numbers in classes.items()}
+    rows = {name: _integers(numbers, path) for name, numbers in _named_items(classes, path).items()}
     everything = np.concatenate(list(rows.values()))
     if not np.isin(everything, np.arange(count)).all():
         raise DataError(f"class_dict of {path} names rows outside of its {count} images.")
     if len(np.unique(everything)) != len(everything):
         raise DataError(f"class_dict of {path} gives an image to two classes or twice to one.")
+    if missing := count - len(everything):
+        raise DataError(f"class_dict of {path} gives {missing} of its {count} images no class.")
     return dict(rows)
+
+
+def _named_items(items: dict[Any, Any], path: str) -> dict[Any, Any]:
+    """Of a dict, by keys that are words where they are those of Python 2."""
+    named = {_text(key): item for key, item in items.items()}
+    if len(named) != len(items):
+        raise DataError(f"{path} has a key twice, as bytes and as a word: keep one.")
+    return named
 
 
 def _label_rows(labels: Any, count: int, path: str) -> Rows:

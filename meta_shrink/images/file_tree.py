@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 
 MAX_FILE_BYTES = 256 * 2**20
+MAX_VISITS = 1000  # Of one folder, by links.
+_ENCRYPTED = 1  # Bit of a member's flags.
 _LITTER = ("thumbs.db", "desktop.ini", "@eadir", "$recycle.bin")
 # What zipfile raises on archives that are cut off, flipped, encrypted or of an unknown method.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
@@ -77,25 +80,28 @@ def folder_tree(path: str) -> FileTree:
 
 def _content(path: str) -> bytes:
     """Of a regular file, maybe through links; a pipe would wait for its writer."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError("it is no regular file")
-        if facts.st_size > MAX_FILE_BYTES:
-            raise OSError(f"it has {facts.st_size} bytes: too many")
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE_BYTES:
+            raise OSError(f"it has {size} bytes: too many")
         return file.read(MAX_FILE_BYTES)
 
 
 def _walk(path: str) -> Iterator[str]:
-    """Visible files and folders below a folder, each folder once: a link may lead upwards."""
-    seen = set()
+    """Visible files and folders below a folder; of one that a link leads up to, not again."""
+    around: dict[str, tuple[tuple[int, int], ...]] = {}  # Folder -> those that it stands in.
+    visits: Counter[tuple[int, int]] = Counter()
     for folder, folders, files in os.walk(path, followlinks=True, onerror=_cannot_list):
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        own, outer = (status.st_dev, status.st_ino), around.pop(folder, ())
+        if own in outer:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visits[own] += 1
+        if visits[own] > MAX_VISITS:
+            raise DataError(f"{path} has links in circles, through {folder}: remove them.")
         folders[:] = sorted(name for name in folders if not is_hidden(name))
+        around |= dict.fromkeys((os.path.join(folder, name) for name in folders), (*outer, own))
         yield from (os.path.join(folder, name) for name in files if not is_hidden(name))
         yield os.path.join(folder, "")
 
@@ -109,23 +115,40 @@ def zip_tree(path: str) -> Iterator[FileTree]:
     """The members of a ZIP file; a backslash in a name, as Windows writes it, is a slash.
 
     Raises:
-      DataError: it is no whole ZIP file.
+      DataError: it is no whole ZIP file, has two files of one name, or one that leads out of it.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except ZIP_ERRORS as error:
-        raise DataError(f"{path} is not a whole ZIP file ({_why(error)}).") from error
-    with archive:
-        named = ((m.filename.replace("\\", "/"), m) for m in archive.infolist())
-        members = {name: member for name, member in named if not is_hidden(name)}
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_file(path))))
+        except ZIP_ERRORS as error:
+            raise DataError(f"{path} is not a whole ZIP file ({_why(error)}).") from error
+        members = _named(archive, path)
         yield FileTree(
             path, tuple(sorted(members)), lambda name: _member(archive, members[name], path)
         )
 
 
+def _named(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
+    """The members by their names without "./" and "//"."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        parts = member.filename.replace("\\", "/").split("/")
+        if ".." in parts:
+            raise DataError(f"{member.filename} in {path} leads out of it: zip its folder again.")
+        end = "" if parts[-1] else "/"
+        name = "/".join(part for part in parts if part not in ("", ".")) + end
+        if name in members and not end:
+            raise DataError(f"{path} has two files of the name {name}: zip its folder again.")
+        if name != end and not is_hidden(name):
+            members[name] = member
+    return members
+
+
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
     if member.file_size > MAX_FILE_BYTES:
         raise DataError(f"{member.filename} in {path} has {member.file_size} bytes: too many.")
+    if member.flag_bits & _ENCRYPTED:
+        raise DataError(f"{member.filename} in {path} is encrypted: zip it without a password.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Others unpack without a bound.
         raise DataError(f"{member.filename} in {path} is packed by another method: zip it again.")

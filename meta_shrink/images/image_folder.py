@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import combinations
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def load_image_folder(
 
     Raises:
       DataError: nothing is there, or of no known form; a file is missing, damaged or unsafe; a
-        class is empty or, by its name or by its images, in two splits.
+        class is empty or, by its name or by its images, in two splits or twice in one.
     """
     check_options(image_size, interpolation)
     how = {"size": image_size, "interpolation": interpolation, "exif": exif, "log": log}
@@ -217,28 +217,30 @@ def _unknown(path: str, tree: FileTree | None = None) -> DataError:
 
 
 def _without_leaks(splits: dict[str, ImageClasses], path: str) -> dict[str, ImageClasses]:
-    """Refuses a class that is in two splits, by its name or by half of its images.
+    """Refuses a class that is in two splits, by its name or by half of its images, or twice in one.
 
     A few equal images are no leak: photographs stand twice in ImageNet.
     """
-    for one, other in combinations(splits, 2):
-        if names := set(splits[one].names) & set(splits[other].names):
+    for one, other in combinations_with_replacement(splits, 2):
+        names = set(splits[one].names) & set(splits[other].names)
+        if names and one != other:
             raise DataError(f"class {min(names)} of {path} is in {one} and in {other}: a leak.")
         if pair := _same_images(splits[one], splits[other]):
             raise DataError(
                 f"class {pair[0]} of {one} and class {pair[1]} of {other} in {path} have the same "
-                "images: a leak."
+                f"images: {'a leak' if one != other else 'remove one of them'}."
             )
     return splits
 
 
 def _same_images(one: ImageClasses, other: ImageClasses) -> tuple[str, str] | None:
-    """The first two classes that share at least half of the images of the first, if any."""
+    """The first two classes that share at least half of the images of the second, if any."""
     home: dict[int, int] = {}
     for index in range(len(one.names)):
         home |= dict.fromkeys(map(_fingerprint, one.rows(index)), index)
     for index, name in enumerate(other.names):
         found = [home[key] for key in set(map(_fingerprint, other.rows(index))) if key in home]
+        found = [number for number in found if one.names[number] != name]
         if found and np.bincount(found).max() * 2 >= other.count[index]:
             return one.names[np.bincount(found).argmax()], name
     return None

@@ -23,6 +23,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.classes import ImageClasses, from_counts
 from meta_shrink.images.whole_files import publish
@@ -56,7 +57,7 @@ def read_npz(path: str) -> tuple[dict[str, ImageClasses], dict[str, Any]]:
       DataError: there is no such file, or it is damaged or another one.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             arrays = read_arrays(file, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
@@ -116,7 +117,10 @@ def _headers(archive: zipfile.ZipFile) -> dict[str, ArrayHeader]:
     members = archive.infolist()
     if len(members) > MAX_ARRAYS:
         raise ValueError(f"it has {len(members)} arrays: too many")
-    return {m.filename.removesuffix(".npy"): _header(archive, m) for m in members}
+    names = [member.filename.removesuffix(".npy") for member in members]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"it has two arrays of the name {twice[0]!r}: keep the one that you mean")
+    return {name: _header(archive, m) for name, m in zip(names, members, strict=True)}
 
 
 def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayHeader:

@@ -81,7 +81,10 @@ def fill(into: dict[Any, Any], keys: Sequence[Any], values: Sequence[Any]) -> di
     """Adds items whose keys are words or numbers: hashing deep tuples could end the process."""
     if any(type(key) not in (str, bytes, int, bool, float) for key in keys):
         raise Refused("a dict with keys that are neither words nor numbers")
+    count = len(into) + len(keys)
     into.update(zip(keys, values, strict=True))
+    if len(into) != count:
+        raise ValueError("a dict has a key twice")
     return into
 
 

@@ -27,7 +27,7 @@ _UPRIGHT = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # Tags of TIFF.
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _SAMPLE_FORMAT, _SIGNED = 258, 262, 0, 339, 2  # Of TIFF.
 
 
 def decode_rgb(
@@ -60,7 +60,9 @@ def _check(picture: Any) -> None:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # A JPEG of a phone, with a preview behind it.
         raise ValueError(f"it has {frames} frames: save the one that you mean")
-    if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+    tiff = picture.tag_v2 if picture.format == "TIFF" else {}
+    signed = _SIGNED in tiff.get(_SAMPLE_FORMAT, ())
+    if picture.mode == "F" or signed or (picture.mode == "I" and picture.format == "TIFF"):
         raise ValueError("its numbers have 32 bits or signs, and no known range: save 8 or 16 bits")
 
 

@@ -17,6 +17,7 @@ import pickletools
 from collections.abc import Callable
 from typing import Any
 
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.pickle_records import Array, Dtype, Refused, call, fill, name_of, require
 
@@ -40,7 +41,7 @@ def load_plain_pickle(path: str) -> Any:
       DataError: it cannot be read, is damaged, or holds anything else.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             with content:
                 return _Machine().run(content)

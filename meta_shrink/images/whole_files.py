@@ -9,14 +9,15 @@ import os
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from meta_shrink.durable_files import remove_file, sync_directory
+from meta_shrink.durable_files import open_regular, remove_file, sync_directory
 
 
 def publish(path: str, write: Callable[[IO[bytes]], object]) -> None:
     """Replaces a file by what `write` puts into it; at every instant it is the old or the new."""
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "wb") as file:
+        descriptor = open_regular(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -33,7 +34,7 @@ def only_maker_of(path: str) -> Iterator[None]:
 
     The lock is <path>.lock, an empty file that stays; it is free when its process has ended.
     """
-    with open(f"{path}.lock", "ab") as file:
+    with os.fdopen(open_regular(f"{path}.lock", os.O_WRONLY | os.O_CREAT), "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for leftover in glob.glob(f"{glob.escape(path)}.*.tmp"):
             remove_file(leftover)

@@ -7,6 +7,7 @@ import hmac
 import os
 
 from meta_shrink.adapters.manifest import is_sha256
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import UsageError
 
 MAX_FILE_BYTES = 2**20
@@ -46,8 +47,8 @@ def _read(path: str) -> frozenset[str]:
     if not os.path.isfile(path):
         raise UsageError(f"The file of tokens, {path!r}, is no file: name one, or leave it out.")
     try:
-        with open(path, encoding="ascii") as file:
-            lines = file.read(MAX_FILE_BYTES).splitlines()
+        with open_file(path) as file:
+            lines = file.read(MAX_FILE_BYTES).decode("ascii").splitlines()
     except (OSError, ValueError) as error:
         raise UsageError(f"The file of tokens, {path}, cannot be read ({error}).") from error
     words = [line.split() for line in lines if line.strip() and not line.startswith("#")]

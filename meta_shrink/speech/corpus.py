@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.whole_files import publish
 from meta_shrink.speech.features import FEATURES_VERSION, NUMBERS, Frames
@@ -79,7 +80,7 @@ def read_speaker(path: str) -> Speaker:
       DataError: there is no such file, it is damaged, or of another version.
     """
     try:
-        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
+        with open_file(path) as content, np.load(content, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ARRAYS}
             about = json.loads(str(file["about"]))
         whole = about["format"] == FORMAT and about["sha256"] == _digest(arrays)

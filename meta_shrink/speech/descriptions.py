@@ -55,7 +55,8 @@ def _of_line(line: dict, places: Places, where: str) -> Recording:
         utterance=str(line.get("utterance") or name.rpartition(".")[0]),
         text=text,
         split=SPLITS.get(str(line.get("split")), ""),
-        place=places.get(path, Place(path)),  # A file that is not there is left out when read.
+        # What is not among the files is never opened, and left out when it is read.
+        place=places.get(path, Place(f"{path} of {where}")),
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
+import zlib
 
+from meta_shrink.durable_files import open_file, read_file
 from meta_shrink.errors import DataError
+from meta_shrink.images.file_tree import folder_tree
 from meta_shrink.speech.descriptions import described, json_lines
 from meta_shrink.speech.features import SILENCE, Phone
 from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording
@@ -23,7 +26,8 @@ def find_recordings(source: str) -> Corpus:
     are used.
 
     Raises:
-      DataError: there is nothing that is known, or a description is broken.
+      DataError: there is nothing that is known, a description is broken, or two recordings have
+        one name.
     """
     if not os.path.exists(source):
         raise DataError(f"{source} does not exist: --from names a folder or a tar.")
@@ -31,7 +35,8 @@ def find_recordings(source: str) -> Corpus:
     found: dict[tuple[str, str], Recording] = {}
     for places in _trees(source):
         for recording in described(places, source):
-            found.setdefault((recording.speaker, recording.utterance), recording)
+            known = found.setdefault((recording.speaker, recording.utterance), recording)
+            _require_same(known, recording)
     if not found:
         raise DataError(
             f"{source} holds no recordings ({', '.join(AUDIO)}) with their texts: expected "
@@ -42,18 +47,24 @@ def find_recordings(source: str) -> Corpus:
     return Corpus(recordings, read_lexicon(os.path.join(folder, LEXICON)))
 
 
+def _require_same(one: Recording, other: Recording) -> None:
+    """Refuses two utterances of one name; copies, as in a folder and in its tar, are one."""
+    if one.place != other.place and one.place.read() != other.place.read():
+        raise DataError(
+            f"Two recordings are called {one.speaker}/{one.utterance}, in {one.place.path} and in "
+            f"{other.place.path}: rename one, or say who speaks in a metadata.jsonl."
+        )
+
+
 def _trees(source: str) -> list[dict[str, Place]]:
     """Relative name -> place of all files, of the folder and of each tar apart."""
     if not os.path.isdir(source):
         return [_members(source)]
     files, tars = {}, []
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            if name.endswith(_TARS):
-                tars.append(path)
-            files[os.path.relpath(path, source).replace(os.sep, "/")] = Place(path)
+    for name in folder_tree(source).names:
+        if not name.endswith("/"):
+            files[name] = Place(os.path.join(source, name))
+            tars += [files[name].path] if name.endswith(_TARS) else []
     return [files, *(_members(path) for path in tars)]
 
 
@@ -61,16 +72,27 @@ def _members(path: str) -> dict[str, Place]:
     """The files of a tar; they are read where they lie and never unpacked to their names."""
     compressed = not path.endswith(".tar")
     try:
-        with tarfile.open(path) as archive:
-            return {
-                member.name.removeprefix("./"): Place(
-                    path, member.offset_data, member.size, compressed
-                )
-                for member in archive
-                if member.isfile()
-            }
-    except (tarfile.TarError, OSError, EOFError) as error:
+        with open_file(path) as file:
+            whole = gzip.GzipFile(fileobj=file) if compressed else file
+            with tarfile.open(fileobj=whole, mode="r:") as archive:
+                members = {member.name.removeprefix("./"): member for member in archive}
+            while compressed and whole.read(2**20):  # To the checksum at the end.
+                pass
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is not a whole tar ({error}).") from error
+    targets = {name: members.get(_target(member)) for name, member in members.items()}
+    return {
+        name: Place(path, member.offset_data, member.size, compressed)
+        for name, member in targets.items()
+        if member and member.isfile()
+    }
+
+
+def _target(member: tarfile.TarInfo) -> str:
+    """The name of the member that has the bytes, for a link another one."""
+    name = member.linkname if member.islnk() or member.issym() else member.name
+    folder = os.path.dirname(member.name) if member.issym() else ""
+    return os.path.normpath(os.path.join(folder, name))
 
 
 def read_alignment(path: str) -> dict[str, list[Phone]]:
@@ -83,10 +105,10 @@ def read_alignment(path: str) -> dict[str, list[Phone]]:
     if not os.path.exists(path):
         return {}
     try:
-        with gzip.open(path) as file:
+        with open_file(path) as packed, gzip.GzipFile(fileobj=packed) as file:
             lines = json_lines(file.read(), path)
         return {line["utterance"]: _phones(line["phones"]) for line in lines}
-    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is no alignment ({error!r}).") from error
 
 
@@ -108,9 +130,12 @@ def read_lexicon(path: str) -> dict[str, tuple[str, ...]]:
     """
     lexicon: dict[str, tuple[str, ...]] = {}
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                word, *phones = line.split() or [""]
-                if phones:
-                    lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
+        try:
+            lines = read_file(path).decode().splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is no lexicon in UTF-8 ({error}).") from error
+        for line in lines:
+            word, *phones = line.split() or [""]
+            if phones:
+                lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
     return lexicon

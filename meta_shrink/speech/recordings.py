@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.speech.features import Phone
 
@@ -27,10 +29,11 @@ class Place(NamedTuple):
           DataError: they cannot be read.
         """
         try:
-            with gzip.open(self.path) if self.compressed else open(self.path, "rb") as file:
-                file.seek(self.offset)
-                content = file.read(self.size)
-        except (OSError, EOFError) as error:
+            with open_file(self.path) as file:
+                whole = gzip.GzipFile(fileobj=file) if self.compressed else file
+                whole.seek(self.offset)
+                content = whole.read(self.size)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise DataError(f"{self.path} cannot be read ({error}).") from error
         if 0 <= self.size != len(content):
             raise DataError(f"{self.path} is cut off.")

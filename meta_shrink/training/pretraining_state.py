@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import write_atomically
+from meta_shrink.durable_files import open_file, open_regular, write_atomically
 from meta_shrink.errors import UsageError
 from meta_shrink.types import Params
 
@@ -65,7 +65,9 @@ class PretrainingState:
         values = zip(_names(self.model), self.params(), strict=True)
         _write(_point(folder, self.done), {name: value.numpy() for name, value in values})
         row = {**row, "processor_seconds": round(self.seconds, 1), "time": round(time.time(), 1)}
-        with open(os.path.join(folder, CURVE), "a", encoding="utf-8") as file:
+        curve = os.path.join(folder, CURVE)
+        descriptor = open_regular(curve, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def restore(self, folder: str, most: int, log: Callable[[str], Any]) -> None:
@@ -117,7 +119,7 @@ def _write(path: str, values: dict[str, Any]) -> None:
 def _read(path: str) -> dict[str, np.ndarray] | None:
     """The arrays of a file; None if it is missing or damaged."""
     try:
-        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
+        with open_file(path) as content, np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except _DAMAGED:
         return None

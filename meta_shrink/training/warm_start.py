@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import to_json, write_atomically
+from meta_shrink.durable_files import open_file, to_json, write_atomically
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.rng import STREAMS, fold_in, root_key
@@ -99,7 +99,7 @@ def cached(directory: str, facts: Mapping[str, Any], compute: Callable[[], Param
     name = f"warm_start_{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
     path = os.path.join(directory, name)
     try:
-        with open(path, "rb") as file, np.load(file) as arrays:
+        with open_file(path) as file, np.load(file) as arrays:
             return [tf.constant(arrays[key]) for key in arrays.files]
     except (OSError, ValueError, zipfile.BadZipFile):
         phi = compute()

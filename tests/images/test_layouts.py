@@ -237,7 +237,7 @@ def test_a_pipe_in_place_of_a_picture_does_not_hang(tmp_path):
     write_files(tmp_path, FOLDERS)
     Path(tmp_path / "train/bear/0.png").unlink()
     os.mkfifo(tmp_path / "train/bear/0.png")
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="not a regular file"):
         loaded(tmp_path)
 
 
