@@ -37,6 +37,14 @@ def seeded(model: keras.Model, state: Sequence[Any], key: tf.Tensor | None) -> l
     ]
 
 
+def reseed(model: keras.Model, key: tf.Tensor) -> None:
+    """The same seeds from a key [2] put into the model itself, for a loop of Keras's own."""
+    variables = model.non_trainable_variables
+    for variable, value in zip(variables, seeded(model, variables, key), strict=True):
+        if value is not variable:
+            variable.assign(value)
+
+
 def _seed(key: tf.Tensor) -> tf.Tensor:
     """A key as Keras has its seeds: uint32 [2], here without the sign."""
     return tf.cast(tf.bitwise.bitwise_and(key, 2**31 - 1), tf.uint32)

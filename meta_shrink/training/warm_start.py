@@ -22,6 +22,8 @@ import tensorflow as tf
 from meta_shrink.durable_files import open_file, to_json, write_atomically
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
+from meta_shrink.models.noise import reseed
+from meta_shrink.network_loss import WARM_START, key_of_noise
 from meta_shrink.rng import STREAMS, fold_in, root_key
 from meta_shrink.types import Augment, Batch, Labelled, Params, TaskSource
 
@@ -67,7 +69,7 @@ def warm_start(
         _classifier(model, labelled.num_classes, seed),
         tf.data.Dataset.range(steps).map(batch).prefetch(2),
         keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
-        [_Watch(steps, log, stop_requested)],
+        [_Noise(seed), _Watch(steps, log, stop_requested)],
         native,
     )
     last = {id(variable) for variable in model.layers[-1].trainable_variables}
@@ -139,6 +141,19 @@ def _classify(classifier: keras.Model, examples, rate: Any, callbacks: list[Any]
     with native_kernels(native):
         quiet: Any = 0
         classifier.fit(examples, epochs=1, shuffle=False, verbose=quiet, callbacks=callbacks)
+
+
+class _Noise(keras.callbacks.Callback):
+    """Layers that draw at random (Dropout) draw by the seed and the step alone."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self._seed = seed
+
+    def on_train_batch_begin(self, batch, logs=None):
+        key = root_key(self._seed, "warm_start", batch)
+        model: Any = self.model
+        reseed(model, key_of_noise(key, WARM_START))
 
 
 class _Watch(keras.callbacks.Callback):

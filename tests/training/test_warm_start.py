@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ import tensorflow as tf
 from meta_shrink import DivergedError, Preempted, TaskSource, UsageError
 from meta_shrink.models import convnet
 from meta_shrink.rng import uniform
+from meta_shrink.training import warm_start as warm_starts
 from meta_shrink.training.warm_start import cached, warm_start
 from meta_shrink.types import Labelled
 
@@ -56,6 +58,37 @@ def test_it_depends_on_its_arguments_alone():
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.abs(first[0] - other[0]).max() > 1e-3
+
+
+def random_network(process: int = 0) -> keras.Model:
+    """Keras takes other seeds for layers without one in every process."""
+    keras.utils.set_random_seed(0)
+    inside = keras.Sequential([keras.layers.Dense(9, "relu"), keras.layers.GaussianNoise(0.3)])
+    layers = [keras.layers.Flatten(), keras.layers.Rescaling(1 / 255), inside]
+    layers += [keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input([8, 8, 1]), *layers])
+    for layer in (inside.layers[1], layers[3]):
+        layer.seed_generator.state.assign([process, 1])
+    return model
+
+
+def test_layers_that_draw_at_random_draw_by_the_seed_and_the_step():
+    first, other = start(random_network()), start(random_network(), seed=1)
+    assert np.abs(first[0] - other[0]).max() > 1e-3
+    calls = iter(range(9))
+    with pytest.raises(Preempted):
+        start(random_network(1), stop_requested=lambda: next(calls) == 5)
+    for a, b in zip(first, start(random_network(2)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_step_of_a_warm_start_has_its_own_noise(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(
+        warm_starts, "reseed", lambda model, key: seeds.append(tuple(key.numpy().tolist()))
+    )
+    start(random_network(), steps=4)
+    assert len(set(seeds)) == 4
 
 
 def test_the_source_s_augmentation_is_used():
