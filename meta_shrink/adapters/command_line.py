@@ -190,17 +190,32 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = _command(commands, inspect, "show what an adapter holds")
     command.add_argument("file", metavar="FILE")
-    command.add_argument("--backbone", metavar="DIR", help="compare with this backbone")
+    command.add_argument(
+        "--backbone", action=_Once, metavar="DIR", help="compare with this backbone"
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command = _command(commands, verify, "check adapters, one line for each")
     command.add_argument("file", metavar="FILE", nargs="+")
-    command.add_argument("--backbone", metavar="DIR", help="check against this backbone")
-    command.add_argument("--sha256", metavar="PIN", help="refuse any other file")
-    command.add_argument("--public_key", metavar="PEM", help="refuse what it did not sign")
+    command.add_argument(
+        "--backbone", action=_Once, metavar="DIR", help="check against this backbone"
+    )
+    command.add_argument("--sha256", action=_Once, metavar="PIN", help="refuse any other file")
+    command.add_argument(
+        "--public_key", action=_Once, metavar="PEM", help="refuse what it did not sign"
+    )
     command = _command(commands, sign, "write FILE.sig, the signature of an adapter")
     command.add_argument("file", metavar="FILE")
-    command.add_argument("--private_key", metavar="PEM", required=True)
+    command.add_argument("--private_key", action=_Once, metavar="PEM", required=True)
     return parser
+
+
+class _Once(argparse.Action):
+    """A flag that may not be given again: the former value would be checked no more."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 def _command(commands: Any, run: Callable[..., int], text: str) -> argparse.ArgumentParser:

@@ -15,11 +15,12 @@ from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.header import check_order
 from meta_shrink.adapters.reading import parse_stored, read_adapter_file
 from meta_shrink.adapters.regular_file import read_regular_file
-from meta_shrink.durable_files import write_atomically, write_durably
+from meta_shrink.durable_files import open_file, write_atomically, write_durably
 from meta_shrink.errors import AdapterError, UsageError
 
 SUFFIX = ".sig"
 MAX_SIGNATURE_BYTES = 2**20
+MAX_KEY_BYTES = 2**16
 
 
 def sign_adapter(path: str, private_key: str) -> str:
@@ -92,6 +93,11 @@ def _model_signing(part: str) -> Any:
 
 def _use_key(use: Any, name: str, path: str) -> None:
     try:
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size > MAX_KEY_BYTES:
+                raise ValueError("it is too large")
+            if file.read().count(b"-----BEGIN PUBLIC KEY") > 1:
+                raise ValueError("it holds several keys, of which one alone would count")
         use(**{name: path})
     except Exception as error:  # A key of another kind fails in many ways: RSA has no curve.
         reason = str(error).partition("\n")[0][:200] or type(error).__name__

@@ -41,7 +41,8 @@ def _listed(names: Any) -> str:
 def _as_input(spec: ArraySpec, value: Any) -> np.ndarray:
     dtype = np.dtype(spec.dtype)
     array = _as_array(spec, value)
-    if array.dtype.kind not in _TAKES[dtype.kind]:
+    among_numbers = array.dtype.kind != "b" and _holds_boolean(value)  # NumPy makes it 0 or 1.
+    if array.dtype.kind not in _TAKES[dtype.kind] or among_numbers:
         raise UsageError(f"input {spec.name!r} has to consist of {_IN_WORDS[dtype.kind]} only.")
     _check_shape(spec, array)
     with np.errstate(over="ignore", invalid="ignore"):  # Said below, in a sentence.
@@ -60,6 +61,14 @@ def _as_array(spec: ArraySpec, value: Any) -> np.ndarray:
         raise UsageError(
             f"input {spec.name!r} is no array: its lists have different lengths or are too deep."
         ) from None
+
+
+def _holds_boolean(value: Any) -> bool:
+    """Whether one stands anywhere in nested lists."""
+    if not isinstance(value, list):
+        return type(value) is bool
+    kinds = set(map(type, value))
+    return bool in kinds or (list in kinds and any(map(_holds_boolean, value)))
 
 
 def _check_shape(spec: ArraySpec, array: np.ndarray) -> None:

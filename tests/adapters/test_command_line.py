@@ -97,6 +97,16 @@ def test_a_pin_that_is_none_is_wrong_usage(pin, good, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("flag", ["--sha256", "--public_key", "--backbone"])
+def test_a_flag_that_is_given_twice_is_wrong_usage(flag, good, capsys):
+    """The first pin would not be checked."""
+    with pytest.raises(SystemExit) as caught:
+        main(["verify", good, f"{flag}={'0' * 64}", f"{flag}={PIN}"])
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert f"{flag} is given twice" in printed.err and printed.out == ""
+
+
 def test_verify_has_one_line_for_each_file(good, tmp_path, capsys):
     cut = written(tmp_path, GOOD[:-1])
     assert main(["verify", good, cut, str(tmp_path), good]) == 4

@@ -131,6 +131,22 @@ def test_keys_that_are_none(name, tmp_path, keys):
         signing.verify_signature(path, str(keys / "maker.pem"))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "large", "several"])
+def test_keys_that_are_no_single_file(kind, signed, keys, capsys):
+    path = keys / "odd"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        key = (keys / "maker.pub").read_bytes()
+        path.write_bytes(key * 2 if kind == "several" else key + bytes(2**16))
+    assert main(["verify", signed, f"--public_key={path}"]) == 2
+    printed = capsys.readouterr()
+    assert "not a regular file" in printed.err or "several" in printed.err or "large" in printed.err
+    assert printed.out == ""
+
+
 def key_kinds() -> dict[str, tuple]:
     """Keys of every kind that people have, as (private PEM, public PEM)."""
     asymmetric = pytest.importorskip("cryptography.hazmat.primitives.asymmetric")
