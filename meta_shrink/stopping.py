@@ -54,9 +54,10 @@ class StopSignal:
     Inert outside the main thread, where Python allows no handlers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, abandons: bool = True) -> None:
+        """Nothing is abandoned (abandons=False) where other processes wait for this one."""
         self.requested = False
-        self._interrupts = 0
+        self._abandons, self._interrupts = abandons, 0
         self._former: dict[signal.Signals, Any] = {}
         self._region: _Region | None = None
         self._lock = threading.Lock()
@@ -101,6 +102,9 @@ class StopSignal:
         Raises:
           Preempted: a signal came, before or within the block.
         """
+        if not self._abandons:
+            yield
+            return
         region = _Region(rescue, message, self._region)
         try:
             self._change_region(region, region.outer)

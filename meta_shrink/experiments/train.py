@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import os
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import Schedule
-from meta_shrink.experiments.warm_start import warm_started
-from meta_shrink.runs.checkpoints import Checkpoints
+from meta_shrink.experiments.resume import resume
 from meta_shrink.runs.progress import Progress
 from meta_shrink.runs.tensorboard import Summaries
 from meta_shrink.runs.workdir import Workdir
@@ -30,6 +28,7 @@ from meta_shrink.training.meta_step import (
     make_run,
     share_of_replica,
 )
+from meta_shrink.training.multi_worker import Workers
 
 
 class Training(NamedTuple):
@@ -125,67 +124,56 @@ def train(
       DivergedError, ArtefactError, UsageError: as loop.fit, Checkpoints, set_up.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    schedule = experiment.schedule
-    with StopSignal() as stop:
+    schedule, workers = experiment.schedule, Workers(strategy)
+    log = log if workers.is_chief else _no_log
+    with workers.loss_told(), StopSignal(abandons=workers.count == 1) as stop:
         with stop.abandonable():
             training = set_up(experiment, strategy, lambda: stop.requested)
             state = training.state
-            save, start = _restore(experiment, workdir, state, schedule, log)
+            save, start = resume(experiment, workdir, state, workers, log)
         workdir.metrics.rewind(start)
         workdir.timing.rewind(start)
+        owed = loop.owes_evaluation(workdir.metrics, start, schedule.eval_every)
         log(_opening(experiment, schedule, start))
-        with Progress(schedule.steps, start=start) as progress:
+        shown = None if workers.is_chief else io.StringIO()
+        with Progress(schedule.steps, start=start, stream=shown) as progress:
             loop.fit(
                 loop.abandonable_at_first(training.run, stop),
                 state,
                 _intervals(schedule),
                 row_names=training.row_names,
                 module_names=experiment.registry.names,
-                metrics=Summaries(
-                    f"{workdir.path}/tensorboard",
-                    workdir.metrics,
-                    config=experiment.config,
-                    learning_rates=state.learning_rates,
-                    log=log,
-                ),
+                metrics=_metrics(experiment, workdir, state, log, is_chief=workers.is_chief),
                 timing=workdir.timing,
                 evaluate=loop.abandonable(validation(experiment, state), state, save, stop),
                 save=save,
                 progress=lambda step, row: progress.update(step, **_headline(row)),
-                stop_requested=lambda: stop.requested,
-                owed=loop.owes_evaluation(workdir.metrics, start, schedule.eval_every),
+                owed=bool(workers.gather(owed)[0, 0]),
+                agree=lambda burst: workers.agree(burst, stop.requested),
             )
     return training
 
 
-def _restore(
-    experiment: Experiment, workdir: Workdir, state: MetaState, schedule: Schedule, log
-) -> tuple[Callable[[int], None], int]:
-    """What saves the state, and the meta-step that was reached; after a warm start, if any."""
-    checkpoints = Checkpoints(
-        workdir.checkpoints_dir, state.trackables(), max_to_keep=schedule.keep_checkpoints, log=log
+def _no_log(message: str) -> None:
+    pass
+
+
+def _metrics(
+    experiment: Experiment, workdir: Workdir, state: MetaState, log, *, is_chief: bool
+) -> loop.Log:
+    if not is_chief:
+        return workdir.metrics  # It drops the rows.
+    return Summaries(
+        f"{workdir.path}/tensorboard",
+        workdir.metrics,
+        config=experiment.config,
+        learning_rates=state.learning_rates,
+        log=log,
     )
-    save = functools.partial(_save, workdir, checkpoints, last=schedule.steps)
-    start = checkpoints.restore()
-    if start is None and experiment.config["warm_start"]["steps"]:
-        phi = warm_started(experiment, os.path.join(workdir.path, "warm_start"), log)
-        for variable, value in zip(state.components["phi"], phi, strict=True):
-            variable.assign(value)
-        save(0)
-    return save, start or 0
 
 
 def _intervals(schedule: Schedule) -> loop.Intervals:
     return loop.Intervals(*(getattr(schedule, name) for name in loop.Intervals._fields))
-
-
-def _save(workdir: Workdir, checkpoints: Checkpoints, step: int, last: int) -> None:
-    workdir.metrics.sync()
-    if not checkpoints.save(step) and step == last:
-        raise ArtefactError(
-            f"The last checkpoint of {workdir.path} could not be saved (see above); free some "
-            "space and start again: it resumes at the checkpoint before."
-        )
 
 
 def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[str, float]]:

@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from meta_shrink.programs import cli
+from meta_shrink.programs.strategy import chosen_strategy
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment, FILE or FILE:ARGUMENT; executes that Python file."
@@ -17,9 +18,6 @@ CONFIG = config_flags.DEFINE_config_file(
 flags.mark_flag_as_required("config")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of this run; made if missing.", required=True
-)
-STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one", "mirrored", "tpu"], "tf.distribute strategy."
 )
 ALLOW = flags.DEFINE_bool(
     "allow_config_change", False, "Resume although the config differs from the workdir's."
@@ -33,16 +31,24 @@ def main(argv):
     from meta_shrink.experiments.components import installed_components
     from meta_shrink.experiments.defaults import Device
     from meta_shrink.experiments.train import check_trainable, train
-    from meta_shrink.runs.workdir import open_workdir
+    from meta_shrink.runs.workdir import open_workdir, recorded_text
     from meta_shrink.sections import call
-    from meta_shrink.training.distribution import make_strategy, set_cpu_threads
+    from meta_shrink.training.distribution import set_cpu_threads
+    from meta_shrink.training.multi_worker import Workers
 
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
     set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
-    strategy = make_strategy(STRATEGY.value)
+    strategy = chosen_strategy()
+    workers = Workers(strategy)
     experiment = build(config, installed_components(cli.IMPORTS.value))
     check_trainable(experiment, strategy)
-    config = experiment.config
-    with open_workdir(WORKDIR.value, config, allow_config_change=ALLOW.value) as workdir:
-        train(experiment, workdir, strategy=strategy)
+    with workers.loss_told():
+        workers.require_same("config", recorded_text(experiment.config))
+        with open_workdir(
+            WORKDIR.value,
+            experiment.config,
+            allow_config_change=ALLOW.value,
+            is_chief=workers.is_chief,
+        ) as workdir:
+            train(experiment, workdir, strategy=strategy)

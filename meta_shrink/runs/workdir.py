@@ -142,10 +142,7 @@ def record_config(
       OSError: it cannot be written.
     """
     file = os.path.join(path, "config.json")
-    try:
-        content = json.dumps(config, sort_keys=True, indent=2, allow_nan=False) + "\n"
-    except TypeError as error:
-        raise UsageError(f"The config holds a value that JSON cannot hold: {error}.") from error
+    content = recorded_text(config)
     differing = _differing_keys(path, config, allow_change)
     if differing and not allow_change:
         raise UsageError(
@@ -155,6 +152,18 @@ def record_config(
         log(f"The config of {path} changes: {'; '.join(differing)}.")
     if differing or not os.path.exists(file):
         write_atomically(file, content.encode())
+
+
+def recorded_text(config: Mapping[str, Any]) -> str:
+    """A config as config.json has it.
+
+    Raises:
+      UsageError: it holds what JSON does not.
+    """
+    try:
+        return json.dumps(to_json(config), sort_keys=True, indent=2, allow_nan=False) + "\n"
+    except TypeError as error:
+        raise UsageError(f"The config holds a value that JSON cannot hold: {error}.") from error
 
 
 def _differing_keys(path: str, config: dict[str, Any], allow_change: bool) -> list[str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from functools import cache
+from typing import Any
 
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 
-STRATEGIES = ("auto", "one", "mirrored", "tpu")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+# Where MultiWorkerMirroredStrategy finds its processes, and the kinds of them that train.
+TF_CONFIG, WORKER_JOBS = "TF_CONFIG", ("chief", "worker")
 # "default": the accelerator's own, TF32 on a GPU and bfloat16 on a TPU.
 MATMUL_PRECISIONS = ("float32", "default")
 
@@ -53,28 +58,37 @@ def set_matmul_precision(name: str) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(name == "default")
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, *, tpu: str = "") -> tf.distribute.Strategy:
     """The strategy of a name; call before anything else touches a device.
 
     Args:
-      name: "auto" (a TPU if there is one, all GPUs if there are several, else one device), "one",
-        "mirrored" (all GPUs, or all logical CPUs), "tpu" (TPU VM).
+      name: "one", "mirrored" (all GPUs, or all logical CPUs), "multi_worker" (the processes that
+        TF_CONFIG names, each of which calls this and waits for the others), "tpu", or "auto": that
+        of `tpu`, of a TF_CONFIG with several processes, of a TPU, of several GPUs, else one device.
+      tpu: "local" or the name of a TPU; "" is "local" for the strategy "tpu".
 
     Raises:
-      UsageError: unknown name, or no TPU where one was asked for.
+      UsageError: unknown name, a tpu for another strategy, no TPU where one was asked for, or a
+        TF_CONFIG that is missing or wrong.
     """
     if name not in STRATEGIES:
         raise UsageError(f"--strategy is {name!r}; expected one of {', '.join(STRATEGIES)}.")
+    if tpu and name not in ("auto", "tpu"):
+        raise UsageError(f"--tpu={tpu} goes with --strategy=tpu, not with {name}; leave one out.")
     if name == "auto":
-        name = _best()
+        name = "tpu" if tpu else _best()
     if name == "mirrored":
         return _mirrored()
+    if name == "multi_worker":
+        return _multi_worker()
     if name == "tpu":
-        return _tpu()
+        return _tpu(tpu or "local")
     return tf.distribute.get_strategy()
 
 
 def _best() -> str:
+    if TF_CONFIG in os.environ and len(_hosts(_tf_config())) > 1:
+        return "multi_worker"
     if tf.config.list_physical_devices("TPU"):
         return "tpu"
     return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one"
@@ -88,12 +102,55 @@ def _mirrored() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices(kind)])
 
 
-def _tpu() -> tf.distribute.Strategy:
+def _multi_worker() -> tf.distribute.Strategy:
+    hosts = _hosts(_tf_config())
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
-    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise UsageError(
-            "--strategy=tpu found no TPU; run on a TPU VM with the [tpu] extra installed "
-            f"({str(error).splitlines()[0]})."
+            f"--strategy=multi_worker could not join {', '.join(hosts)}: {_first_line(error)}; "
+            "look whether the addresses are right, free and open to the others."
+        ) from error
+
+
+def _hosts(config: dict[str, Any]) -> list[str]:
+    return [host for job in WORKER_JOBS for host in config["cluster"].get(job, [])]
+
+
+def _tf_config() -> dict[str, Any]:
+    """The environment variable, checked: TensorFlow itself waits for ever for a wrong one.
+
+    Raises:
+      UsageError: it is missing, no JSON, or names no place for this process.
+    """
+    text = os.environ.get(TF_CONFIG, "")
+    try:
+        config = json.loads(text)
+        jobs, task = config["cluster"], config["task"]
+        place = jobs[task["type"]][task["index"]]
+        whole = set(jobs) <= set(WORKER_JOBS) and task["index"] >= 0 and ":" in place
+    except (ValueError, KeyError, IndexError, TypeError):
+        whole = False
+    if not whole:
+        raise UsageError(
+            f"--strategy=multi_worker found {TF_CONFIG}={text[:200]!r}; expected "
+            '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, '
+            "the same cluster in every process and an index of its own."
+        )
+    return config
+
+
+def _tpu(name: str) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu=name)
+    except (ValueError, RuntimeError, ImportError, OSError, tf.errors.OpError) as error:
+        where = "on this machine" if name == "local" else f"called {name!r}"
+        raise UsageError(
+            f"--strategy=tpu found no TPU {where}; run on a TPU VM with the [tpu] extra installed, "
+            f"and name the TPU by --tpu if it is not this machine's ({_first_line(error)})."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")

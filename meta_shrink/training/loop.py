@@ -55,7 +55,7 @@ def fit(
     evaluate: Callable[[], dict[str, float]],
     save: Callable[[int], Any],
     progress: Callable[[int, dict[str, float]], Any],
-    stop_requested: Callable[[], bool],
+    agree: Callable[[int], tuple[int, bool]],
     owed: bool = False,
 ) -> None:
     """Run meta-training from state.step to every.steps.
@@ -64,10 +64,9 @@ def fit(
       run: meta-steps -> those done.
       metrics, timing: get rows; an interrupted run writes the same metrics.
       evaluate: held-out metrics of Phi.
-      save: step -> saves a checkpoint.
-      progress: called with the step and the latest numbers.
-      stop_requested: asked between bursts.
-      owed: that of state.step, in which the run was stopped.
+      save: step -> saves a checkpoint. progress: gets the step and the latest numbers.
+      agree: asked between bursts: length of the next -> that of the whole job, whether to stop.
+      owed: evaluate at state.step, where the run was stopped.
 
     Raises:
       Preempted: stopped on request; the state was saved.
@@ -87,7 +86,8 @@ def fit(
             timing.append({"step": step, **_timing_row(seconds / done)})
         if done and every.eval_every and step % every.eval_every == 0:
             metrics.append({"step": step, "kind": "eval", **evaluate()})
-        if stop_requested() and step < every.steps:
+        burst, stop = agree(burst)
+        if stop and step < every.steps:
             save(step)
             raise Preempted(f"Stopped at meta-step {step}; the same command resumes.")
         if done and (step % every.checkpoint_every == 0 or step == every.steps):

@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import ArtefactError, DivergedError, Preempted, build, open_workdir, train
+from meta_shrink.experiments import resume
 from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.train import Training
@@ -200,9 +201,9 @@ def test_divergence_ends_the_run_and_keeps_the_last_checkpoint(tmp_path, monkeyp
 
 def test_a_last_checkpoint_that_can_not_be_saved_is_an_error(tmp_path, monkeypatch):
     job = tiny_job(monkeypatch, "fomaml", QUICK)
-    save = training_job.Checkpoints.save
+    save = resume.Checkpoints.save
     monkeypatch.setattr(
-        training_job.Checkpoints, "save", lambda self, step: step < STEPS and save(self, step)
+        resume.Checkpoints, "save", lambda self, step: step < STEPS and save(self, step)
     )
     with pytest.raises(ArtefactError, match=r"last checkpoint .* could not be saved"):
         job.start(tmp_path)
@@ -228,6 +229,6 @@ def test_a_run_resumes_on_another_number_of_replicas(tmp_path):
 def train_until(end: int, training: Training, path: Path) -> None:
     """What one process does that is stopped at meta-step `end`."""
     directory, objects = str(path / "checkpoints"), training.state.trackables()
-    checkpoints = training_job.Checkpoints(directory, objects, **NO_LOG)
+    checkpoints = resume.Checkpoints(directory, objects, **NO_LOG)
     training.run(end - (checkpoints.restore() or 0))
     assert checkpoints.save(end)

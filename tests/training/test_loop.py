@@ -40,7 +40,7 @@ class Fake:
         self.bursts.append(num_steps)
         return num_steps
 
-    def fit(self, every: Intervals = EVERY) -> None:
+    def fit(self, every: Intervals = EVERY, agree: Any = None) -> None:
         log: Any = SimpleNamespace(append=self.rows.append)
         timing: Any = SimpleNamespace(append=self.timing.append)
         fit(
@@ -54,7 +54,7 @@ class Fake:
             evaluate=lambda: {"metric": 1.0},
             save=self.saves.append,
             progress=lambda step, row: None,
-            stop_requested=lambda: int(self.state.step) >= self.stop_at,
+            agree=agree or (lambda burst: (burst, int(self.state.step) >= self.stop_at)),
         )
 
 
@@ -82,6 +82,20 @@ def test_a_stop_saves_and_raises():
     with pytest.raises(Preempted):
         fake.fit()
     assert 7 <= fake.saves[-1] == int(fake.state.step) <= 8
+
+
+def test_bursts_and_stops_are_those_of_all_processes():
+    """The chief's bursts are of two meta-steps here, and another process wants to stop."""
+    fake, asked = Fake(), []
+
+    def agree(burst: int) -> tuple[int, bool]:
+        asked.append(burst)
+        return 2, len(asked) == 4
+
+    with pytest.raises(Preempted, match="meta-step 7"):
+        fake.fit(EVERY._replace(log_every=20), agree=agree)
+    assert fake.bursts == [1, 2, 2, 2]
+    assert fake.saves == [7]
 
 
 def test_a_stop_within_a_meta_step_saves_the_one_before():

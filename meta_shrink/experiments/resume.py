@@ -1,0 +1,74 @@
+"""What a training job starts from: its newest checkpoint, a warm start, or the initial values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.warm_start import warm_started
+from meta_shrink.runs.checkpoints import Checkpoints
+from meta_shrink.runs.workdir import Workdir
+from meta_shrink.training.meta_state import MetaState
+from meta_shrink.training.multi_worker import Workers
+
+
+def resume(
+    experiment: Experiment,
+    workdir: Workdir,
+    state: MetaState,
+    workers: Workers,
+    log: Callable[[str], Any],
+) -> tuple[Callable[[int], None], int]:
+    """Read the newest checkpoint into the state, or make a warm start; the chief first.
+
+    Returns:
+      What saves the state, in all processes of the job together; the meta-step that was reached.
+
+    Raises:
+      ArtefactError: as Checkpoints. UsageError: the processes do not see one workdir.
+    """
+    schedule = experiment.schedule
+    checkpoints = Checkpoints(
+        workdir.checkpoints_dir,
+        state.trackables(),
+        max_to_keep=schedule.keep_checkpoints,
+        log=log,
+        is_chief=workers.is_chief,
+    )
+    with workers.chief_first():
+        start = checkpoints.restore()
+        if start is None and workers.is_chief and experiment.config["warm_start"]["steps"]:
+            phi = warm_started(experiment, os.path.join(workdir.path, "warm_start"), log)
+            for variable, value in zip(state.components["phi"], phi, strict=True):
+                variable.assign(value)
+            start = 0
+            _save(workdir, checkpoints, start, schedule.steps)
+    _require_same_start(workdir, workers, start)
+
+    def save(step: int) -> None:
+        _save(workdir, checkpoints, step, schedule.steps)
+        workers.gather(step)  # None ends while the chief still writes.
+
+    return save, start or 0
+
+
+def _require_same_start(workdir: Workdir, workers: Workers, start: int | None) -> None:
+    found = workers.gather(-1 if start is None else start)[:, 0].astype(int).tolist()
+    if len(set(found)) > 1:
+        steps = ", ".join("none" if step < 0 else str(step) for step in found)
+        raise UsageError(
+            f"The processes of this job see different newest checkpoints in {workdir.path} (steps "
+            f"{steps}); let it be one folder that all of them share."
+        )
+
+
+def _save(workdir: Workdir, checkpoints: Checkpoints, step: int, last: int) -> None:
+    workdir.metrics.sync()
+    if not checkpoints.save(step) and step == last:
+        raise ArtefactError(
+            f"The last checkpoint of {workdir.path} could not be saved (see above); free some "
+            "space and start again: it resumes at the checkpoint before."
+        )

@@ -1,0 +1,28 @@
+"""The flags that say on which devices a program runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "one", "mirrored", "multi_worker", "tpu"],
+    "Devices: one; all GPUs of this machine (mirrored); those of all processes of TF_CONFIG, each "
+    "started with the same command (multi_worker); a TPU; or what there is (auto).",
+)
+TPU = flags.DEFINE_string("tpu", "", "Name of the TPU, or local: that of this machine.")
+
+
+def chosen_strategy() -> Any:
+    """The strategy of the flags.
+
+    Raises:
+      UsageError: of make_strategy.
+    """
+    # Late, so that --help is quick.
+    from meta_shrink.training.distribution import make_strategy
+
+    return make_strategy(STRATEGY.value, tpu=TPU.value)
