@@ -18,6 +18,8 @@ NOT_ZERO = (
     "FakeQuantWithMinMaxVarsGradient",
     "FakeQuantWithMinMaxVarsPerChannelGradient",
     "HSVToRGB",
+    "ImageProjectiveTransformV2",  # Its gradient is that of the inverse transform, which is
+    "ImageProjectiveTransformV3",  # another one where pixels are between pixels.
     "LinSpace",
     "PyFunc",
     "PyFuncStateless",
@@ -28,6 +30,9 @@ NOT_ZERO = (
     "SparseConcat",
     "XlaVariadicReduce",
 )
+# The numbers of their inputs whose derivative TensorFlow leaves out.
+NOT_ZERO_BY = {"Betainc": (0, 1), "Polygamma": (0,), "ScaleAndTranslate": (2, 3), "Zeta": (0,)}
+PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")  # They call Python.
 # They draw from a generator of TensorFlow's own, which nothing resumes.
 STATEFUL_RANDOM = (
     "Multinomial",
@@ -117,13 +122,16 @@ def in_front_of(sources: Iterable[tf.Tensor]) -> set[str]:
 
 
 @contextmanager
-def nothing_taken_for_zero() -> Iterator[None]:
-    """Gradients asked for in this block fail with LookupError, where TensorFlow would take an
-    operation's derivative for zero though it is not."""
+def nothing_taken_for_zero(params: Sequence[tf.Tensor]) -> Iterator[None]:
+    """Gradients in these params asked for in this block fail with LookupError, where TensorFlow
+    would take an operation's derivative for zero though it is not."""
     registry = gradient_entries()
-    before = {kind: registry[kind] for kind in NOT_ZERO if kind in registry}
+    before = {kind: registry[kind] for kind in (*NOT_ZERO, *NOT_ZERO_BY) if kind in registry}
     for kind, entry in before.items():
-        registry[kind] = {**entry, "type": _fails(kind)}
+        fails = _fails(kind)
+        if kind in NOT_ZERO_BY:
+            fails = _fails_by(kind, entry["type"], params)
+        registry[kind] = {**entry, "type": fails}
     try:
         yield
     finally:
@@ -133,6 +141,18 @@ def nothing_taken_for_zero() -> Iterator[None]:
 def _fails(kind: str) -> Callable[..., Any]:
     def fail(*args: Any) -> Any:
         raise LookupError(f"the derivative of {kind} is taken for zero")
+
+    return fail
+
+
+def _fails_by(
+    kind: str, gradient: Callable[..., Any], params: Sequence[tf.Tensor]
+) -> Callable[..., Any]:
+    def fail(operation: Any, *grads: Any) -> Any:
+        lost = [operation.inputs[number] for number in NOT_ZERO_BY[kind]]
+        if any(gradient is not None for gradient in tf.gradients(lost, list(params))):
+            raise LookupError(f"a derivative of {kind} is left out")
+        return gradient(operation, *grads)
 
     return fail
 

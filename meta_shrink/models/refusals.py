@@ -12,12 +12,10 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.models import graphs
+from meta_shrink.models.layer_refusals import check_layers
 from meta_shrink.models.noise import random_layers
 from meta_shrink.models.private_names import flat_layers, seed_generators
 from meta_shrink.models.pure_call import Called, batch_norms, pure_call
-
-_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # TensorFlow's rule for names of scopes.
-HALF_TYPES = ("float16", "bfloat16")
 
 
 def check_network(model: keras.Model, inputs: Any = None) -> None:
@@ -30,7 +28,7 @@ def check_network(model: keras.Model, inputs: Any = None) -> None:
     Raises:
       UsageError: it is not; the sentence names the layer.
     """
-    _check_variables(model)
+    check_layers(model)
     before = [variable.numpy() for variable in model.non_trainable_variables]
     _traced(model, inputs, lambda params, call, key: _check_graph(model, before, params, call, key))
 
@@ -60,7 +58,7 @@ def check_second_derivatives(model: keras.Model, inputs: Any = None) -> None:
     """
 
     def check(params: list[tf.Tensor], call: Callable[..., Called], key: tf.Tensor) -> None:
-        with graphs.nothing_taken_for_zero(), tf.GradientTape() as outer:
+        with graphs.nothing_taken_for_zero(params), tf.GradientTape() as outer:
             outer.watch(params)
             with tf.GradientTape() as inner:
                 inner.watch(params)
@@ -124,38 +122,6 @@ def _layer(model: keras.Model, operation: str) -> str:
     return f"Layer {known[-1]!r}" if known else f"Operation {operation!r}"
 
 
-def _check_variables(model: keras.Model) -> None:
-    for variable in model.trainable_variables:
-        if variable.constraint is not None:
-            raise UsageError(
-                f"{variable.path} has the constraint {type(variable.constraint).__name__}, which "
-                "proximal steps do not keep: remove it, or write the layer so that every value of "
-                "the variable is allowed."
-            )
-        if variable.dtype in HALF_TYPES:
-            raise UsageError(
-                f"{variable.path} is {variable.dtype}, too coarse for a prior around it: keep "
-                f"variables in float32 (the policy mixed_{variable.dtype} computes in "
-                f"{variable.dtype})."
-            )
-    for layer in flat_layers(model):
-        if not isinstance(layer, keras.layers.InputLayer) and not _SCOPE.fullmatch(layer.name):
-            raise UsageError(
-                f"Layer {layer.name!r} has a name that no TensorFlow graph can hold: rename it, "
-                "with letters, digits and . _ - only, a letter or digit first."
-            )
-        if getattr(layer, "stateful", False):
-            raise UsageError(
-                f"Layer {layer.name!r} has stateful=True, but tasks are independent and nothing "
-                "is carried from one batch to the next: use stateful=False."
-            )
-        if getattr(layer, "renorm", False):
-            raise UsageError(
-                f"Layer {layer.name!r} has renorm=True, which needs running averages over all "
-                "tasks: use batch normalisation without it."
-            )
-
-
 def _check_graph(
     model: keras.Model, before: Sequence[np.ndarray], params, call: Callable[..., Called], key
 ) -> None:
@@ -171,7 +137,7 @@ def _check_graph(
     _check_keyed(model, operations, graphs.in_front_of([key]))
     if random_layers(model):
         _check_silent(model, graphs.behind(tf.nest.flatten(call(None).outputs)))
-    with graphs.nothing_taken_for_zero():
+    with graphs.nothing_taken_for_zero(params):
         try:
             tape.gradient(total, params)
         except LookupError as error:
@@ -199,12 +165,20 @@ def _check_tables(model: keras.Model, operations: Sequence[tuple[str, str, str]]
 
 
 def _check_known(model: keras.Model, operations: Sequence[tuple[str, str, str]]) -> None:
-    """Keras's variables are tensors while the model is called; what is read is none of them."""
+    """Keras's variables are tensors while the model is called; what is read is none of them.
+
+    Python that TensorFlow calls is as unknown.
+    """
     for kind, _, name in operations:
         if kind in graphs.READS:
             raise UsageError(
                 f"{_layer(model, name)} reads a tf.Variable that Keras does not know, so that it "
                 "would neither learn nor be saved: make it with self.add_weight."
+            )
+        if kind in graphs.PYTHON:
+            raise UsageError(
+                f"{_layer(model, name)} calls Python ({kind}), which no exported model can: write "
+                "it with keras.ops, or apply it to the data before."
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
+from tests.models.functions import FUNCTIONS, PENALTIES, Penalty
 from tests.models.picture_layers import RANDOM_PICTURES
 
 Shape = tuple[int, ...]
@@ -204,6 +205,11 @@ CASES["activation glu"] = Case(lambda: layers.Lambda(keras.activations.glu), ROW
 CASES["activation threshold"] = Case(
     lambda: layers.Activation(lambda x: keras.activations.threshold(x, 0.0, 0.5)), ROW
 )
+
+CASES |= {
+    f"function {name}": Case(lambda f=f: layers.Lambda(f), ROW) for name, f in FUNCTIONS.items()
+}
+CASES |= {f"penalty {n}": Case(lambda f=f: Penalty(f), ROW) for n, f in PENALTIES.items()}
 
 # No network of their own: what they wrap is another framework's, or nothing.
 NOT_A_NETWORK = {

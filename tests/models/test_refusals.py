@@ -20,6 +20,7 @@ from meta_shrink import (
     squared_error,
 )
 from meta_shrink.network_loss import require_second_derivatives
+from tests.models.functions import WRONG
 
 layers = keras.layers
 
@@ -143,6 +144,35 @@ def test_what_can_not_be_right_is_refused_by_name(kind):
     make, sentence = REFUSED[kind]
     with pytest.raises(UsageError, match=sentence):
         negative_log_likelihood(make(), squared_error())
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_derivatives_that_are_left_out_are_refused(kind):
+    model = network(layers.Lambda(WRONG[kind], output_shape=(4,), name="odd"), (4,))
+    with pytest.raises(UsageError, match=f"'odd' has no derivative.*{kind}"):
+        negative_log_likelihood(model, squared_error())
+
+
+@pytest.mark.parametrize("place", ["learned", "in front"])
+@pytest.mark.parametrize("function", [tf.numpy_function, tf.py_function])
+def test_python_in_a_network_is_refused(function, place):
+    def call(x):
+        return tf.ensure_shape(function(lambda a: a + 1, [x], x.dtype), [None, 4])
+
+    odd = layers.Lambda(call, output_shape=(4,), name="odd")
+    model = network(odd, (4,))
+    if place == "in front":
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, layers.Dense(2)(odd(inputs)))
+    with pytest.raises(UsageError, match="'odd' calls Python"):
+        negative_log_likelihood(model, squared_error())
+
+
+def test_scales_that_keras_overwrites_are_refused():
+    model = network(layers.Dense(16, name="odd"), (16,))
+    model.get_layer("odd").quantize("float8")
+    with pytest.raises(UsageError, match=r"odd/.*scale is a scale that Keras overwrites"):
+        negative_log_likelihood(model, squared_error())
 
 
 def test_a_layer_with_a_generator_of_its_own_is_taken():

@@ -2,8 +2,9 @@
 
 The gradient of bilinear resizing is declared not differentiable, so a Hessian-vector product
 through a U-Net silently lost that part; those of bicubic and Lanczos resizing and of softsign have
-no gradient at all. Keras looks these functions up when a model is called, so they can be replaced
-for that call, as tf.nn.moments is by exact_moments.
+no gradient at all; the second one of cross entropy leaves out that the labels may be learned, too
+(an entropy as a penalty). Keras looks these functions up when a model is called, so they can be
+replaced for that call, as tf.nn.moments is by exact_moments.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def exact_functions() -> Iterator[None]:
-    """While a model is called: tf.image.resize and tf.nn.softsign with all derivatives."""
+    """While a model is called: these functions of tf.image and tf.nn with all derivatives."""
     with _LOCK:
         resize, softsign = tf.image.resize, tf.nn.softsign
+        cross_entropy = tf.nn.softmax_cross_entropy_with_logits
 
         def linear_resize(images, size, **options):
             images = tf.convert_to_tensor(images)
@@ -30,10 +32,12 @@ def exact_functions() -> Iterator[None]:
             return linear(lambda x: resize(x, size, **options))(images)
 
         tf.image.resize, tf.nn.softsign = linear_resize, _softsign
+        tf.nn.softmax_cross_entropy_with_logits = _cross_entropy
         try:
             yield
         finally:
             tf.image.resize, tf.nn.softsign = resize, softsign
+            tf.nn.softmax_cross_entropy_with_logits = cross_entropy
 
 
 def linear(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -54,6 +58,16 @@ def linear(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], 
         return function(x), transposed
 
     return apply
+
+
+def _cross_entropy(labels, logits, axis=-1, name=None):
+    """-sum_c labels log softmax(logits); a label 0 weighs nothing, whatever its logit."""
+    del name
+    logits = tf.convert_to_tensor(logits)
+    precise = tf.cast(logits, tf.float32) if logits.dtype.size == 2 else logits
+    logs = tf.nn.log_softmax(precise, axis)
+    losses = tf.math.multiply_no_nan(logs, tf.cast(labels, logs.dtype))
+    return tf.cast(-tf.reduce_sum(losses, axis), logits.dtype)
 
 
 def _softsign(features, name=None):
