@@ -105,6 +105,7 @@ class TaskSource(NamedTuple):
     mixed: the same without labels, where the network itself is trained on it (warm start).
     draw: (key, training data of a task, size) -> mini-batch, where that is more than choosing
         `size` of the examples: pieces of recordings.
+    pieces: the training data of such a task -> all of it as one batch, not compiled: for files.
     pictures: how pictures become inputs, where they are pictures.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
     """
@@ -118,6 +119,7 @@ class TaskSource(NamedTuple):
     labelled: Labelled | None = None
     mixed: Mixed | None = None
     draw: Callable[[tf.Tensor, Batch, int], Batch] | None = None
+    pieces: Callable[[Any], Batch] | None = None
     pictures: Pictures | None = None
     num_heldout: int = 0
     num_validation: int = 0

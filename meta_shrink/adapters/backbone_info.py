@@ -67,9 +67,10 @@ class ModuleFacts:
 
 @dataclass(frozen=True)
 class Probe:
-    """A fixed input (`meta_shrink.adapters.probe`): uniform in [low, high), rounded if an integer.
+    """A fixed input (`meta_shrink.adapters.probe`): uniform in [low, high).
 
     length: of axes of any length. atol: absolute tolerance of the outputs, for other machines.
+    integers: those of inputs that are integers are below it, and at least 0; 0: rounded down.
     """
 
     seed: int
@@ -77,6 +78,7 @@ class Probe:
     high: float
     length: int
     atol: float
+    integers: int = 0
 
 
 @dataclass(frozen=True)

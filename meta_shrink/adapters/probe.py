@@ -25,8 +25,10 @@ def _uniform(backbone: BackboneInfo, spec: ArraySpec, generator: np.random.PCG64
     shape = [1, *(probe.length if size is None else size for size in spec.shape)]
     # Raw bits are the same for all versions of NumPy; its distributions are not promised to be.
     bits = np.asarray(generator.random_raw(int(np.prod(shape))), np.uint64) >> np.uint64(40)
-    values = probe.low + (probe.high - probe.low) * bits.astype(np.float64) / 2**24
-    if np.issubdtype(np.dtype(spec.dtype), np.integer):
+    whole = np.issubdtype(np.dtype(spec.dtype), np.integer)
+    low, high = (0, probe.integers) if whole and probe.integers else (probe.low, probe.high)
+    values = low + (high - low) * bits.astype(np.float64) / 2**24
+    if whole:
         values = np.floor(values)
     return values.astype(spec.dtype).reshape(shape)
 

@@ -9,6 +9,8 @@ from typing import Any
 from meta_shrink.adapters.typed_json import typed
 
 TARGETS = "targets"
+# How much each number of the loss counts; only beside "targets" of one output.
+TARGET_WEIGHTS = "targets_weights"
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Recipe:
     optimizer: name and options of a task optimizer. steps: of it. batch_size: examples of a step;
     0 for all. augment: options of tasks.augment.random_affine; {} for none. loss: name and options
     of one of losses.LOSSES; {} for any other. reduction: "mean" or "sum" of the loss over examples.
-    metric: a name of losses.METRICS, or "". targets: arrays of the loss, "targets" or one for each
-    output; exports fill them in. pictures: types.Pictures as a dict, where inputs are pictures.
+    metric: a name of losses.METRICS, or "". targets: arrays of the loss, "targets" (and
+    "targets_weights") or one for each output; exports fill them in. pictures: types.Pictures as a
+    dict, where inputs are pictures.
     """
 
     optimizer: Mapping[str, Any] = field(default_factory=_gradient_descent)

@@ -23,6 +23,8 @@ def full_disk_told(place: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(place, error) from error
+    except tf.errors.InvalidArgumentError:
+        raise  # Of computing, not of writing.
     except tf.errors.OpError as error:
         raise DiskError(
             f"{place} cannot be written ({first_line(error)}): free some space, and the same "

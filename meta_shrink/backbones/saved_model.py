@@ -7,6 +7,7 @@
     gradient          inputs, targets, one adapter's variables   -> gradient of the loss in them
                       (and noise_key [2], where layers draw at random)
     moments           inputs, one adapter's variables            -> the adapter's moments
+    speak             features, state, an adapter per row        -> samples of a WaveNet (`voices`)
 
 Nothing is assigned and no function is traced again when adapters change. The file needs TensorFlow
 alone, neither this package nor the model's code. Adapter tensors are called as in the adapter,
@@ -39,11 +40,13 @@ from meta_shrink.backbones.source import (
     input_specs,
     target_arrays,
 )
+from meta_shrink.backbones.voices import speak_signature
 from meta_shrink.errors import UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.models.noise import random_layers
 from meta_shrink.models.refusals import check_network
 from meta_shrink.params import dense
+from meta_shrink.speech.synthesis import speaks
 
 INDEX, NOISE_KEY = "adapter_index", "noise_key"
 Tensors = Mapping[str, tf.Tensor]
@@ -98,6 +101,8 @@ def servable(source: ExportSource) -> Servable:
     }
     if any(spec.kind == "moment" for spec in tensors):
         signatures["moments"] = concrete(_moments(source, inputs, variables), batch | moving)
+    if speaks(source.registry.paths):
+        signatures["speak"] = speak_signature(source, tensors)
     mixed, reason = _try_mixed(forward, inputs, tensors)
     if mixed is not None:
         signatures["serve_mixed"] = mixed

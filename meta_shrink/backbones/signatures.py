@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, argument_name
+from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.backbones.source import (
     ExportSource,
     call_model,
@@ -49,6 +50,7 @@ def loss_of(
         called,
         source.example_loss,
         model_targets(source, targets),
+        None if source.weights is None else targets[TARGET_WEIGHTS],
         reduction=source.adaptation.reduction,
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, Recipe
+from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.adapters.recipe import TARGETS as TARGETS
 from meta_shrink.errors import UsageError
 from meta_shrink.keras_model import flat_layers
@@ -30,6 +31,8 @@ class ExportSource(NamedTuple):
     targets: an array of the loss's targets, without its batch axis; one for each output of a model
     with several, in the order of output_names. adaptation: how new tasks are adapted, without its
     targets. probe_range: [low, high) of the fixed input that tells whether an adapter works.
+    probe_integers: integers in it are below this, numbers that any such input takes; 0: rounded.
+    weights: shape of an example's, of a model with one output, where its numbers count differently.
     """
 
     name: str
@@ -43,6 +46,8 @@ class ExportSource(NamedTuple):
     targets: ArraySpec | tuple[ArraySpec, ...]
     adaptation: Recipe
     probe_range: tuple[float, float] = (0.0, 1.0)
+    probe_integers: int = 0
+    weights: tuple[int | None, ...] | None = None
 
 
 def adapter_tensors(source: ExportSource) -> tuple[AdapterTensor, ...]:
@@ -149,13 +154,18 @@ def output_names(model: keras.Model) -> tuple[str, ...]:
 
 
 def target_arrays(source: ExportSource) -> tuple[ArraySpec, ...]:
-    """The targets of a source's loss: "targets", or "targets_" + its name for each output.
+    """What a source's loss compares with: "targets", perhaps with "targets_weights"; or "targets_"
+    + its name for each output.
 
     Raises:
-      UsageError: not as many as the model has outputs.
+      UsageError: not as many as the model has outputs, or weights for several.
     """
+    weights = source.weights
     if isinstance(source.targets, ArraySpec):
-        return (replace(source.targets, name=TARGETS),)
+        own = () if weights is None else (ArraySpec(TARGET_WEIGHTS, weights, "float32"),)
+        return (replace(source.targets, name=TARGETS), *own)
+    if weights is not None:
+        raise UsageError("The source has weights and several targets; give one, or no weights.")
     names = output_names(source.model)
     if len(source.targets) != len(names):
         raise UsageError(
@@ -168,9 +178,9 @@ def target_arrays(source: ExportSource) -> tuple[ArraySpec, ...]:
 
 def model_targets(source: ExportSource, targets: Mapping[str, tf.Tensor]) -> Any:
     """Targets by name as the loss takes them: one alone, or in the structure of the outputs."""
-    flat = [targets[spec.name] for spec in target_arrays(source)]
     if isinstance(source.targets, ArraySpec):
-        return flat[0]
+        return targets[TARGETS]
+    flat = [targets[spec.name] for spec in target_arrays(source)]
     structure = getattr(source.model, "_outputs_struct", [None])
     return keras.tree.pack_sequence_as(structure, flat)
 

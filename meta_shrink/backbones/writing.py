@@ -157,7 +157,7 @@ def backbone_info(source: ExportSource, what: Servable) -> BackboneInfo:
         tensors=adapter_tensors(source),
         inputs=input_specs(source.model),
         outputs=what.outputs,
-        probe=Probe(0, *source.probe_range, length=PROBE_LENGTH, atol=0.0),
+        probe=Probe(0, *source.probe_range, PROBE_LENGTH, 0.0, source.probe_integers),
         mixed=not what.mixed_reason,
         mixed_reason=what.mixed_reason,
         adaptation=replace(source.adaptation, targets=target_arrays(source)),

@@ -21,11 +21,12 @@ from meta_shrink.adaptation import (
     random_batch,
 )
 from meta_shrink.adapters.backbone_info import argument_name
+from meta_shrink.adapters.recipe import TARGET_WEIGHTS, TARGETS
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.saved_model import NOISE_KEY
 from meta_shrink.enrolment.task_files import Examples, check_examples
 from meta_shrink.errors import Preempted, UsageError
-from meta_shrink.losses import LOSSES, METRICS, widened
+from meta_shrink.losses import LOSSES, METRICS, reduced, widened
 from meta_shrink.network_loss import STEP, key_of_noise
 from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.sections import named
@@ -213,8 +214,9 @@ class TaskAdaptation:
         outputs = served[self._backbone.info.outputs[0].name]
         loss = named("adaptation.loss", LOSSES, recipe.loss)
         metric = METRICS[recipe.metric].example(loss)
-        values = metric(tf.constant(heldout.targets), widened(tf.constant(outputs)))
-        return float(tf.reduce_mean(values))
+        own = heldout.named_targets
+        values = metric(tf.constant(own[TARGETS]), widened(tf.constant(outputs)))
+        return float(reduced(values, own.get(TARGET_WEIGHTS), reduction="mean"))
 
     def _better(self, value: float, other: float) -> bool:
         lower = self.metric is not None and self.metric.lower_is_better

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
+from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.errors import DataError
 from meta_shrink.images.class_folders import NotAClass, class_folders, left_out, pictures_of
 from meta_shrink.images.file_tree import FileTree, folder_tree
@@ -27,7 +28,7 @@ Log = Callable[[str], Any]
 
 
 class Examples(NamedTuple):
-    """inputs: {name: [N, ...]}. targets: [N, ...], or {"targets_" + output: [N, ...]}."""
+    """inputs: {name: [N, ...]}. targets: [N, ...], or by name where they are several arrays."""
 
     inputs: Mapping[str, np.ndarray]
     targets: np.ndarray | Mapping[str, np.ndarray]
@@ -151,7 +152,7 @@ def _kind_of(path: str) -> str:
 
 
 def _read_npz(path: str, info: BackboneInfo) -> tuple[Examples, Examples | None]:
-    train, heldout = read_npz(path, _specs(info))
+    train, heldout = read_npz(path, [*info.inputs, *info.adaptation.targets])
     held = fitted_examples(heldout, info, path) if heldout else None
     return fitted_examples(train, info, path), held
 
@@ -207,16 +208,22 @@ def fitted_examples(
     Raises:
       DataError: they do not fit; the message says what was expected.
     """
-    labels = info.adaptation.loss.get("name") == "cross_entropy"
+    labels = str(info.adaptation.loss.get("name")).endswith("cross_entropy")
     specs = info.adaptation.targets
-    classes = (info.outputs[0].shape[-1] or 0) if labels and len(specs) == 1 else 0
-    found = fitted(dict(arrays), _specs(info), where, classes=classes)
+    alone = [spec.name for spec in specs] in ([TARGETS], [TARGETS, TARGET_WEIGHTS])
+    classes = (info.outputs[0].shape[-1] or 0) if labels and alone else 0
+    found = fitted(dict(arrays), [*info.inputs, *specs], where, classes=classes)
     targets = {spec.name: found.pop(spec.name) for spec in specs}
-    return Examples(found, targets.pop(TARGETS) if TARGETS in targets else targets)
+    if alone and TARGET_WEIGHTS in targets:
+        _check_weights(targets[TARGET_WEIGHTS], where)
+    return Examples(found, targets[TARGETS] if list(targets) == [TARGETS] else targets)
 
 
-def _specs(info: BackboneInfo) -> tuple[ArraySpec, ...]:
-    return (*info.inputs, *info.adaptation.targets)
+def _check_weights(weights: np.ndarray, where: str) -> None:
+    if (weights < 0).any() or (weights.reshape(len(weights), -1).max(axis=1) == 0).any():
+        raise DataError(
+            f"{where}: {TARGET_WEIGHTS} has a number below 0, or an example of zeros; leave it out."
+        )
 
 
 def check_examples(info: BackboneInfo, examples: Examples) -> Examples:

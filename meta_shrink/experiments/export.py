@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.checks import prior_distance
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import parse_adapter
+from meta_shrink.adapters.recipe import TARGET_WEIGHTS, TARGETS
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import input_specs
 from meta_shrink.backbones.writing import save_backbone
@@ -112,22 +113,27 @@ def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples
     for index in range(count):
         task = sample(tf.constant([index]))
         task = tf.nest.map_structure(lambda x: x[0].numpy(), task)
-        yield _examples(task.train, names[0]), _examples(task.val, names[0])
+        train = experiment.source.pieces(task.train) if experiment.source.pieces else task.train
+        yield _examples(train, names), _examples(task.val, names)
 
 
-def _examples(batch: Batch, name: str) -> Examples:
-    """The examples of a batch of arrays without its padding; name: of one input alone."""
-    given, targets, weights = batch_parts(batch)
-    inputs = given if isinstance(given, Mapping) else {name: given}
+def _examples(batch: Batch, names: Sequence[str]) -> Examples:
+    """The examples of a batch without its padding; names: of the inputs."""
+    given, targets, weights = batch_parts(tf.nest.map_structure(np.asarray, batch))
+    flat = tf.nest.flatten(given)
+    inputs = given if isinstance(given, Mapping) else dict(zip(names, flat, strict=True))
     if weights is None:
         return Examples(inputs, targets)
-    there = weights > 0
-    if there.ndim > 1 or len(np.unique(weights[there])) > 1:
+    there = (weights > 0).reshape(len(weights), -1).any(axis=1)
+    inputs = {key: value[there] for key, value in inputs.items()}
+    if weights.ndim > 1:
+        return Examples(inputs, {TARGETS: targets[there], TARGET_WEIGHTS: weights[there]})
+    if len(np.unique(weights[there])) > 1:
         raise UsageError(
             "The examples of a held-out task have different weights, which adaptation by a "
             "backbone does not know: export without held-out tasks (--num_tasks=0)."
         )
-    return Examples({key: value[there] for key, value in inputs.items()}, targets[there])
+    return Examples(inputs, targets[there])
 
 
 def write_tasks(
@@ -141,9 +147,10 @@ def write_tasks(
     experiment, _, _ = restore(workdir, components, log=log)
     paths = []
     for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):
-        arrays: dict[str, Any] = {"targets": train.targets, **train.inputs}
-        arrays |= {f"{HELDOUT}targets": heldout.targets}
-        arrays |= {f"{HELDOUT}{name}": value for name, value in heldout.inputs.items()}
+        arrays: dict[str, Any] = {
+            **train.arrays,
+            **{HELDOUT + k: value for k, value in heldout.arrays.items()},
+        }
         paths.append(os.path.join(out, f"task_{index:04}.npz"))
         content = io.BytesIO()
         np.savez(content, **arrays)

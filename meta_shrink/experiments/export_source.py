@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -59,6 +60,7 @@ def source_from_workdir(
     experiment, meta, _ = restore(workdir, components, log=log)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
+    targets, weights = _of_the_loss(experiment)
     return Exported(
         ExportSource(
             name=config["name"],
@@ -69,9 +71,11 @@ def source_from_workdir(
             state=_average_moments(experiment, meta.phi),
             selection=selection,
             example_loss=experiment.example_loss,
-            targets=_targets(config, model),
+            targets=targets,
+            weights=weights,
             adaptation=_recipe(experiment, log),
             probe_range=(0.0, 256.0) if experiment.source.pictures else (-1.0, 1.0),
+            probe_integers=_integers(experiment),
         ),
         experiment,
     )
@@ -130,12 +134,37 @@ def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
     ]
 
 
-def _targets(config: Mapping[str, Any], model) -> ArraySpec:
-    """Integer labels for classification, otherwise numbers as the model's outputs."""
-    shape = tuple(model.outputs[0].shape[1:])
-    if config["loss"]["name"] == "cross_entropy":
-        return ArraySpec("targets", shape[:-1], "int32")
-    return ArraySpec("targets", shape, "float32")
+def _integers(experiment: Experiment) -> int:
+    """One more than the smallest largest number of an integer input, over meta-training tasks: a
+    number that every such input takes; 0 where none is of integers."""
+    next_batch, source = experiment.adapt.next_batch, experiment.source
+    whole = [keras.backend.is_int_dtype(x.dtype) for x in experiment.model.inputs]
+    if not any(whole):
+        return 0
+
+    @tf.function(autograph=False)
+    def largest(number: tf.Tensor) -> list[tf.Tensor]:
+        task = source.sample(root_key(experiment.config["seed"], "probe", number))
+        inputs = tf.nest.flatten(batch_parts(next_batch(task, tf.constant(0)))[0])
+        own = [x for x, is_whole in zip(inputs, whole, strict=True) if is_whole]
+        return [tf.cast(tf.reduce_max(x), tf.int64) for x in own]
+
+    rows = [largest(tf.constant(number)) for number in range(MOMENT_TASKS)]
+    return max(1, 1 + min(int(max(column)) for column in zip(*rows, strict=True)))
+
+
+def _of_the_loss(experiment: Experiment) -> tuple[ArraySpec, tuple[int | None, ...] | None]:
+    """An example's targets, and the shape of its weights where its own numbers count differently.
+
+    Integers are labels. Weights [N] are of padding, which files do not have.
+    """
+    next_batch, heldout = experiment.adapt.next_batch, experiment.source.heldout
+    first = tf.constant(0)
+    call = tf.function(lambda: next_batch(heldout(first), first), autograph=False)
+    _, targets, weights = batch_parts(call.get_concrete_function().structured_outputs)
+    kind = "int32" if targets.dtype.is_integer else "float32"
+    shape = None if weights is None else tuple(weights.shape[1:]) or None
+    return ArraySpec("targets", tuple(targets.shape[1:]), kind), shape
 
 
 def _recipe(experiment: Experiment, log: Log) -> Recipe:

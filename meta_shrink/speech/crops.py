@@ -84,6 +84,12 @@ def tiles(frames: Sequence[int], window: Window) -> np.ndarray:
     return np.array(pairs, np.int32).reshape(-1, 2)
 
 
+def all_pieces(utterances: Utterances, window: Window) -> Batch:
+    """The pieces that score a speaker's utterances once, outside of any graph."""
+    cover = tiles(np.asarray(utterances.frames).tolist(), window)
+    return pieces(utterances, cover[:, 0], cover[:, 1], window)
+
+
 def pieces(utterances: Utterances, rows, first, window: Window) -> Batch:
     """The pieces [N] of `rows` that score from frame `first` on.
 

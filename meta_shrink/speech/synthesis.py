@@ -8,13 +8,13 @@ is one function of tensors, the parameters too, so it compiles, exports, and tak
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.models.wavenet import DILATIONS
+from meta_shrink.models.wavenet import DILATIONS, module_order
 from meta_shrink.rng import fold_in, uniform
 from meta_shrink.speech.signal import SILENT_CODE
 
@@ -75,34 +75,43 @@ def speak(
     Raises:
       UsageError: parameters of no wavenet, or shapes that do not fit.
     """
-    frames, samples = features.shape[1], codes.shape[1]
-    if not samples or samples % frames:
-        raise UsageError(f"{samples} samples are no multiple of {frames} frames.")
-    conditions, hop = _conditions(voices, features), samples // frames
-    step = _step_of(voices)
-    drawn = tf.TensorArray(tf.int32, samples, element_shape=codes.shape[:1])
-    scores = tf.TensorArray(conditions.dtype, samples, element_shape=codes.shape[:1])
+    _check(features.shape[1], codes.shape[1])
+    conditions, step = _conditions(voices, features), _step_of(voices)
+    samples = tf.shape(codes)[1]
+    hop, rows = samples // tf.shape(features)[1], tf.transpose(codes)
 
     def sample(number, state: Spoken, drawn, scores):
         logits, past = step(state, conditions[number // hop])
         code = _drawn(logits, fold_in(key, "sample", state.time), temperature)
-        code = tf.where(codes[:, number] == DRAWN, code, codes[:, number])
+        code = tf.where(rows[number] == DRAWN, code, rows[number])
         score = -tf.nn.sparse_softmax_cross_entropy_with_logits(code, logits)
-        state = Spoken(state.time + 1, code, past)
-        return number + 1, state, drawn.write(number, code), scores.write(number, score)
+        drawn, scores = (
+            tf.tensor_scatter_nd_update(whole, [[number]], own[tf.newaxis])
+            for whole, own in ((drawn, code), (scores, score))
+        )
+        return number + 1, Spoken(state.time + 1, code, past), drawn, scores
 
-    _, state, drawn, scores = tf.while_loop(
-        lambda number, *_: number < samples,
-        sample,
-        (0, spoken, drawn, scores),
-        maximum_iterations=samples,
-    )
-    return Piece(tf.transpose(drawn.stack()), tf.transpose(scores.stack()), state)
+    start = (0, spoken, rows, tf.zeros(tf.shape(rows), conditions.dtype))
+    _, state, drawn, scores = tf.while_loop(lambda number, *_: number < samples, sample, start)
+    return Piece(tf.transpose(drawn), tf.transpose(scores), state)
+
+
+def speaks(paths: Iterable[str]) -> bool:
+    """Whether parameters of these paths are a voice: a `wavenet` without a speaker embedding."""
+    layers = {path.rpartition("/")[0] for path in paths}
+    blocks = sum(bool(re.fullmatch(r"block_\d+_dilated", name)) for name in layers)
+    return blocks > 0 and layers == set(module_order(blocks, voiced=False))
+
+
+def _check(frames: int | None, samples: int | None) -> None:
+    """What is known when a function is traced."""
+    if frames and samples is not None and (not samples or samples % frames):
+        raise UsageError(f"{samples} samples are no multiple of {frames} frames.")
 
 
 def _drawn(logits: tf.Tensor, key: tf.Tensor, temperature) -> tf.Tensor:
     """A code for each row [B, 256], by the Gumbel maximum: a draw of the softmax."""
-    chance = uniform(key, "gumbel", logits.shape, dtype=logits.dtype)
+    chance = uniform(key, "gumbel", tf.shape(logits), dtype=logits.dtype)
     noise = -tf.math.log(-tf.math.log(chance + 2.0**-24))
     return tf.argmax(logits + temperature * noise, axis=-1, output_type=tf.int32)
 
@@ -168,10 +177,10 @@ def _looked_up(voices: Voices, name: str, codes: tf.Tensor) -> tf.Tensor:
 
 def _dilations(voices: Voices) -> list[int]:
     """Of each block, in their order."""
-    blocks = sum(bool(re.fullmatch(r"block_\d+_dilated/kernel", path)) for path in voices)
-    if not blocks or "speaker/table" in voices:
+    if not speaks(voices):
         raise UsageError(
             "Sampling takes the parameters of a wavenet without a speaker embedding; these are "
             f"{', '.join(sorted(voices)[:3]) or 'none'}, ..."
         )
+    blocks = sum(path.endswith("_dilated/kernel") for path in voices)
     return [DILATIONS[block % len(DILATIONS)] for block in range(blocks)]

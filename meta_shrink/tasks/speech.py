@@ -12,7 +12,15 @@ from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import hash_order
 from meta_shrink.rng import fold_in, root_key, uniform
 from meta_shrink.speech.corpus import Speaker, Utterance, read_speakers
-from meta_shrink.speech.crops import Utterances, Window, padded, pieces, random_pieces, tiles
+from meta_shrink.speech.crops import (
+    Utterances,
+    Window,
+    all_pieces,
+    padded,
+    pieces,
+    random_pieces,
+    tiles,
+)
 from meta_shrink.speech.signal import hop_of
 from meta_shrink.types import Mixed, Task, TaskSource
 
@@ -134,6 +142,7 @@ def _source(
         heldout=lambda index: draw(other, index, root_key(seed, "heldout_tasks", index)),
         validation=lambda index: draw(own, index, root_key(seed, "validation_tasks", index)),
         draw=lambda key, utterances, size: random_pieces(utterances, key, size, window),
+        pieces=lambda utterances: all_pieces(utterances, window),
         mixed=_mixed(own, window, root_key(seed, "validation_tasks")),
     )
 
