@@ -14,6 +14,7 @@ from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import ExampleLoss, Metric, reduced, widened
 from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
+from meta_shrink.training.replicas import Replicas
 from meta_shrink.types import (
     Augment,
     MetaParams,
@@ -64,6 +65,7 @@ class HeldOutEvaluator:
         *,
         task_axis: str,
         jit: bool,
+        strategy: tf.distribute.Strategy | None = None,
     ):
         """Compile lazily.
 
@@ -71,9 +73,10 @@ class HeldOutEvaluator:
           adaptation: the task adaptation, drawing mini-batches by the step number.
           metrics: (params, task) -> scalar, higher or lower is better as the metric has it.
           source: its `heldout`, `validation` and `truth` functions are used.
-          task_axis, jit: as in training.
+          task_axis, jit: as in training. strategy: its replicas share the tasks; one by default.
         """
         self._source, self._one_by_one = source, task_axis != "vectorized"
+        self._replicas = Replicas(strategy)
 
         def start(meta, tasks):
             return repeat_for_tasks(adaptation.start(meta), tasks.key.shape[0])
@@ -92,7 +95,7 @@ class HeldOutEvaluator:
             return over_tasks(measured, task_axis)((tasks, thetas))
 
         def compiled(function):
-            return tf.function(function, jit_compile=jit, autograph=False)
+            return self._replicas.compiled(function, jit=jit)
 
         self._sample = compiled(draw_tasks(source.heldout, task_axis))
         validation = source.validation or (lambda index: source.heldout(VALIDATION_TASKS + index))
@@ -123,7 +126,8 @@ class HeldOutEvaluator:
           Preempted: a stop was requested.
         """
         require_tasks(self._source, count, validation=validation)
-        at_once = min(count, TASKS_AT_ONCE) if self._one_by_one else count
+        most = TASKS_AT_ONCE * self._replicas.count
+        at_once = min(count, most) if self._one_by_one else count
         groups = [
             tf.range(first, min(first + at_once, count)) for first in range(0, count, at_once)
         ]
@@ -138,8 +142,8 @@ class HeldOutEvaluator:
         return Curves(np.asarray(steps), metrics, np.concatenate(errors) if errors else None)
 
     def _rows(self, meta, indices, steps, validation, chunk_steps, stop_requested) -> Curves:
-        truth = self._truth(indices)
-        tasks = (self._validation if validation else self._sample)(indices)
+        truth, total = self._truth(indices), int(indices.shape[0])
+        tasks = (self._validation if validation else self._sample)(self._replicas.divide(indices))
         states = self._start(meta, tasks)
         measured, errors, done = [], [], 0
         for target in steps:
@@ -149,9 +153,11 @@ class HeldOutEvaluator:
                 piece = min(chunk_steps, target - done)
                 states = self._advance(meta, tasks, states, tf.constant(piece), chunk_steps)
                 done += piece
-            measured.append([values.numpy() for values in self._measure(tasks, states.theta)])
+            found = self._measure(tasks, states.theta)
+            measured.append([self._replicas.join(values, total) for values in found])
             if truth is not None:
-                theta = np.concatenate([t.numpy() for t in states.theta], axis=1)
+                theta = [self._replicas.join(values, total) for values in states.theta]
+                theta = np.concatenate(theta, axis=1)
                 errors.append(np.abs(theta - truth))
         return Curves(
             np.asarray(steps),
@@ -161,10 +167,10 @@ class HeldOutEvaluator:
 
     def adapted(self, meta: MetaParams, *, index: int, steps: int):
         """One held-out task and its adapted parameters."""
-        tasks = self._sample(tf.constant([index]))
+        tasks = self._sample(self._replicas.divide(tf.constant([index])))
         states = self._start(meta, tasks)
         states = self._advance(meta, tasks, states, tf.constant(steps), steps)
-        return tf.nest.map_structure(lambda x: x[0], (tasks, states.theta))
+        return self._replicas.first((tasks, states.theta))
 
     def _truth(self, indices: tf.Tensor) -> np.ndarray | None:
         if self._source.truth is None:

@@ -16,9 +16,34 @@ from meta_shrink.experiments.subsets import (
     heldout_evaluators,
     module_subsets,
 )
+from meta_shrink.training.distribution import make_strategy
 from tests.tiny_runs import NO_LOG, tiny_config
 
 STEPS = [0, 2, 4]
+
+
+@pytest.mark.parametrize("task_axis", ["sequential", "vectorized"])
+def test_two_replicas_share_the_tasks_and_find_the_same(task_axis):
+    """Five tasks on two replicas, three and two; the truth of the Gaussian is there too."""
+    experiment = build(tiny_config("sigma_reptile", {"train.task_axis": task_axis}))
+    one, two = (
+        experiment.held_out(strategy=strategy).curves(experiment.initial, count=5, steps=STEPS)
+        for strategy in (None, make_strategy("mirrored"))
+    )
+    assert two.metric.shape == one.metric.shape == (5, len(STEPS))
+    np.testing.assert_allclose(two.metric, one.metric, rtol=1e-6)
+    assert one.parameter_error is not None and two.parameter_error is not None
+    np.testing.assert_allclose(two.parameter_error, one.parameter_error, rtol=1e-5, atol=1e-6)
+
+
+def test_an_adapted_task_is_the_same_on_two_replicas():
+    experiment = build(tiny_config())
+    one, two = (
+        experiment.held_out(strategy=strategy).adapted(experiment.initial, index=3, steps=4)
+        for strategy in (None, make_strategy("mirrored"))
+    )
+    for value, other in zip(tf.nest.flatten(one), tf.nest.flatten(two), strict=True):
+        np.testing.assert_allclose(value, other, rtol=1e-6)
 
 
 def test_tasks_in_groups_give_what_all_at_once_give(monkeypatch):

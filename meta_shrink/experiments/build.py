@@ -70,13 +70,18 @@ class Experiment(NamedTuple):
     jit: bool
 
     def held_out(
-        self, modules: Sequence[str] | None = None, *, inductive: bool = False
+        self,
+        modules: Sequence[str] | None = None,
+        *,
+        inductive: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> HeldOutEvaluator:
         """The held-out tasks of this experiment, ready to be adapted (compiled at first use).
 
         Args:
           modules: the only ones that adapt; all by default.
           inductive: measure with the moments of a task's training data as well.
+          strategy: its replicas share the tasks.
         """
         # Many more tasks than a meta-batch: a branch each would take minutes to compile.
         vectorized = self.schedule.task_axis == "vectorized"
@@ -89,6 +94,7 @@ class Experiment(NamedTuple):
             self.source,
             task_axis="vectorized" if vectorized else "sequential",
             jit=self.jit,
+            strategy=strategy,
         )
 
 

@@ -36,6 +36,7 @@ from meta_shrink.experiments.subsets import (
 )
 from meta_shrink.keras_model import apply_model
 from meta_shrink.sections import check_keys
+from meta_shrink.training.multi_worker import Workers
 from meta_shrink.types import MetaParams
 
 EVALUATION_FILE = "evaluation.json"
@@ -47,6 +48,7 @@ def evaluate(
     overrides: Mapping[str, Any] | None = None,
     components: Components | None = None,
     log: Callable[[str], Any] = print,
+    strategy: tf.distribute.Strategy | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     unsaved: Callable[[dict[str, Any]], Any] = lambda evaluation: None,
 ) -> dict[str, Any]:
@@ -58,18 +60,19 @@ def evaluate(
     Args:
       overrides: options of the `eval` section that replace those of the config.
       components: of restore. unsaved: gets the evaluation if it cannot be written.
+      strategy: its replicas share the tasks; of several processes the chief alone writes.
 
     Raises:
       Preempted: stopped on request; nothing was written.
     """
-    started = time.monotonic()
+    started, workers = time.monotonic(), Workers(strategy or tf.distribute.get_strategy())
     experiment, meta, step = restore(workdir, components, log=log)
-    _check_room(workdir)
-    check_keys("eval", overrides or {}, (), EvalOptions._fields)
-    options = experiment.eval._replace(**(overrides or {}))
-    check_eval(options)
+    if workers.is_chief:
+        _check_room(workdir)
+    options = _options(experiment, overrides or {})
+    workers.require_same("flags or workdir", f"{experiment.config} {options} {step}")
     selection = select(experiment, meta, options.selection)
-    selected, evaluator_of = selection["modules"], heldout_evaluators(experiment)
+    selected, evaluator_of = selection["modules"], heldout_evaluators(experiment, strategy)
     rows, everything = _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested)
     evaluation = {
         **_facts(experiment),
@@ -84,8 +87,17 @@ def evaluate(
         **_examples(experiment, meta, options, selected, evaluator_of),
         "environment": environment(time.monotonic() - started),
     }
-    _write(workdir, evaluation, unsaved)
+    if workers.is_chief:
+        _write(workdir, evaluation, unsaved)
+    workers.gather(0)  # None ends while the chief still writes.
     return evaluation
+
+
+def _options(experiment: Experiment, overrides: Mapping[str, Any]) -> EvalOptions:
+    check_keys("eval", overrides, (), EvalOptions._fields)
+    options = experiment.eval._replace(**overrides)
+    check_eval(options)
+    return options
 
 
 def _facts(experiment: Experiment) -> dict[str, Any]:

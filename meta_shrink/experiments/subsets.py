@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from meta_shrink.evaluation import Curves, HeldOutEvaluator, mean_and_ci95, recorded_steps
 from meta_shrink.experiments.build import Experiment
@@ -140,7 +141,9 @@ def restrict(meta: MetaParams, experiment: Experiment, subset: ModuleSubset) -> 
     return freeze_others(meta, experiment.registry, subset.modules)
 
 
-def heldout_evaluators(experiment: Experiment) -> Callable[..., HeldOutEvaluator]:
+def heldout_evaluators(
+    experiment: Experiment, strategy: tf.distribute.Strategy | None = None
+) -> Callable[..., HeldOutEvaluator]:
     """(subset, inductive=False) -> held-out tasks for a subset, each compiled once.
 
     Without XLA, frozen modules are left out of the graph: no gradient is computed for them. With
@@ -149,7 +152,7 @@ def heldout_evaluators(experiment: Experiment) -> Callable[..., HeldOutEvaluator
 
     @cache
     def evaluator(modules: tuple[str, ...] | None, inductive: bool) -> HeldOutEvaluator:
-        return experiment.held_out(modules, inductive=inductive)
+        return experiment.held_out(modules, inductive=inductive, strategy=strategy)
 
     def evaluator_of(subset: ModuleSubset, inductive: bool = False) -> HeldOutEvaluator:
         return evaluator(None if experiment.jit else subset.modules, inductive)

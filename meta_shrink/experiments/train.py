@@ -130,6 +130,7 @@ def train(
         with stop.abandonable():
             training = set_up(experiment, strategy, lambda: stop.requested)
             state = training.state
+            validate = validation(experiment, state, strategy)
             save, start = resume(experiment, workdir, state, workers, log)
         workdir.metrics.rewind(start)
         workdir.timing.rewind(start)
@@ -145,7 +146,7 @@ def train(
                 module_names=experiment.registry.names,
                 metrics=_metrics(experiment, workdir, state, log, is_chief=workers.is_chief),
                 timing=workdir.timing,
-                evaluate=loop.abandonable(validation(experiment, state), state, save, stop),
+                evaluate=loop.abandonable(validate, state, save, stop),
                 save=save,
                 progress=lambda step, row: progress.update(step, **_headline(row)),
                 owed=bool(workers.gather(owed)[0, 0]),
@@ -176,9 +177,11 @@ def _intervals(schedule: Schedule) -> loop.Intervals:
     return loop.Intervals(*(getattr(schedule, name) for name in loop.Intervals._fields))
 
 
-def validation(experiment: Experiment, state: MetaState) -> Callable[[], dict[str, float]]:
+def validation(
+    experiment: Experiment, state: MetaState, strategy: tf.distribute.Strategy | None = None
+) -> Callable[[], dict[str, float]]:
     """A function that adapts validation tasks and returns the mean metric and its 95 % CI."""
-    held_out, options = experiment.held_out(), experiment.eval
+    held_out, options = experiment.held_out(strategy=strategy), experiment.eval
 
     def evaluate() -> dict[str, float]:
         curves = held_out.curves(

@@ -10,6 +10,7 @@ out have the values of the run's config (its section `eval`).
 from absl import flags
 
 from meta_shrink.programs import cli
+from meta_shrink.programs.strategy import chosen_strategy
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OVERRIDES = {
@@ -37,6 +38,7 @@ def main(argv):
     from meta_shrink.runs.workdir import read_config
     from meta_shrink.sections import call
     from meta_shrink.training.distribution import set_cpu_threads
+    from meta_shrink.training.multi_worker import Workers
 
     cli.no_arguments(argv)
     device = call("device", Device, read_config(WORKDIR.value)["device"])
@@ -44,7 +46,19 @@ def main(argv):
     set_cpu_threads(cpu_threads=device.cpu_threads if given is None else given)
     overrides = {name: flag.value for name, flag in OVERRIDES.items() if flag.value is not None}
     components = installed_components(cli.IMPORTS.value)
-    show(evaluate(WORKDIR.value, overrides=overrides, components=components, unsaved=show))
+    strategy = chosen_strategy()
+    workers = Workers(strategy)
+    with workers.loss_told():
+        evaluation = evaluate(
+            WORKDIR.value,
+            overrides=overrides,
+            components=components,
+            strategy=strategy,
+            unsaved=show,
+            log=print if workers.is_chief else lambda message: None,
+        )
+    if workers.is_chief:
+        show(evaluation)
 
 
 def show(evaluation):

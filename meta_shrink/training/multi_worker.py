@@ -33,24 +33,24 @@ _TRACE = re.compile(r'File ".*?", line \d+, in \S+')
 class Workers:
     """The processes of a strategy; this one alone unless it is a MultiWorkerMirroredStrategy.
 
-    count: how many. is_chief: whether this is the one that writes.
+    count: how many. index: of this one. is_chief: whether it is the one that writes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
-        self._strategy, self._index, self.count = strategy, 0, 1
+        self._strategy, self.index, self.count = strategy, 0, 1
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             resolver = strategy.cluster_resolver
             tasks = {job: len(hosts) for job, hosts in resolver.cluster_spec().as_dict().items()}
             self.count = sum(tasks.values())
-            self._index = resolver.task_id
-            self._index += tasks.get("chief", 0) if resolver.task_type == "worker" else 0
-        self.is_chief = self._index == 0
+            self.index = resolver.task_id
+            self.index += tasks.get("chief", 0) if resolver.task_type == "worker" else 0
+        self.is_chief = self.index == 0
         self._sum = tf.function(self._summed, autograph=False)
 
     def gather(self, *numbers: float) -> np.ndarray:
         """The numbers of all processes [count, K], the chief's first; waits for all of them."""
         rows = np.zeros([self.count, len(numbers)])
-        rows[self._index] = numbers
+        rows[self.index] = numbers
         return self.total(rows)
 
     def total(self, values: np.ndarray) -> np.ndarray:

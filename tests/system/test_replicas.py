@@ -21,10 +21,10 @@ import pytest
 import tensorflow as tf
 
 from configs import sinusoid
-from meta_shrink import restore
+from meta_shrink import build, open_workdir, restore, train
 from meta_shrink.experiments.train import set_up
 from tests.system.test_programs import assert_one_error, settings, start, wait_for_row
-from tests.tiny_runs import NO_LOG, mostly_slow
+from tests.tiny_runs import NO_LOG, mostly_slow, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALGORITHMS = [name for name in sinusoid.ALGORITHMS if name != "demo"]
@@ -49,14 +49,16 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def start_workers(*arguments: str, others: Sequence[str] = ()) -> list[subprocess.Popen]:
+def start_workers(
+    *arguments: str, others: Sequence[str] = (), program: str = "train"
+) -> list[subprocess.Popen]:
     """Two processes; the second has these arguments too."""
     hosts, processes = [f"127.0.0.1:{port}" for port in free_ports(2)], []
     for index, more in enumerate(((), others)):
         config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
         environment = os.environ | {"TF_CONFIG": json.dumps(config)}
         flags = ["--strategy=multi_worker", *arguments, *more]
-        processes.append(start("train", *flags, env=environment))
+        processes.append(start(program, *flags, env=environment))
     return processes
 
 
@@ -150,6 +152,25 @@ def test_processes_with_different_settings_are_refused(tmp_path):
     for _, error in ends(start_workers(*arguments, others=["--config.seed=7"]), 2):
         assert_one_error(error, "differ in their config")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_as_one(tmp_path):
+    """Three held-out tasks: two for the first process, and one for the second."""
+    experiment = build(tiny_config(changes={"train.steps": 5, "device.cpu_threads": 1}))
+    with open_workdir(str(tmp_path), experiment.config, **NO_LOG) as workdir:
+        train(experiment, workdir, **NO_LOG)
+    flags = [f"--workdir={tmp_path}"]
+    ends([start("evaluate", *flags, "--strategy=one")])
+    one = json.loads((tmp_path / "evaluation.json").read_text())
+    (chief, _), (other, _) = ends(start_workers(*flags, program="evaluate"))
+    assert "all modules" in chief and other == ""
+    both = json.loads((tmp_path / "evaluation.json").read_text())
+    assert both["environment"] != one["environment"]
+    assert len(both["schemes"]) == len(one["schemes"])
+    for scheme, expected in zip(both["schemes"], one["schemes"], strict=True):
+        for name in ("mean", "ci95"):
+            np.testing.assert_allclose(scheme[name], expected[name], rtol=1e-6, atol=1e-7)
 
 
 def test_without_a_tpu_the_program_says_so_and_writes_nothing(tmp_path):
