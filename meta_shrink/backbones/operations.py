@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, saver_pb2
 from tensorflow.python.framework import op_def_registry
 
-from meta_shrink.durable_files import read_file
+from meta_shrink.durable_files import open_regular, read_file
 from meta_shrink.errors import ArtefactError
 
 _SAVED_MODEL = """
@@ -92,6 +92,7 @@ def check_operations(saved_model: str, allow: Collection[str] = ()) -> None:
     Raises:
       ArtefactError: an operation that is not allowed, or not where it stands, or no readable graph.
     """
+    _require_regular(saved_model)
     path = os.path.join(saved_model, "saved_model.pb")
     graph = _read(path)
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
@@ -109,6 +110,17 @@ def check_operations(saved_model: str, allow: Collection[str] = ()) -> None:
                 f"{', '.join(refused)}. If you trust who made it, name them in allow_operations "
                 "(--allow_operations)."
             )
+
+
+def _require_regular(folder: str) -> None:
+    """TensorFlow would wait for a pipe."""
+    for place, _, names in os.walk(folder):
+        for path in (os.path.join(place, name) for name in names):
+            try:
+                os.close(open_regular(path, os.O_RDONLY, links=True))
+            except OSError as error:
+                why = error.strerror or error
+                raise ArtefactError(f"{path} cannot be read ({why}): export it again.") from error
 
 
 def _read(path: str) -> meta_graph_pb2.MetaGraphDef:

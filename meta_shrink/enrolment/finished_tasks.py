@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from meta_shrink.adapters.index import INDEX_FILE
+from meta_shrink.adapters.index import INDEX_FILE, read_index
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.durable_files import (
     append_whole,
@@ -23,7 +23,7 @@ from meta_shrink.durable_files import (
     remove_file,
     write_atomically,
 )
-from meta_shrink.errors import ArtefactError
+from meta_shrink.errors import ArtefactError, MetaShrinkError
 
 TASKS_FILE = "tasks.json"
 LINES_FILE = "tasks.jsonl"
@@ -43,6 +43,8 @@ class FinishedTasks:
         self._waiting = 0
         for name, row in _read_lines(os.path.join(folder, LINES_FILE)):
             self.rows[name] = row
+            self._waiting += 1
+        if self.rows and not _is_readable(folder):
             self._waiting += 1
 
     def __enter__(self) -> FinishedTasks:
@@ -75,6 +77,15 @@ class FinishedTasks:
             write_atomically(os.path.join(self._folder, file), text.encode())
         remove_file(os.path.join(self._folder, LINES_FILE))
         self._waiting = 0
+
+
+def _is_readable(folder: str) -> bool:
+    """Whether there is an index.json that a server can read."""
+    try:
+        read_index(folder)
+    except MetaShrinkError:
+        return False
+    return os.path.exists(os.path.join(folder, INDEX_FILE))
 
 
 def _read_tasks(path: str) -> dict[str, Any]:

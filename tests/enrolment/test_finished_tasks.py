@@ -75,6 +75,28 @@ def test_a_killed_run_loses_none(count, tmp_path):
     assert FinishedTasks(str(tmp_path)).rows[name(0)] == row(1000)
 
 
+@pytest.mark.parametrize("put", [None, os.mkfifo, lambda path: path.write_text("{")])
+def test_an_index_that_is_gone_or_damaged_is_written_again(put, tmp_path):
+    with FinishedTasks(str(tmp_path)) as done:
+        done.add(name(0), row(0))
+    (tmp_path / "index.json").unlink()
+    if put:
+        put(tmp_path / "index.json")
+    with FinishedTasks(str(tmp_path)):
+        pass
+    assert files(tmp_path)[1] == {name(0): row(0)["adapter"]}
+
+
+def test_an_index_that_was_edited_stays(tmp_path):
+    with FinishedTasks(str(tmp_path)) as done:
+        done.add(name(0), row(0))
+    edited = {name(0): row(1)["adapter"], "best": row(0)["adapter"]}
+    (tmp_path / "index.json").write_text(json.dumps(edited))
+    with FinishedTasks(str(tmp_path)):
+        pass
+    assert files(tmp_path)[1] == edited
+
+
 def test_a_torn_line_is_left_out(tmp_path):
     done = FinishedTasks(str(tmp_path))
     for number in range(8):
