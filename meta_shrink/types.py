@@ -91,6 +91,19 @@ class Pictures(NamedTuple):
     augment: Mapping[str, Any] = {}
 
 
+class Recordings(NamedTuple):
+    """How recordings of a voice become the inputs of a task: exports tell it, as of pictures.
+
+    sample_rate: of the codes. frames: of a piece that are scored (5 ms each). context: frames ahead
+    of them. features_version: of speech.features.
+    """
+
+    sample_rate: int
+    frames: int
+    context: int
+    features_version: int
+
+
 class TaskSource(NamedTuple):
     """Where tasks come from; both functions are pure, stateless and compilable.
 
@@ -106,7 +119,7 @@ class TaskSource(NamedTuple):
     draw: (key, training data of a task, size) -> mini-batch, where that is more than choosing
         `size` of the examples: pieces of recordings.
     pieces: the training data of such a task -> all of it as one batch, not compiled: for files.
-    pictures: how pictures become inputs, where they are pictures.
+    pictures, recordings: how pictures or recordings become inputs, where that is what they are.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
     """
 
@@ -121,6 +134,7 @@ class TaskSource(NamedTuple):
     draw: Callable[[tf.Tensor, Batch, int], Batch] | None = None
     pieces: Callable[[Any], Batch] | None = None
     pictures: Pictures | None = None
+    recordings: Recordings | None = None
     num_heldout: int = 0
     num_validation: int = 0
 

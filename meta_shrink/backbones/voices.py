@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import AdapterTensor, argument_name
+from meta_shrink.adapters.backbone_info import AdapterTensor, BackboneInfo, argument_name
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.signatures import concrete
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
-from meta_shrink.speech.features import FEATURES, FRAMES_PER_SECOND, PHONES
-from meta_shrink.speech.signal import SILENT_CODE
+from meta_shrink.speech.features import FEATURES, FEATURES_VERSION, PHONES
+from meta_shrink.speech.signal import SILENT_CODE, hop_of
 from meta_shrink.speech.synthesis import DRAWN, Spoken, silence, speak
+from meta_shrink.types import Recordings
 
 SIGNATURE = "speak"
 STATE = ("time", "last_code", "past")
@@ -61,10 +62,28 @@ def speak_signature(source: ExportSource, tensors: Sequence[AdapterTensor]) -> A
     return concrete(call, specs | rows)
 
 
+def recordings_of(info: BackboneInfo) -> Recordings:
+    """How a backbone's recordings become inputs.
+
+    Raises:
+      UsageError: they are none, or were told by other features than this version knows.
+    """
+    told = info.adaptation.recordings
+    if not told:
+        raise UsageError(f"The backbone {info.name!r} is not of recordings of voices.")
+    recordings = Recordings(**told)
+    if recordings.features_version != FEATURES_VERSION:
+        raise UsageError(
+            f"The backbone {info.name!r} was trained on features of version "
+            f"{recordings.features_version}; this package has {FEATURES_VERSION}: train it anew."
+        )
+    return recordings
+
+
 class Voices:
     """Samples of a backbone's voices.
 
-    sample_rate, hop: samples of a second and of a frame.
+    recordings: how they are told (types.Recordings). hop: samples of a frame.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -74,9 +93,8 @@ class Voices:
                 f"{backbone.path} does not speak: its network is no wavenet without speaker "
                 "embedding, or it was exported before there was the signature 'speak'."
             )
-        codes, features = (spec.shape for spec in backbone.info.inputs)
-        self._backbone, self.hop = backbone, int(codes[0] or 0) // int(features[0] or 1)
-        self.sample_rate = self.hop * FRAMES_PER_SECOND
+        self.recordings = recordings_of(backbone.info)
+        self._backbone, self.hop = backbone, hop_of(self.recordings.sample_rate)
 
     def speak(
         self,
@@ -85,7 +103,6 @@ class Voices:
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        silent_frames: int = 39,
         piece_frames: int = 40,
     ) -> Iterator[np.ndarray]:
         """Codes uint8 [R, piece_frames * hop] of one piece after another, fewer in the last.
@@ -94,14 +111,13 @@ class Voices:
           features: [R, F, FEATURES] of the frames to be spoken.
           adapters: the voice of each row.
           seed, temperature: of the draws; a temperature of 0 takes the likeliest code.
-          silent_frames: that the network hears before, as in training.
           piece_frames: of a piece; 40 are 0.2 s.
 
         Raises:
           UsageError: shapes or numbers that do not fit.
         """
-        _check(features, adapters, temperature, silent_frames, piece_frames)
-        rows = len(features)
+        _check(features, adapters, temperature, piece_frames)
+        rows, silent_frames = len(features), self.recordings.context
         before = np.zeros([rows, silent_frames, FEATURES], np.float32)
         before[:, :, _SILENT] = 1.0
         state = self._silence(rows)
@@ -140,15 +156,15 @@ class Voices:
 _SILENT = [0, len(PHONES), 2 * len(PHONES)]
 
 
-def _check(features, adapters, temperature: float, silent_frames: int, piece_frames: int) -> None:
+def _check(features, adapters, temperature: float, piece_frames: int) -> None:
     shape = np.shape(features)
     if len(shape) != 3 or shape[2] != FEATURES or not shape[1] or shape[0] != len(adapters):
         raise UsageError(
             f"features have shape {list(shape)} and there are {len(adapters)} adapters; expected "
             f"[rows, frames, {FEATURES}] and an adapter for each row."
         )
-    if not 0 <= temperature <= 10 or silent_frames < 0 or piece_frames < 1:
+    if not 0 <= temperature <= 10 or piece_frames < 1:
         raise UsageError(
-            f"speak got temperature={temperature}, silent_frames={silent_frames}, piece_frames="
-            f"{piece_frames}; expected a temperature from 0 to 10, pieces of at least one frame."
+            f"speak got temperature={temperature}, piece_frames={piece_frames}; expected a "
+            "temperature from 0 to 10, pieces of at least one frame."
         )

@@ -188,6 +188,7 @@ def _recipe(experiment: Experiment, log: Log) -> Recipe:
         reduction=config["loss"]["reduction"],
         metric=loss["name"],
         pictures=pictures,
+        recordings=source.recordings._asdict() if source.recordings else {},
     )
 
 

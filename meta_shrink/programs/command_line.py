@@ -32,6 +32,8 @@ PROGRAMS = {
         "export-tasks": "write held-out tasks of a run as files",
         "export-litert": "write the network of a run for phones and boards",
         "adapt": "make an adapter for each new task",
+        "enroll": "make an adapter for each new speaker from recordings",
+        "synthesize": "say a recording's words in an enrolled voice",
         "serve": "answer over HTTP",
     },
 }

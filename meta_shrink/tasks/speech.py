@@ -21,8 +21,9 @@ from meta_shrink.speech.crops import (
     random_pieces,
     tiles,
 )
+from meta_shrink.speech.features import FEATURES_VERSION
 from meta_shrink.speech.signal import hop_of
-from meta_shrink.types import Mixed, Task, TaskSource
+from meta_shrink.types import Mixed, Recordings, Task, TaskSource
 
 
 def speech(
@@ -68,12 +69,16 @@ def speech(
     train, test = split_speakers(speakers, heldout_speakers, split)
     own = [split_utterances(s, validation_share, split) for s in train]
     other = [split_utterances(s, validation_share, split, train_share) for s in test]
-    return _source(
+    source = _source(
         _stacked(own, window, list(range(len(train)))),
         _stacked(other, window, [len(train)] * len(test)),
         window,
         validation_pieces,
         seed,
+    )
+    rate = speakers[0].sample_rate
+    return source._replace(
+        recordings=Recordings(rate, crop_frames, context_frames, FEATURES_VERSION)
     )
 
 

@@ -8,52 +8,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs import speech
 from meta_shrink import (
     AdaptOptions,
     Backbone,
     DataError,
     UsageError,
     adapt_tasks,
-    build,
-    open_workdir,
     restore,
-    train,
 )
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.backbones.voices import Voices
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
-from meta_shrink.experiments.export import export_backbone, heldout_tasks, write_tasks
+from meta_shrink.experiments.export import heldout_tasks, write_tasks
 from meta_shrink.speech.features import FEATURES
-from tests.speech.samples import prepared_folder, speaker
+from tests.speech.exported import CONTEXT, FRAMES, HOP, SAMPLES, exported_voices
 from tests.tiny_runs import NO_LOG
-
-FRAMES, CONTEXT, HOP = 6, 2, 80
-SAMPLES = (FRAMES + CONTEXT) * HOP
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """(workdir, backbone, experiment, phi) of a network of ten blocks after one meta-step."""
-    data, workdir = tmp_path_factory.mktemp("voices"), str(tmp_path_factory.mktemp("run"))
-    for number, split in enumerate(("train", "train", "test")):
-        prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])
-    config = speech.get_config("quick_sigma_reptile")
-    config.task.update({"data_dir": str(data), "crop_frames": FRAMES, "context_frames": CONTEXT})
-    config.model.update(
-        {"frames": FRAMES + CONTEXT, "samples": SAMPLES, "channels": 3, "cycles": 1}
-    )
-    config.adapt.update({"optimizer": "proximal_gd", "learning_rate": 0.1, "steps": 2})
-    config.warm_start.update({"steps": 0, "cache": ""})
-    config.train.update({"steps": 1, "meta_batch_size": 1, "jit": "off"})
-    config.eval.update({"groups": {}, "num_tasks": 1})
-    config.eval.selection = {"rule": "top_k", "value": 3}
-    with open_workdir(workdir, config.to_dict(), **NO_LOG) as opened:
-        train(build(config.to_dict()), opened, **NO_LOG)
-    out = str(tmp_path_factory.mktemp("backbone"))
-    export_backbone(workdir, out, num_tasks=1, **NO_LOG)
+    """(workdir, backbone, experiment, phi) of voices after one meta-step."""
+    workdir, folder = exported_voices(tmp_path_factory)
     experiment, meta, _ = restore(workdir, **NO_LOG)
-    return workdir, Backbone.load(out), experiment, meta.phi
+    return workdir, Backbone.load(folder), experiment, meta.phi
 
 
 def test_the_recipe_tells_of_labels_and_their_weights(run):
@@ -130,8 +107,8 @@ def test_each_row_speaks_with_its_own_adapter(run, tmp_path):
     ((voice, _),) = heldout_tasks(experiment, 1)
     told = np.repeat(voice.inputs["features"][:1, CONTEXT:], 2, axis=0)
     voices = Voices(backbone)
-    assert (voices.hop, voices.sample_rate) == (HOP, 16_000)
-    pieces = [*voices.speak(told, adapters, temperature=0, silent_frames=CONTEXT, piece_frames=4)]
+    assert voices.hop == HOP and voices.recordings == (16_000, FRAMES, CONTEXT, 1)
+    pieces = [*voices.speak(told, adapters, temperature=0, piece_frames=4)]
     assert [piece.shape for piece in pieces] == [(2, 4 * HOP), (2, 2 * HOP)]
     spoken = np.concatenate([np.full([2, CONTEXT * HOP], 128), *pieces], axis=1).astype(np.int32)
     silence = np.zeros([2, CONTEXT, FEATURES], np.float32)
@@ -144,7 +121,7 @@ def test_each_row_speaks_with_its_own_adapter(run, tmp_path):
         logits = backbone.predict(inputs, adapter)["outputs"][row, CONTEXT * HOP :]
         own = np.take_along_axis(logits, spoken[row, CONTEXT * HOP :, np.newaxis], axis=1)[:, 0]
         np.testing.assert_allclose(own, logits.max(axis=1), atol=1e-4)
-    chance = next(voices.speak(told, adapters, seed=1, silent_frames=2, piece_frames=4))
+    chance = next(voices.speak(told, adapters, seed=1, piece_frames=4))
     assert chance.dtype == np.uint8 and len(np.unique(chance)) > 100
     wrong_numbers: list[dict[str, Any]] = [
         {"temperature": -1.0},

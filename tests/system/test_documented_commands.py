@@ -6,15 +6,18 @@ tasks), and goes on once a server answers. What a reader has by then is there: d
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.image_data import published
+from tests.speech.exported import exported_voices
 from tests.test_documents import DOCUMENTS, ROOT, blocks
 
 pytestmark = pytest.mark.configs
@@ -115,8 +118,8 @@ def test_readme_compares(place):
 
 
 def test_readme_prepares_data(place):
-    pytest.importorskip("pocketsphinx")
     """What is downloaded elsewhere is here already."""
+    pytest.importorskip("pocketsphinx")
     script = commands("README.md", "python -m launch.prepare_data")
     here = {
         "--download": f"--from={published('omniglot')}",
@@ -138,6 +141,33 @@ def test_production(place):
     assert script.count("[...]") == 1 and script.count("NAME") == 1
     out = shell(place, script.replace("[...]", "[[0.5]]").replace("NAME", name))
     assert '"predictions"' in out.splitlines()[-1]
+
+
+def test_voices(place, tmp_path_factory):
+    """All but the training, which configs/speech.py's own test has."""
+    pytest.importorskip("pocketsphinx")
+    workdir, _ = exported_voices(tmp_path_factory)
+    new = place / "new"
+    with tarfile.open(published("speech") / "so762_sample_wav.tar.gz") as archive:
+        for member in archive:
+            archive.extract(member, new, filter="data")
+    (place / "runs/speech").symlink_to(workdir)
+    lines = (new / "metadata.jsonl").read_text().splitlines()
+    for line in map(json.loads, lines):
+        (new / line["path"]).with_suffix(".txt").write_text(line["text"])
+    sound = new / json.loads(lines[0])["path"]
+    script = commands("voices.md", "python -m export", "python -m launch.enroll")
+    shell(place, script.replace("NEW", str(new)))
+    adapters = list((place / "adapters").glob("*.safetensors"))
+    assert len(adapters) == 4
+    names = {"ADAPTER": str(adapters[0]), "SOUND": str(sound)}
+    speak = commands("voices.md", "python -m launch.synthesize")
+    python = "\n".join(blocks(ROOT / "docs" / "voices.md", language="python"))
+    for name, path in names.items():
+        speak, python = speak.replace(name, path), python.replace(name, path)
+    (place / "block.py").write_text(python)
+    out = shell(place, speak + "\npython block.py")
+    assert (place / "spoken.wav").stat().st_size > 10_000 and "\n(2, 3200)" in out
 
 
 def test_your_own(place):

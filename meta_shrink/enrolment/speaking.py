@@ -1,0 +1,105 @@
+"""From a recording's words, timing and melody to sound in an enrolled voice."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import wave
+
+import numpy as np
+
+from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.adapters.reading import Adapter
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.voices import Voices, recordings_of
+from meta_shrink.durable_files import write_atomically
+from meta_shrink.errors import DataError, UsageError, unwritable
+from meta_shrink.runs.progress import Progress
+from meta_shrink.speech.features import NUMBERS, network_features
+from meta_shrink.speech.prepare import prepare_utterance
+from meta_shrink.speech.recordings import Place, Recording
+from meta_shrink.speech.signal import mu_law_decode
+
+MAX_SECONDS, MAX_SHIFT = 60.0, 24.0
+_VOICED, _LOG_F0 = NUMBERS.index("voiced"), NUMBERS.index("log_f0")
+
+
+def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0) -> np.ndarray:
+    """float32 [F, FEATURES] of a recording.
+
+    Args:
+      path: a sound file. text: what it says; "": what the file of its name with .txt says.
+      shift: semitones, of its pitch.
+
+    Raises:
+      DataError: it cannot be read or aligned, or is longer than MAX_SECONDS.
+      UsageError: no text, a shift beyond two octaves, a backbone of something else.
+    """
+    told = recordings_of(info)
+    if not abs(shift) <= MAX_SHIFT:
+        raise UsageError(f"shift is {shift} semitones; expected {-MAX_SHIFT:g} to {MAX_SHIFT:g}.")
+    recording = Recording("", os.path.basename(path), text or _text_beside(path), "", Place(path))
+    try:
+        frames = prepare_utterance(recording, told.sample_rate, {}).features
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    seconds = len(frames.phones) / 200
+    if seconds > MAX_SECONDS:
+        raise DataError(f"{path} has {seconds:.0f} s; expected {MAX_SECONDS:g} s at most: cut it.")
+    numbers = frames.numbers.copy()
+    numbers[:, _LOG_F0] += numbers[:, _VOICED] * shift * math.log(2) / 12
+    return network_features(frames.phones, numbers).numpy()
+
+
+def _text_beside(path: str) -> str:
+    beside = f"{os.path.splitext(path)[0]}.txt"
+    try:
+        with open(beside, encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"What does {path} say? There is no text in {beside} ({error}); give --text."
+        ) from error
+
+
+def spoken(
+    backbone: Backbone,
+    adapter: Adapter,
+    features: np.ndarray,
+    *,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> tuple[np.ndarray, int]:
+    """(float32 samples [F * hop] in [-1, 1], sample rate), with progress.
+
+    Args:
+      features: [F, FEATURES]. seed, temperature: of Voices.speak.
+    """
+    voices, pieces, done = Voices(backbone), [], 0
+    with Progress(len(features), label="frames") as progress:
+        for piece in voices.speak(
+            features[np.newaxis], [adapter], seed=seed, temperature=temperature
+        ):
+            pieces.append(piece[0])
+            done += piece.shape[1] // voices.hop
+            progress.update(done)
+    return mu_law_decode(np.concatenate(pieces)), voices.recordings.sample_rate
+
+
+def write_wav(path: str, samples: np.ndarray, rate: int) -> None:
+    """Write samples in [-1, 1] as 16-bit PCM, whole or not at all.
+
+    Raises:
+      UsageError, DiskError: the file cannot be written.
+    """
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise unwritable(path, error) from error

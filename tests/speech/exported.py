@@ -1,0 +1,33 @@
+"""A tiny run on voices and its backbone, for tests of what is made of them."""
+
+from __future__ import annotations
+
+from configs import speech
+from meta_shrink import build, open_workdir, train
+from meta_shrink.experiments.export import export_backbone
+from tests.speech.samples import prepared_folder, speaker
+from tests.tiny_runs import NO_LOG
+
+FRAMES, CONTEXT, HOP = 6, 2, 80
+SAMPLES = (FRAMES + CONTEXT) * HOP
+
+
+def exported_voices(tmp_path_factory) -> tuple[str, str]:
+    """(workdir, backbone) of a network of ten blocks after one meta-step."""
+    data, workdir = tmp_path_factory.mktemp("voices"), str(tmp_path_factory.mktemp("run"))
+    for number, split in enumerate(("train", "train", "test")):
+        prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])
+    config = speech.get_config("quick_sigma_reptile")
+    config.task.update({"data_dir": str(data), "crop_frames": FRAMES, "context_frames": CONTEXT})
+    config.model.update({"frames": FRAMES + CONTEXT, "samples": SAMPLES})
+    config.model.update({"channels": 3, "cycles": 1})
+    config.adapt.update({"optimizer": "proximal_gd", "learning_rate": 0.1, "steps": 2})
+    config.warm_start.update({"steps": 0, "cache": ""})
+    config.train.update({"steps": 1, "meta_batch_size": 1, "jit": "off"})
+    config.eval.update({"groups": {}, "num_tasks": 1})
+    config.eval.selection = {"rule": "top_k", "value": 3}
+    with open_workdir(workdir, config.to_dict(), **NO_LOG) as opened:
+        train(build(config.to_dict()), opened, **NO_LOG)
+    folder = str(tmp_path_factory.mktemp("backbone"))
+    export_backbone(workdir, folder, num_tasks=1, **NO_LOG)
+    return workdir, folder

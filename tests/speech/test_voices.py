@@ -1,0 +1,137 @@
+"""From a folder of recordings to adapters, and from a recording to sound in such a voice."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tarfile
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meta_shrink import Backbone, DataError, UsageError
+from meta_shrink.adapters.recipe import TARGET_WEIGHTS
+from meta_shrink.enrolment.speaking import features_of
+from meta_shrink.enrolment.voices import voice_tasks
+from meta_shrink.reporting.spectrogram import levels
+from meta_shrink.speech.features import NUMBERS, PHONES
+from meta_shrink.speech.prepare import prepare_speech
+from meta_shrink.speech.signal import mu_law_decode
+from meta_shrink.tasks.example_arrays import HELDOUT
+from tests.image_data import published
+from tests.speech.exported import HOP, exported_voices
+from tests.system.test_programs import run
+from tests.tiny_runs import NO_LOG
+
+PARTS = ("", HELDOUT)
+
+# Found, not imported: pyworld is imported in a way of our own.
+if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "pyworld")):
+    pytest.skip("needs the extra speech", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> str:
+    """Three real recordings of each of two speakers, each with its .txt."""
+    folder = tmp_path_factory.mktemp("recordings")
+    with tarfile.open(published("speech") / "so762_sample_wav.tar.gz") as archive:
+        lines = [json.loads(x) for x in _content(archive, "metadata.jsonl").splitlines()]
+        for line in [
+            x for x in lines if x["speaker"] in {lines[0]["speaker"], lines[-1]["speaker"]}
+        ]:
+            place = folder / line["speaker"] / f"{line['utterance']}.wav"
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(_content(archive, line["path"]))
+            place.with_suffix(".txt").write_text(line["text"])
+    return str(folder)
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None
+    return file.read()
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> str:
+    return exported_voices(tmp_path_factory)[1]
+
+
+def test_the_tasks_of_recordings_are_those_of_the_prepared_corpus(recordings, backbone, tmp_path):
+    info = Backbone.load(backbone).info
+    prepare_speech(recordings, str(tmp_path), **NO_LOG)
+    tasks = voice_tasks(recordings, info, heldout=1, **NO_LOG)
+    assert len(tasks) == 2
+    for name, arrays in tasks.items():
+        with np.load(tmp_path / f"{name}.npz") as prepared:
+            frames, codes = prepared["frames"], prepared["codes"]
+        parts = [(arrays[f"{part}targets"], arrays[part + TARGET_WEIGHTS]) for part in PARTS]
+        # Every sample of the three recordings is scored once, here or there.
+        assert sum(weights.sum() for _, weights in parts) == frames.sum() * HOP == len(codes)
+        scored = np.concatenate([targets[weights > 0] for targets, weights in parts])
+        np.testing.assert_array_equal(np.sort(scored), np.sort(codes))
+
+
+def test_speakers_are_enrolled_and_speak(recordings, backbone, tmp_path):
+    """By the programs; a second enrolment finds all that is done."""
+    arguments = [f"--backbone={backbone}", f"--from={recordings}", f"--out={tmp_path}/adapters"]
+    arguments += ["--num_heldout=1", "--consent=of the speakers"]
+    out = run("enroll", *arguments).stdout
+    index = json.loads((tmp_path / "adapters" / "index.json").read_text())
+    assert len(index) == 2 and all(name in out and index[name] in out for name in index)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "adapters").glob("*.safe*")}
+    run("enroll", *arguments)
+    assert files == {path: path.stat().st_mtime_ns for path in files} and len(files) == 2
+    speaker = min(index)
+    like = min((Path(recordings) / speaker).glob("*.wav"))
+    arguments = [f"--backbone={backbone}", f"--like={like}", f"--out={tmp_path}/spoken.wav"]
+    adapter = f"--adapter={tmp_path}/adapters/{index[speaker]}.safetensors"
+    run("synthesize", *arguments, adapter)
+    with wave.open(str(tmp_path / "spoken.wav")) as spoken, wave.open(str(like)) as heard:
+        assert spoken.getframerate() == 16_000
+        assert spoken.getnframes() == heard.getnframes() // HOP * HOP
+        samples = np.frombuffer(spoken.readframes(spoken.getnframes()), "<i2")
+    # Each is a level of mu-law.
+    assert set(samples) <= set(np.round(mu_law_decode(np.arange(256)) * 32767))
+    assert (tmp_path / "spoken.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        "give --text"
+        in run(
+            "synthesize",
+            *arguments[:1],
+            f"--like={tmp_path}/spoken.wav",
+            arguments[2],
+            code=2,
+        ).stderr
+    )
+
+
+def test_a_shift_moves_the_pitch_and_nothing_else(recordings, backbone):
+    info = Backbone.load(backbone).info
+    voiced, log_f0 = (3 * len(PHONES) + NUMBERS.index(name) for name in ("voiced", "log_f0"))
+    path = min(map(str, Path(recordings).glob("*/*.wav")))
+    plain, higher = (features_of(path, "", info, shift=shift) for shift in (0.0, 12.0))
+    spoken = plain[:, voiced] > 0
+    np.testing.assert_allclose((higher - plain)[spoken, log_f0], np.log(2), atol=1e-6)
+    rest = np.delete(higher - plain, log_f0, axis=1)
+    assert not rest.any() and not (higher - plain)[~spoken].any()
+    with pytest.raises(UsageError, match="expected -24 to 24"):
+        features_of(path, "", info, shift=float("nan"))
+    with pytest.raises(DataError, match="no English word"):
+        features_of(path, "4 apples", info)
+
+
+def test_too_little_speech_is_refused(recordings, backbone):
+    info = Backbone.load(backbone).info
+    with pytest.raises(DataError, match=r"has 0\.0 s of voiced speech in 0 recordings"):
+        voice_tasks(recordings, info, heldout=3, **NO_LOG)
+
+
+def test_the_spectrogram_of_a_tone_is_a_line():
+    rate, frequency = 16_000, 1_000
+    samples = np.sin(2 * np.pi * frequency * np.arange(rate) / rate)
+    found = levels(samples, rate)
+    assert found.shape == (201, 200) and found.max() == 0
+    np.testing.assert_array_equal(found[:, 10:190].argmax(0), frequency / (rate / 400))
