@@ -69,17 +69,14 @@ def speech(
     train, test = split_speakers(speakers, heldout_speakers, split)
     own = [split_utterances(s, validation_share, split) for s in train]
     other = [split_utterances(s, validation_share, split, train_share) for s in test]
-    source = _source(
+    told = Recordings(speakers[0].sample_rate, crop_frames, context_frames, FEATURES_VERSION)
+    return _source(
         _stacked(own, window, list(range(len(train)))),
         _stacked(other, window, [len(train)] * len(test)),
         window,
         validation_pieces,
         seed,
-    )
-    rate = speakers[0].sample_rate
-    return source._replace(
-        recordings=Recordings(rate, crop_frames, context_frames, FEATURES_VERSION)
-    )
+    )._replace(recordings=told)
 
 
 def split_speakers(
