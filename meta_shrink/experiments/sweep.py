@@ -137,6 +137,7 @@ def _try_settings(
             _write_table(study, directory)
         if stop_requested():
             raise Preempted("Stopped between trials; the same command goes on.")
+    _write_table(study, directory)  # The last one may have been killed before it did.
     return study
 
 

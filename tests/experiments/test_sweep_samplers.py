@@ -71,6 +71,14 @@ def test_a_search_cut_off_anywhere_tries_the_same(tmp_path, instant, sampler):
         assert again == whole, count
 
 
+def test_a_search_that_is_done_writes_its_table_again(tmp_path, instant):
+    sweep(search_config(3), str(tmp_path), **NO_LOG)
+    table = (tmp_path / "trials.json").read_text()
+    (tmp_path / "trials.json").unlink()
+    sweep(search_config(3), str(tmp_path), **NO_LOG)
+    assert (tmp_path / "trials.json").read_text() == table
+
+
 def test_tpe_goes_where_it_was_best_and_random_does_not(tmp_path, instant):
     late = {}
     for sampler in SAMPLERS:
