@@ -64,19 +64,18 @@ def speech(
     """
     _check(crop_frames, context_frames, validation_share, validation_pieces, train_share)
     speakers = read_speakers(data_dir)
-    hop = hop_of(speakers[0].sample_rate)
-    window = Window(crop_frames, context_frames, hop, told=speaker_numbers)
+    rate = speakers[0].sample_rate
+    window = Window(crop_frames, context_frames, hop_of(rate), told=speaker_numbers)
     train, test = split_speakers(speakers, heldout_speakers, split)
     own = [split_utterances(s, validation_share, split) for s in train]
     other = [split_utterances(s, validation_share, split, train_share) for s in test]
-    told = Recordings(speakers[0].sample_rate, crop_frames, context_frames, FEATURES_VERSION)
-    return _source(
+    source = _source(
         _stacked(own, window, list(range(len(train)))),
         _stacked(other, window, [len(train)] * len(test)),
-        window,
-        validation_pieces,
-        seed,
-    )._replace(recordings=told)
+        *(window, validation_pieces, seed),
+    )
+    told = Recordings(rate, crop_frames, context_frames, FEATURES_VERSION)
+    return source._replace(recordings=told)
 
 
 def split_speakers(
