@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.training.rendezvous import meet
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 # Where MultiWorkerMirroredStrategy finds its processes, and the kinds of them that train.
@@ -103,10 +104,13 @@ def _mirrored() -> tf.distribute.Strategy:
 
 
 def _multi_worker() -> tf.distribute.Strategy:
-    hosts = _hosts(_tf_config())
+    config = _tf_config()
+    hosts, task = _hosts(config), config["task"]
+    chiefs = len(config["cluster"].get("chief", []))
     try:
+        meet(hosts, task["index"] + (chiefs if task["type"] == "worker" else 0))
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise UsageError(
             f"--strategy=multi_worker could not join {', '.join(hosts)}: {_first_line(error)}; "
             "look whether the addresses are right, free and open to the others."

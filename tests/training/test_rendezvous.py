@@ -1,0 +1,75 @@
+"""Processes wait for one another, in whatever order they come, and a signal ends the waiting."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from meta_shrink.training.rendezvous import meet
+
+# A program of its own: one that waits is sent a signal.
+PROGRAM = """
+import sys
+from meta_shrink.training.rendezvous import meet
+meet(sys.argv[2:], int(sys.argv[1]))
+"""
+
+
+def hosts(count: int) -> list[str]:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    return [f"127.0.0.1:{port}"] + [f"127.0.0.1:{number}" for number in range(1, count)]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_all_go_when_all_are_there_and_not_before(order):
+    there = hosts(3)
+    threads = [threading.Thread(target=meet, args=(there, i), daemon=True) for i in order]
+    for thread in threads[:2]:
+        thread.start()
+    threads[0].join(1.0)
+    assert all(thread.is_alive() for thread in threads[:2])
+    threads[2].start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_stranger_is_no_process_of_the_job():
+    there = hosts(2)
+    first = threading.Thread(target=meet, args=(there, 0), daemon=True)
+    first.start()
+    host, _, port = there[0].partition(":")
+    for words in (b"GET / HTTP/1.1", b"7", b"0"):
+        while True:
+            try:
+                connection = socket.create_connection((host, int(port)))
+                break
+            except ConnectionRefusedError:
+                continue
+        with connection:
+            connection.sendall(words)
+    first.join(0.5)
+    assert first.is_alive()
+    meet(there, 1)
+    first.join(30)
+    assert not first.is_alive()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_that_waits_hears_a_signal(index):
+    command = [sys.executable, "-c", PROGRAM, str(index), *hosts(2)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "Waiting for the 2 processes" in process.stderr.readline()
+    process.terminate()
+    assert process.wait(30) != 0
+
+
+def test_a_process_alone_waits_for_none():
+    meet(["127.0.0.1:1"], 0)
