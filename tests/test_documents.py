@@ -88,7 +88,8 @@ def commands() -> list[tuple[str, str]]:
     found = []
     folders = ("meta_shrink", "configs", "launch", "export")
     code = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    for path in [*DOCUMENTS, *code]:
+    scripts = [path for path in (ROOT / "launch").rglob("*") if path.suffix in (".sh", ".yaml")]
+    for path in [*DOCUMENTS, *code, *scripts, ROOT / "launch" / "Dockerfile"]:
         text = path.read_text().replace("\\\n", " ")
         found += [(path.name, match[0]) for match in COMMAND.finditer(text)]
     return found
