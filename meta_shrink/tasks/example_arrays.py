@@ -154,6 +154,11 @@ def check_forms(
     """
     inputs = [spec.name for spec in specs if not _is_of_targets(spec.name)]
     if len(inputs) == 1 and INPUTS in arrays:
+        if inputs[0] != INPUTS and inputs[0] in arrays:
+            raise DataError(
+                f"{where} has {INPUTS} and {inputs[0]}, which both mean the input {inputs[0]!r} of "
+                "the model: leave one out."
+            )
         arrays = {inputs[0] if name == INPUTS else name: a for name, a in arrays.items()}
     if arrays.keys() != {spec.name for spec in specs}:
         raise DataError(

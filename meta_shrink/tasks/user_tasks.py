@@ -60,6 +60,11 @@ def _named(data: Any, inputs: Sequence[str], where: str) -> Arrays:
             "tf.data.Dataset of examples."
         )
     given, targets = data
+    if isinstance(given, Mapping) and TARGETS in given:
+        raise DataError(
+            f"{where} has an input called {TARGETS!r} beside the targets; expected them once, "
+            "(inputs, targets) or one dict of arrays."
+        )
     return {**named_inputs(given, inputs, where), TARGETS: _array(targets, where)}
 
 
@@ -136,7 +141,10 @@ def tasks_from_table(
         raise UsageError(f"An input cannot be called {clash[0]!r}; rename the model's input.")
     arrays = {name: _columns(table, columns) for name, columns in by_name.items()}
     arrays[TARGETS] = _columns(table, targets)
-    owners = [_group_name(value, row) for row, value in enumerate(_column(table, group).tolist())]
+    groups = _column(table, group)
+    if groups.ndim != 1:
+        raise UsageError(f"The column {group!r} has shape {list(groups.shape)}; expected [N].")
+    owners = [_group_name(value, row) for row, value in enumerate(groups.tolist())]
     for name, array in arrays.items():
         if len(array) != len(owners):
             raise DataError(
@@ -171,6 +179,9 @@ def _columns(table: Any, names: Columns) -> np.ndarray:
 
 
 def _column(table: Any, name: str) -> np.ndarray:
+    names: Sequence[Any] = list(getattr(table, "columns", ()))
+    if names.count(name) > 1:
+        raise UsageError(f"The table has two columns called {name!r}: rename one.")
     try:
         return _array(table[name], f"Column {name!r}")
     except (KeyError, ValueError, IndexError, TypeError) as error:

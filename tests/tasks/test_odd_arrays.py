@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 
 import keras
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import DataError, UsageError, negative_log_likelihood, squared_error
+from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.tasks.arrays import arrays
+from meta_shrink.tasks.example_arrays import read_npz
 from meta_shrink.tasks.user_tasks import task_examples
 from tests.problems import parameters
 
@@ -28,6 +31,25 @@ def test_weights_in_a_file_are_not_taken_for_an_input(folder):
     for path in folder.glob("*.npz"):
         np.savez(path, inputs=np.ones([4, 3]), targets=np.ones(4), weights=np.ones(4))
     with pytest.raises(DataError, match="'weights', but examples of files count alike"):
+        arrays(seed=0, data_dir=str(folder))
+
+
+def test_one_input_under_two_names_is_refused(folder):
+    """A backbone takes `inputs` for its only one, whatever that is called."""
+    specs = [ArraySpec("x", (3,), "float32"), ArraySpec("targets", (1,), "float32")]
+    path = folder / "twice.npz"
+    np.savez(path, inputs=np.ones([4, 3]), x=np.zeros([4, 3]), targets=np.ones(4))
+    with pytest.raises(DataError, match="inputs and x, which both mean the input 'x'"):
+        read_npz(str(path), specs)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_of_one_name_twice_is_refused(folder):
+    with zipfile.ZipFile(folder / "task_0.npz", "a") as archive, archive.open("inputs.npy") as file:
+        content = file.read()
+    with zipfile.ZipFile(folder / "task_0.npz", "a") as archive:
+        archive.writestr("inputs.npy", content)
+    with pytest.raises(DataError, match="two arrays of the name 'inputs'"):
         arrays(seed=0, data_dir=str(folder))
 
 

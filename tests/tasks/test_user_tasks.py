@@ -50,6 +50,7 @@ BAD = {
     "an array alone": ({"t": X}, "'t' is ndarray; expected"),
     "three parts": ({"t": (X, Y, Y)}, "'t' is tuple; expected"),
     "uneven rows": ({"t": ([[1, 2], [1]], Y)}, "'t' has examples of different shapes"),
+    "targets twice": ({"t": ({"x": X, "targets": Y}, Y)}, "'t' has an input called 'targets'"),
     "masked": ({"t": (np.ma.masked_equal(X, 1.0), Y)}, "'t' has masked numbers"),
     "without end": ({"t": tf.data.Dataset.from_tensors((X[0], 1)).repeat()}, "without end"),
     "empty data set": ({"t": tf.data.Dataset.from_tensors((X, 1)).take(0)}, "empty data set"),
@@ -115,6 +116,9 @@ def test_a_pandas_table():
     frame = pandas.DataFrame({name: c for name, c in columns().items() if name != "wide"})
     tasks = tasks_from_table(frame[::-1], group="who", inputs=["u"], targets="n")
     assert tasks["p"][1].tolist() == [4, 1]
+    twice = pandas.concat([frame, frame[["u"]]], axis=1)
+    with pytest.raises(UsageError, match="two columns called 'u'"):
+        tasks_from_table(twice, group="who", inputs="u", targets="n")
     frame["who"] = frame["who"].where(frame["who"] != "r")
     with pytest.raises(DataError, match="Row 5 of the table has no group"):
         tasks_from_table(frame, group="who", inputs="u", targets="n")
@@ -131,6 +135,7 @@ BAD_TABLES = {
     "no group": (columns(), {"group": "whom"}, "no column 'whom'"),
     "a row without": (with_group([1.0, 2.0, float("nan"), 1, 1, 1]), {}, "Row 2 .* no group"),
     "None": (with_group(["a", None, "a", "a", "a", "a"]), {}, "Row 1 .* no group"),
+    "a wide group": (with_group(X), {}, r"'who' has shape \[6, 2\]"),
     "lengths": ({**columns(), "u": [1.0]}, {"inputs": ["u"]}, "have 1 rows, 'who' has 6"),
     "lengths of columns": ({**columns(), "u": [1.0]}, {"inputs": ["u", "v"]}, "different lengths"),
     "a clash": (columns(), {"inputs": {"targets": "u"}}, "cannot be called 'targets'"),
