@@ -13,7 +13,7 @@ from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.voices import Voices, recordings_of
-from meta_shrink.durable_files import write_atomically
+from meta_shrink.durable_files import read_file, write_atomically
 from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.features import NUMBERS, network_features
@@ -55,8 +55,7 @@ def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0)
 def _text_beside(path: str) -> str:
     beside = f"{os.path.splitext(path)[0]}.txt"
     try:
-        with open(beside, encoding="utf-8") as file:
-            return file.read().strip()
+        return read_file(beside).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"What does {path} say? There is no text in {beside} ({error}); give --text."
