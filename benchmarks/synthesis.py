@@ -1,0 +1,122 @@
+"""How fast a WaveNet speaks: seconds of sound a second of the processor, ours and in NumPy.
+
+  python -m benchmarks.synthesis --channels=16,32 --rows=1,16
+
+One thread. `speak` compiled by XLA, by TensorFlow without it, and the same cached sampling written
+in NumPy; each row has its own 12 dilated layers, as adapters give them. The compiled one counts
+without its compilation, which is told apart. 16 kHz; all rows together.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from meta_shrink import ModuleRegistry
+from meta_shrink.models import wavenet
+from meta_shrink.models.wavenet import DILATIONS
+from meta_shrink.speech.features import FEATURES
+from meta_shrink.speech.synthesis import DRAWN, silence, speak
+
+CHANNELS = flags.DEFINE_list("channels", ["16", "32"], "Of the network.")
+ROWS = flags.DEFINE_list("rows", ["1", "16"], "Voices at once.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "The best of these.")
+FRAMES, HOP, RATE, OWN = 40, 80, 16_000, range(10, 22)
+
+
+def voices_of(channels: int, rows: int) -> dict[str, tf.Tensor]:
+    """Parameters by path; those of the OWN dilated layers a row each."""
+    model = wavenet(seed=0, samples=HOP, frames=1, features=FEATURES, channels=channels, cycles=3)
+    paths = ModuleRegistry.by_layer(model).paths
+    voices = {
+        p: tf.convert_to_tensor(v) for p, v in zip(paths, model.trainable_variables, strict=True)
+    }
+    own = {f"block_{block}_dilated/{part}" for block in OWN for part in ("kernel", "bias")}
+    return {p: tf.stack([v] * rows) if p in own else v for p, v in voices.items()}
+
+
+def in_numpy(voices: dict[str, np.ndarray], features: np.ndarray, samples: int) -> np.ndarray:
+    """codes [R, samples] by the same cached sampling."""
+    rng, rows = np.random.default_rng(0), len(features)
+
+    def affine(name: str, x: np.ndarray) -> np.ndarray:
+        kernel, bias = voices[f"{name}/kernel"], voices[f"{name}/bias"]
+        if "dilated" in name:
+            kernel = kernel.reshape(*kernel.shape[:-3], -1, kernel.shape[-1])
+        return ((x[:, np.newaxis] @ kernel)[:, 0] if kernel.ndim == 3 else x @ kernel) + bias
+
+    dilations = [*DILATIONS] * 3
+    conditions = [
+        features @ voices[f"block_{b:02}_condition/kernel"] + voices[f"block_{b:02}_condition/bias"]
+        for b in range(30)
+    ]
+    channels = voices["input/kernel"].shape[1]
+    rings = [np.zeros([d, rows, channels], np.float32) for d in dilations]
+    code, codes = np.full([rows], 128), np.zeros([rows, samples], np.int32)
+    for t in range(samples):
+        path = voices["input/kernel"][code] + voices["input/bias"]
+        total = affine("input_skip", path)
+        for b, d in enumerate(dilations):
+            x = affine(f"block_{b:02}_dilated", np.concatenate([rings[b][t % d], path], 1))
+            rings[b][t % d] = path
+            signal, gate = np.split(x + conditions[b][:, t // HOP], 2, axis=1)
+            z = np.tanh(signal) / (1 + np.exp(-gate))
+            total = total + affine(f"block_{b:02}_skip", z)
+            if b < 29:
+                path = path + affine(f"block_{b:02}_residual", z)
+        logits = affine("output_2", np.maximum(affine("output_1", np.maximum(total, 0)), 0))
+        code = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+        codes[:, t] = code
+    return codes
+
+
+def seconds(call: Callable[[], Any]) -> tuple[float, float]:
+    """(processor seconds of the first call, of the best later one)."""
+    found = []
+    for _ in range(1 + ROUNDS.value):
+        start = time.process_time()
+        call()
+        found.append(time.process_time() - start)
+    return found[0], min(found[1:])
+
+
+def measured(channels: int, rows: int) -> dict[str, float]:
+    """Real-time factors: above 1 is faster than it is heard, all rows together."""
+    voices = voices_of(channels, rows)
+    features = np.random.default_rng(1).normal(size=[rows, FRAMES, FEATURES]).astype(np.float32)
+    drawn, state = tf.fill([rows, FRAMES * HOP], DRAWN), silence(voices, rows)
+    key, told = tf.constant([0, 0]), tf.constant(features)
+    plain = {path: value.numpy() for path, value in voices.items()}
+    run = {jit: tf.function(speak, jit_compile=jit, autograph=False) for jit in (True, False)}
+    compiled = seconds(lambda: run[True](voices, told, drawn, state, key).codes.numpy())
+    looped = seconds(lambda: run[False](voices, told, drawn, state, key).codes.numpy())
+    numpy = seconds(lambda: in_numpy(plain, features, 8 * HOP))
+    sound = rows * FRAMES * HOP / RATE
+    return {
+        "channels": channels,
+        "rows": rows,
+        "compiled": sound / compiled[1],
+        "compile_s": compiled[0] - compiled[1],
+        "tensorflow": sound / looped[1],
+        "numpy": sound * 8 / FRAMES / numpy[1],
+    }
+
+
+def main(argv):
+    """Measure; one line of JSON each."""
+    del argv
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for channels in map(int, CHANNELS.value):
+        for rows in map(int, ROWS.value):
+            print(json.dumps(measured(channels, rows)), flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
