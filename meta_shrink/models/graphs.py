@@ -21,6 +21,7 @@ NOT_ZERO = (
     "ImageProjectiveTransformV2",  # Its gradient is that of the inverse transform, which is
     "ImageProjectiveTransformV3",  # another one where pixels are between pixels.
     "LinSpace",
+    "OneHot",  # In the values that it writes; its indices are whole numbers.
     "PyFunc",
     "PyFuncStateless",
     "RandomCrop",
@@ -150,7 +151,7 @@ def _fails_by(
 ) -> Callable[..., Any]:
     def fail(operation: Any, *grads: Any) -> Any:
         lost = [operation.inputs[number] for number in NOT_ZERO_BY[kind]]
-        if any(gradient is not None for gradient in tf.gradients(lost, list(params))):
+        if any(found is not None for found in tf.gradients(lost, list(params))):
             raise LookupError(f"a derivative of {kind} is left out")
         return gradient(operation, *grads)
 

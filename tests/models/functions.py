@@ -33,6 +33,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "zeta": lambda x: tf.math.zeta(tf.ones_like(x) * 2, x**2 + 1),
     "polygamma": lambda x: tf.math.polygamma(tf.ones_like(x), x**2 + 1),
     "betainc": lambda x: tf.math.betainc(tf.ones_like(x), tf.ones_like(x) * 2, tf.sigmoid(x)),
+    "one hot": lambda x: tf.one_hot(tf.argmax(x, -1), 6, dtype=x.dtype) * x,
     "sort": lambda x: tf.math.cumulative_logsumexp(tf.sort(x)),
     "rfft": lambda x: tf.square(tf.abs(tf.signal.rfft(x))),
     "loop": lambda x: tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.sin(y)), (0, x))[1],
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 WRONG: dict[str, Callable[[Any], Any]] = {
     "Zeta": lambda x: tf.math.zeta(x**2 + 2, x**2 + 1),
     "Polygamma": lambda x: tf.math.polygamma(x**2, x**2 + 1),
+    "OneHot": lambda x: tf.one_hot([0, 1, 0, 1], 4, on_value=x[0, 0], off_value=x[0, 1]),
     "Betainc": lambda x: tf.math.betainc(x**2 + 1, x**2 + 1, tf.sigmoid(x)),
     "ImageProjectiveTransformV3": lambda x: ops.image.affine_transform(
         ops.reshape(x, [-1, 2, 2, 1]), ops.array([0.9, 0.1, 0, -0.1, 0.9, 0, 0, 0])
