@@ -157,7 +157,8 @@ def _affine(voices: Voices, name: str, x: tf.Tensor, width: int = 1) -> tf.Tenso
     """
     kernel, bias = voices[f"{name}/kernel"], voices[f"{name}/bias"]
     if width > 1:
-        kernel = tf.reshape(kernel, [*kernel.shape[:-3], -1, kernel.shape[-1]])
+        rows, whole = tf.shape(kernel)[:-3], [width * kernel.shape[-2], kernel.shape[-1]]
+        kernel = tf.reshape(kernel, tf.concat([rows, whole], 0))
     own_kernel, own_bias = len(kernel.shape) == 3, len(bias.shape) == 2
     frames = len(x.shape) == 3
     if own_kernel and not frames:
