@@ -96,7 +96,7 @@ def test_every_program_starts_from_a_checkout_too():
 
 def test_flags_offer_what_there_is():
     folder = ROOT / "meta_shrink" / "programs"
-    for name, choices in (("train", STRATEGIES), ("export_litert", QUANTISATIONS)):
+    for name, choices in (("strategy", STRATEGIES), ("export_litert", QUANTISATIONS)):
         offered = re.findall(r"\[((?:\"\w+\", )+\"\w+\")\]", (folder / f"{name}.py").read_text())
         assert [ast.literal_eval(f"[{text}]") for text in offered] == [list(choices)]
 
