@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tarfile
@@ -45,6 +46,8 @@ STOP_SERVER = '#!/usr/bin/env bash\nkill "$(<server)"\ntail --pid="$(<server)" -
 # Everything else that a block may start is a test's to run.
 PROGRAMS = re.compile(r"(python -m \w+\.\w+|meta-shrink \w+|TOKEN=|curl )")
 BY_CI = re.compile(r"(make|pip install|pre-commit|bash docs/results) ?")
+# What needs a cluster: tests/programs/test_manifests.py and the tests of scaling.md below.
+CLUSTER = re.compile(r"(pip wheel|docker|kubectl|launch/tpu_pod.sh|export TF_CONFIG=)")
 SINE = "--config=configs/sinusoid.py:sigma_maml"
 
 
@@ -95,7 +98,8 @@ def test_every_line_of_every_block_is_a_command_that_some_test_runs():
     lines = "\n".join(commands(path.name) for path in DOCUMENTS if blocks(path, language=""))
     joined = lines.replace("\\\n", " ").splitlines()
     assert len(joined) > 20
-    assert [line for line in joined if not (PROGRAMS.match(line) or BY_CI.match(line))] == []
+    run = (PROGRAMS, BY_CI, CLUSTER)
+    assert [line for line in joined if not any(kind.match(line) for kind in run)] == []
 
 
 def test_readme_runs_an_experiment(place):
@@ -168,6 +172,28 @@ def test_voices(place, tmp_path_factory):
     (place / "block.py").write_text(python)
     out = shell(place, speak + "\npython block.py")
     assert (place / "spoken.wav").stat().st_size > 10_000 and "\n(2, 3200)" in out
+
+
+def test_scaling_trains_as_two_processes(place):
+    """On this machine instead of two."""
+    script = commands("scaling.md", "export TF_CONFIG", "meta-shrink train")
+    assert script.count("/shared/run") == 1 and script.count('"index": 0') == 1
+    with socket.socket() as one, socket.socket() as other:
+        for number, free in enumerate((one, other), start=1):
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+            script = script.replace(f"10.0.0.{number}:2222", address)
+    script = f"{script.replace('/shared/run', 'run')} {SHORT['launch.train']}"
+    second = script.replace('"index": 0', '"index": 1')
+    shell(place, f"({second}) & other=$!\n({script})\nwait $other")
+    assert list((place / "run" / "checkpoints").glob("*3*"))
+
+
+def test_scaling_gives_the_commands_of_a_cloud_tpu(place):
+    lines = commands("scaling.md", "launch/tpu_pod.sh").splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        assert "gcloud " in shell(place, f"bash {line.replace(' mine ', ' mine --dry_run ')}")
 
 
 def test_your_own(place):
