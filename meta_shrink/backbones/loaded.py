@@ -178,11 +178,17 @@ class Backbone:
             )
         if not self.info.mixed:
             return self._grouped(inputs, adapters, index)
-        stacked = {
+        others = {"adapter_index": np.asarray(index, np.int32), **self.stacked(adapters)}
+        return self._call("serve_mixed", inputs, others)
+
+    def stacked(self, adapters: Sequence[Adapter]) -> dict[str, np.ndarray]:
+        """The tensors of A adapters as arguments of signatures, [A, ...] each.
+
+        They are in memory of this thread that its next call uses again: copy what is to stay.
+        """
+        return {
             argument_name(spec.name): self._stacked(spec, adapters) for spec in self.info.tensors
         }
-        others = {"adapter_index": np.asarray(index, np.int32), **stacked}
-        return self._call("serve_mixed", inputs, others)
 
     def _stacked(self, spec: AdapterTensor, adapters: Sequence[Adapter]) -> np.ndarray:
         """One tensor of all adapters, [A, ...], in memory that the thread's next call uses again.

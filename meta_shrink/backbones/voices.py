@@ -118,16 +118,17 @@ class Voices:
         """
         _check(features, adapters, temperature, piece_frames)
         rows, silent_frames = len(features), self.recordings.context
+        own = {name: tf.constant(x) for name, x in self._backbone.stacked(adapters).items()}
         before = np.zeros([rows, silent_frames, FEATURES], np.float32)
         before[:, :, _SILENT] = 1.0
         state = self._silence(rows)
         if silent_frames:
             given = np.full([rows, silent_frames * self.hop], SILENT_CODE, np.int32)
-            state = self._piece(before, given, state, adapters, seed, temperature)
+            state = self._piece(before, given, state, own, seed, temperature)
         for first in range(0, features.shape[1], piece_frames):
-            own = features[:, first : first + piece_frames]
-            drawn = np.full([rows, own.shape[1] * self.hop], DRAWN, np.int32)
-            state = self._piece(own, drawn, state, adapters, seed, temperature)
+            told = features[:, first : first + piece_frames]
+            drawn = np.full([rows, told.shape[1] * self.hop], DRAWN, np.int32)
+            state = self._piece(told, drawn, state, own, seed, temperature)
             yield state["codes"].numpy().astype(np.uint8)
 
     def _silence(self, rows: int) -> dict[str, tf.Tensor]:
@@ -135,20 +136,14 @@ class Voices:
         past = tf.zeros([shape[0], rows, shape[2]])
         return dict(zip(STATE, (tf.constant(0), tf.fill([rows], SILENT_CODE), past), strict=True))
 
-    def _piece(self, features, codes, state, adapters, seed: int, temperature: float):
-        tensors = {
-            argument_name(spec.name): tf.constant(
-                np.stack([a.tensors[spec.name] for a in adapters])
-            )
-            for spec in self._backbone.info.tensors
-        }
+    def _piece(self, features, codes, state, own, seed: int, temperature: float):
         return self._backbone.signatures[SIGNATURE](
             features=tf.constant(features, tf.float32),
             codes=tf.constant(codes),
             key=tf.constant([seed, 0]),
             temperature=tf.constant(temperature, tf.float32),
             **{name: state[name] for name in STATE},
-            **tensors,
+            **own,
         )
 
 
