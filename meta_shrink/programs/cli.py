@@ -31,7 +31,7 @@ from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
 FLAG_ERRORS += (SyntaxError,)
 # Flags that name a file or folder.
-PLACES = ("workdir", "out", "backbone", "data", "adapters", "from", "copy")
+PLACES = ("workdir", "out", "backbone", "data", "adapter", "adapters", "from", "like", "copy")
 HELP = {"-h", "-help", "--help", "--helpshort"}
 # The extra of setup.py that brings a package.
 EXTRAS = {

@@ -15,7 +15,7 @@ from absl import flags
 from meta_shrink.programs import cli
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
-ADAPTER = flags.DEFINE_string("adapter", "", "File of enroll; none: the backbone's own voice.")
+ADAPTER = flags.DEFINE_string("adapter", None, "File of enroll; none: the backbone's own voice.")
 LIKE = flags.DEFINE_string("like", None, "A recording (.flac, .wav, .ogg).", required=True)
 TEXT = flags.DEFINE_string("text", "", "What it says; by default what the .txt beside it has.")
 OUT = flags.DEFINE_string("out", None, "The WAV file to write.", required=True)
