@@ -66,6 +66,7 @@ def evaluate(
       Preempted: stopped on request; nothing was written.
     """
     started, workers = time.monotonic(), Workers(strategy or tf.distribute.get_strategy())
+    log = workers.told_by_chief(log)
     experiment, meta, step = restore(workdir, components, log=log)
     if workers.is_chief:
         _check_room(workdir)

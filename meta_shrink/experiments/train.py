@@ -125,7 +125,7 @@ def train(
     """
     strategy = strategy or tf.distribute.get_strategy()
     schedule, workers = experiment.schedule, Workers(strategy)
-    log = log if workers.is_chief else _no_log
+    log = workers.told_by_chief(log)
     with workers.loss_told(), StopSignal(abandons=workers.count == 1) as stop:
         with stop.abandonable():
             training = set_up(experiment, strategy, lambda: stop.requested)
@@ -153,10 +153,6 @@ def train(
                 agree=lambda burst: workers.agree(burst, stop.requested),
             )
     return training
-
-
-def _no_log(message: str) -> None:
-    pass
 
 
 def _metrics(

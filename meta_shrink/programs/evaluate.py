@@ -55,7 +55,6 @@ def main(argv):
             components=components,
             strategy=strategy,
             unsaved=show,
-            log=print if workers.is_chief else lambda message: None,
         )
     if workers.is_chief:
         show(evaluation)

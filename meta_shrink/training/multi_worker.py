@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +47,10 @@ class Workers:
             self.index += tasks.get("chief", 0) if resolver.task_type == "worker" else 0
         self.is_chief = self.index == 0
         self._sum = tf.function(self._summed, autograph=False)
+
+    def told_by_chief(self, log: Callable[[str], Any]) -> Callable[[str], Any]:
+        """The log in the chief; in the other processes one that says nothing."""
+        return log if self.is_chief else lambda message: None
 
     def gather(self, *numbers: float) -> np.ndarray:
         """The numbers of all processes [count, K], the chief's first; waits for all of them."""
