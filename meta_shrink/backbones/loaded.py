@@ -182,10 +182,7 @@ class Backbone:
         return self._call("serve_mixed", inputs, others)
 
     def stacked(self, adapters: Sequence[Adapter]) -> dict[str, np.ndarray]:
-        """The tensors of A adapters as arguments of signatures, [A, ...] each.
-
-        They are in memory of this thread that its next call uses again: copy what is to stay.
-        """
+        """The tensors of A adapters as arguments [A, ...], in memory that the next call reuses."""
         return {
             argument_name(spec.name): self._stacked(spec, adapters) for spec in self.info.tensors
         }

@@ -44,6 +44,7 @@ def chosen_backbone() -> Any:
 
 def chosen_options(**more: Any) -> Any:
     """The AdaptOptions of the flags, and more of them."""
+    # Late, so that --help is quick.
     from meta_shrink.enrolment.adapt_tasks import AdaptOptions
 
     return AdaptOptions(**{name: flag.value for name, flag in OPTIONS.items()}, **more)

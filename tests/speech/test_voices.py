@@ -96,6 +96,8 @@ def test_speakers_are_enrolled_and_speak(recordings, backbone, tmp_path):
     # Each is a level of mu-law.
     assert set(samples) <= set(np.round(mu_law_decode(np.arange(256)) * 32767))
     assert (tmp_path / "spoken.png").read_bytes().startswith(b"\x89PNG")
+    for empty in ("--adapter=", "--like="):
+        assert f"{empty} is empty" in run("synthesize", *arguments, empty, code=2).stderr
     assert (
         "give --text"
         in run(
