@@ -16,7 +16,7 @@ from meta_shrink.backbones.voices import Voices, recordings_of
 from meta_shrink.durable_files import read_file, write_atomically
 from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.progress import Progress
-from meta_shrink.speech.features import NUMBERS, network_features
+from meta_shrink.speech.features import FRAMES_PER_SECOND, NUMBERS, network_features
 from meta_shrink.speech.prepare import prepare_utterance
 from meta_shrink.speech.recordings import Place, Recording
 from meta_shrink.speech.signal import mu_law_decode
@@ -44,7 +44,7 @@ def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0)
         frames = prepare_utterance(recording, told.sample_rate, {}).features
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    seconds = len(frames.phones) / 200
+    seconds = len(frames.phones) / FRAMES_PER_SECOND
     if seconds > MAX_SECONDS:
         raise DataError(f"{path} has {seconds:.0f} s; expected {MAX_SECONDS:g} s at most: cut it.")
     numbers = frames.numbers.copy()

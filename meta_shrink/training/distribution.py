@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.runs.checkpoints import first_line
 from meta_shrink.training.rendezvous import meet
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
@@ -112,7 +113,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise UsageError(
-            f"--strategy=multi_worker could not join {', '.join(hosts)}: {_first_line(error)}; "
+            f"--strategy=multi_worker could not join {', '.join(hosts)}: {first_line(error)}; "
             "look whether the addresses are right, free and open to the others."
         ) from error
 
@@ -151,10 +152,6 @@ def _tpu(name: str) -> tf.distribute.Strategy:
         where = "on this machine" if name == "local" else f"called {name!r}"
         raise UsageError(
             f"--strategy=tpu found no TPU {where}; run on a TPU VM with the [tpu] extra installed, "
-            f"and name the TPU by --tpu if it is not this machine's ({_first_line(error)})."
+            f"and name the TPU by --tpu if it is not this machine's ({first_line(error)})."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
