@@ -180,7 +180,8 @@ def _task_drawer(window: Window, validation_pieces: int) -> Callable[..., Task]:
 
     def task(stack: _Stack, number: tf.Tensor, key: tf.Tensor) -> Task:
         index = number % len(stack.tiles)
-        train, val, cover = tf.nest.map_structure(lambda x: x[index], stack)
+        # Not x[index]: XLA takes a slice's start for a constant, and compiled anew for each speaker.
+        train, val, cover = tf.nest.map_structure(lambda x: tf.gather(x, index), stack)
         if validation_pieces:
             scored = random_pieces(
                 val, fold_in(key, "validation_pieces"), validation_pieces, window
