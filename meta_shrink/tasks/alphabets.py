@@ -107,7 +107,7 @@ def _task(tasks: np.ndarray, num_instances: int):
     images, count = tf.constant(tasks), len(tasks)
 
     def task(number: tf.Tensor, key: tf.Tensor) -> Task:
-        own = images[number % count]
+        own = tf.gather(images, number % count)  # XLA compiles a slice anew for each number.
         train, val = own[:, :num_instances], own[:, FOR_TRAINING:]
         return Task(labelled_batch(train), labelled_batch(val), key)
 

@@ -221,14 +221,16 @@ def _batches(tasks: Sequence[Arrays], padded: bool) -> Callable[[tf.Tensor], Bat
 
     def batch(number: tf.Tensor) -> Batch:
         slots = tf.range(largest)
+        # Gathered, not sliced: XLA compiles a slice anew for each number.
+        begin, length = tf.gather(first, number), tf.gather(count, number)
         # Padding repeats a task's last example, so that no other task's data and no odd number
         # goes through the network.
-        rows = first[number] + tf.minimum(slots, count[number] - 1)
+        rows = begin + tf.minimum(slots, length - 1)
         own = {name: tf.gather(value, rows) for name, value in values.items()}
         targets = own.pop(TARGETS)
         inputs = own if len(own) > 1 else next(iter(own.values()))
         if not padded:
             return inputs, targets
-        return inputs, targets, tf.cast(slots < count[number], tf.float32)
+        return inputs, targets, tf.cast(slots < length, tf.float32)
 
     return batch

@@ -180,7 +180,7 @@ def _task_drawer(window: Window, validation_pieces: int) -> Callable[..., Task]:
 
     def task(stack: _Stack, number: tf.Tensor, key: tf.Tensor) -> Task:
         index = number % len(stack.tiles)
-        # Not x[index]: XLA takes a slice's start for a constant, and compiled anew for each speaker.
+        # Gathered, not sliced: XLA compiles a slice anew for each number.
         train, val, cover = tf.nest.map_structure(lambda x: tf.gather(x, index), stack)
         if validation_pieces:
             scored = random_pieces(
