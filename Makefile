@@ -15,10 +15,12 @@ PY := $(shell "$(PYTHON)" -c 'import sys; print("py%d%d" % sys.version_info[:2])
 
 LOCK := requirements/newest-$(PY).txt
 IO_LOCK := requirements/io-py311.txt
+TPU_LOCK := requirements/tpu-$(PY).txt
 # By content, not by time: git and `make lock` touch files that they do not change.
 LOCKED = $(1)/.lock-$(shell sha256sum $(2) 2>/dev/null | cut -c 1-16)
 VENV_LOCKED := $(call LOCKED,.venv,$(LOCK))
 IO_LOCKED := $(call LOCKED,.venv-io,$(IO_LOCK))
+TPU_ENV := $(call LOCKED,.venv-tpu,$(TPU_LOCK))
 ENV := .venv/.installed
 IO_ENV := .venv-io/.installed
 
@@ -27,7 +29,9 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 PYTEST := -m pytest -n 2 --dist worksteal
 UV_VERSION := 0.13.9
 COMPILE := .venv-lock/bin/uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url \
-    --python-platform linux $(UPGRADE)
+    $(UPGRADE) --python-platform
+# libtpu's wheels ask for a newer C library than uv takes "linux" to have.
+TPU_PLATFORM := x86_64-manylinux_2_31
 
 ifneq ($(filter-out help clean lock test-io,$(or $(MAKECMDGOALS),help)),)
 ifeq ($(wildcard $(LOCK)),)
@@ -43,7 +47,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help docs notebook demo demo-adapters test test-all test-configs test-io faults mutants mutants-changed lint format lock clean
+.PHONY: help docs notebook demo demo-adapters test test-all test-configs test-io tpu-proof faults mutants mutants-changed lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -75,6 +79,9 @@ test-io: $(IO_ENV) ## run the conformance tests with TensorFlow 2.17 and tensorf
 faults: $(ENV) ## kill, stop, damage and starve real programs: docs/results/faults.md (NIGHTLY=1: hours; resumes)
 	.venv/bin/python -m benchmarks.faults $(if $(NIGHTLY),--nightly) --out=docs/results/faults.md
 
+tpu-proof: $(TPU_ENV) ## compile every algorithm and network for TPUs that are not there: docs/results/tpu.md (hours; resumes)
+	nice -n 10 .venv-tpu/bin/python -m benchmarks.tpu_proof --out=docs/results/tpu.md $(TPU_PROOF)
+
 mutants: $(ENV) ## put small faults into the code, one at a time: which do the tests not feel?
 	.venv/bin/python -m tests.mutants $(if $(REPORT),--report=$(REPORT))
 
@@ -97,12 +104,14 @@ format: $(ENV) ## format the code and sort the imports
 	.venv/bin/ruff format .
 
 lock: .venv-lock/.uv-$(UV_VERSION) ## compile requirements/*.txt (newer versions: UPGRADE=--upgrade)
-	$(COMPILE) --python-version 3.11 requirements/newest.in -o requirements/newest-py311.txt
-	$(COMPILE) --python-version 3.12 requirements/newest.in -o requirements/newest-py312.txt
-	$(COMPILE) --python-version 3.11 requirements/io.in -o requirements/io-py311.txt
+	$(COMPILE) linux --python-version 3.11 requirements/newest.in -o requirements/newest-py311.txt
+	$(COMPILE) linux --python-version 3.12 requirements/newest.in -o requirements/newest-py312.txt
+	$(COMPILE) linux --python-version 3.11 requirements/io.in -o requirements/io-py311.txt
+	$(COMPILE) $(TPU_PLATFORM) --python-version 3.11 requirements/tpu.in -o requirements/tpu-py311.txt
+	$(COMPILE) $(TPU_PLATFORM) --python-version 3.12 requirements/tpu.in -o requirements/tpu-py312.txt
 
 clean: ## remove the environments, caches and build outputs (not runs/)
-	rm -rf .venv .venv-io .venv-lock build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-io .venv-tpu .venv-lock build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is built from nothing whenever its lock changes, so that it holds the lock and no
@@ -128,6 +137,9 @@ $(ENV): $(VENV_LOCKED) setup.py
 
 $(IO_LOCKED):
 	$(call build_venv,.venv-io,$(IO_PYTHON),$(IO_LOCK))
+
+$(TPU_ENV):
+	$(call build_venv,.venv-tpu,$(PYTHON),$(TPU_LOCK))
 
 $(IO_ENV): $(IO_LOCKED) setup.py
 	$(call install_project,.venv-io)

@@ -7,6 +7,11 @@ from typing import Any
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
+def config_of(name, argument) -> Any:
+    """The config of configs/name.py:argument."""
+    return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"](argument)
+
+
 def sinusoid(algorithm) -> Any:
     """The config of configs/sinusoid.py:algorithm."""
-    return runpy.run_path(str(CONFIGS / "sinusoid.py"))["get_config"](algorithm)
+    return config_of("sinusoid", algorithm)

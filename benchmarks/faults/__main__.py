@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from benchmarks.commit import present_commit
 from benchmarks.faults import checkpoints, enrolled, power, programs, served, state, writes
 from benchmarks.faults.processes import apart
 from benchmarks.faults.results import (
@@ -27,7 +28,6 @@ from benchmarks.faults.results import (
     line,
     not_measured,
     page,
-    present_commit,
 )
 from benchmarks.faults.runs import ALGORITHMS, Runs, goodput, kills, signals
 

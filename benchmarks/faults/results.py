@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -37,13 +36,6 @@ class Result(NamedTuple):
     commit: str
     seconds: float
     rows: Sequence[Row]
-
-
-def present_commit() -> str:
-    """The commit of the working tree; with "+" where files differ from it."""
-    command = ["git", "describe", "--always", "--abbrev=7", "--dirty=+"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 class Results:
