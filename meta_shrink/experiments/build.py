@@ -18,11 +18,18 @@ import tensorflow as tf
 from meta_shrink.evaluation import HeldOutEvaluator, inductive_metric, transductive
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.components import Components, default_components, recorded
-from meta_shrink.experiments.config import check_counts, check_learned, check_sections, check_shapes
+from meta_shrink.experiments.config import (
+    check_counts,
+    check_curvature,
+    check_learned,
+    check_sections,
+    check_shapes,
+)
 from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
 from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
+    LOSSES,
     ExampleLoss,
     Metric,
     MetricFacts,
@@ -32,7 +39,7 @@ from meta_shrink.losses import (
 from meta_shrink.meta_gradients import Method, hessian_of
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
-from meta_shrink.tasks.transforms import augment_validation, train_on_all, validate_on_batch
+from meta_shrink.tasks.transforms import transformed
 from meta_shrink.training.distribution import set_matmul_precision
 from meta_shrink.types import MetaGradient, MetaParams, NegLogLik, TaskSource
 
@@ -121,7 +128,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     drawn = named("task", components.tasks, config["task"], seed=config["seed"])
     method = choose("algorithm.name", components.meta_gradients, config["algorithm"].get("name"))
     adapt = _adapt(config["adapt"], components, nll, registry, drawn, jit)
-    source = _source(drawn, adapt.on_all, schedule.validation_batch)
+    source = transformed(drawn, on_all=adapt.on_all, validation_batch=schedule.validation_batch)
     initial = _initial(model, registry, adapt, prior.sigma2)
     check_learned(method, config)
     check_counts(config, source)
@@ -147,21 +154,18 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
         initial=initial,
         jit=jit,
     )
-    return _with_task_axis(experiment)
+    return _tried(experiment)
 
 
-def _with_task_axis(experiment: Experiment) -> Experiment:
-    """The experiment with what "auto" chooses, or the choice tried."""
-    method, schedule = experiment.method, experiment.schedule
-    vectorises = partial(
-        try_vectorized,
-        experiment.nll,
-        experiment.initial,
-        experiment.source,
-        experiment.adapt.next_batch,
-        method,
-    )
-    axis = task_axis_of(schedule.task_axis, method, experiment.jit, experiment.model, vectorises)
+def _tried(experiment: Experiment) -> Experiment:
+    """The experiment with what "auto" chooses, or the choice tried, as is a loss not of ours."""
+    method, schedule, batch = experiment.method, experiment.schedule, experiment.adapt.next_batch
+    model, phi, source = experiment.model, experiment.initial.phi, experiment.source
+    if method.differentiates_twice and experiment.config["loss"]["name"] not in LOSSES:
+        check_curvature(model, experiment.example_loss, phi, source, batch)
+    tried = experiment.nll, experiment.initial, source, batch, method
+    vectorises = partial(try_vectorized, *tried)
+    axis = task_axis_of(schedule.task_axis, method, experiment.jit, model, vectorises)
     return experiment._replace(schedule=schedule._replace(task_axis=axis))
 
 
@@ -177,11 +181,6 @@ def _adapt(section, components, nll, registry, drawn: TaskSource, jit: bool) -> 
         optimizers=components.task_optimizers,
         native=not jit,
     )
-
-
-def _source(drawn: TaskSource, on_all: bool, validation_batch: int) -> TaskSource:
-    both = train_on_all(drawn) if on_all else drawn
-    return augment_validation(validate_on_batch(both, validation_batch))
 
 
 def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None = None):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from meta_shrink.adaptation import NextBatch, require_examples
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
 from meta_shrink.experiments.defaults import EVAL_KINDS, Device, EvalOptions, Prior, Schedule
+from meta_shrink.keras_model import apply_model
+from meta_shrink.losses import ExampleLoss
 from meta_shrink.meta_gradients import Method
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
 from meta_shrink.sections import check_keys
-from meta_shrink.types import MetaParams, NegLogLik, TaskSource
+from meta_shrink.types import MetaParams, NegLogLik, Params, TaskSource, batch_parts
 
 READ_BY_BUILD = (
     "seed",
@@ -104,6 +107,42 @@ def check_shapes(
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"Model and task do not fit together: {reason}") from error
+
+
+def check_curvature(
+    model: keras.Model,
+    example_loss: ExampleLoss,
+    phi: Params,
+    source: TaskSource,
+    next_batch: NextBatch,
+) -> None:
+    """The second derivatives of a loss in the outputs are numbers, on a mini-batch of one task.
+
+    Those of TensorFlow's CTC loss are not, and every meta-gradient would be thrown away.
+    """
+    inputs, targets, _ = batch_parts(next_batch(source.sample(root_key(0, "probe")), 0))
+    outputs = tf.nest.map_structure(tf.convert_to_tensor, apply_model(model)(phi, inputs))
+    flat = [x for x in tf.nest.flatten(outputs) if x.dtype.is_floating]
+    refused = UsageError(
+        "The loss has no second derivative that TensorFlow can compute, which this method needs: "
+        "use reptile or fomaml, or another loss."
+    )
+    with tf.GradientTape() as outer:
+        outer.watch(flat)
+        with tf.GradientTape() as inner:
+            inner.watch(flat)
+            total = tf.reduce_sum(example_loss(targets, outputs))
+        first = [g for g in inner.gradient(total, flat) if g is not None]
+    try:
+        second = [h for h in outer.gradient(first, flat) if h is not None]
+    except LookupError as error:
+        raise refused from error
+    if _finite(first) and not _finite(second):
+        raise refused
+
+
+def _finite(values: Sequence[tf.Tensor]) -> bool:
+    return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in values)
 
 
 def check_counts(config: Mapping[str, Any], source: TaskSource) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ PICKLES = {
 NPZ = {split: (f"{split}.npz",) for split in PICKLES}
 
 Label = str | int
+Log = Callable[[str], object]
 Rows = dict[Label, np.ndarray]  # Class -> numbers of its rows.
 
 
@@ -33,23 +35,29 @@ def has_files(tree: FileTree, endings: Mapping[str, Sequence[str]]) -> bool:
     return any(_files(tree, ends) for ends in endings.values())
 
 
-def pickle_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str, ImageClasses]:
+def pickle_splits(
+    tree: FileTree, *, size: int, interpolation: str, log: Log
+) -> dict[str, ImageClasses]:
     """Ren et al.: image_data and class_dict {class: rows}; MetaOptNet: data and labels.
 
     Raises:
       DataError: a split is missing, or a file is not what its name says.
     """
-    read = {split: _read(tree, split, ends, _from_pickle) for split, ends in PICKLES.items()}
+    from_pickle = partial(_from_pickle, log=log)
+    read = {split: _read(tree, split, ends, from_pickle) for split, ends in PICKLES.items()}
     return _named(read, size, interpolation)
 
 
-def npz_splits(tree: FileTree, *, size: int, interpolation: str) -> dict[str, ImageClasses]:
+def npz_splits(
+    tree: FileTree, *, size: int, interpolation: str, log: Log
+) -> dict[str, ImageClasses]:
     """train.npz, val.npz and test.npz with image_data uint8 [N, H, W, C] and labels [N].
 
     Raises:
       DataError: as `pickle_splits`.
     """
-    read = {split: _read(tree, split, ends, _from_npz) for split, ends in NPZ.items()}
+    from_npz = partial(_from_npz, log=log)
+    read = {split: _read(tree, split, ends, from_npz) for split, ends in NPZ.items()}
     return _named(read, size, interpolation)
 
 
@@ -72,13 +80,15 @@ def _read(
     return read(os.path.join(tree.path, files[0]))
 
 
-def _from_pickle(path: str) -> tuple[np.ndarray, Rows]:
+def _from_pickle(path: str, log: Log) -> tuple[np.ndarray, Rows]:
     value = load_plain_pickle(path)
     items = _named_items(value, path) if type(value) is dict else {}
     if {"image_data", "class_dict"} <= set(items):
+        _tell_unread(set(items) - {"image_data", "class_dict"}, path, log)
         images = _images(items["image_data"], path)
         return images, _class_rows(items["class_dict"], len(images), path)
     if {"data", "labels"} <= set(items):
+        _tell_unread(set(items) - {"data", "labels"}, path, log)
         images = _images(items["data"], path)
         return images, _label_rows(items["labels"], len(images), path)
     raise DataError(
@@ -86,7 +96,7 @@ def _from_pickle(path: str) -> tuple[np.ndarray, Rows]:
     )
 
 
-def _from_npz(path: str) -> tuple[np.ndarray, Rows]:
+def _from_npz(path: str, log: Log) -> tuple[np.ndarray, Rows]:
     try:
         with open_file(path) as file:
             arrays = read_arrays(file, path)
@@ -94,8 +104,14 @@ def _from_npz(path: str) -> tuple[np.ndarray, Rows]:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
     if not {"image_data", "labels"} <= set(arrays):
         raise DataError(f"{path} has no arrays image_data and labels.")
+    _tell_unread(set(arrays) - {"image_data", "labels"}, path, log)
     images = _images(arrays["image_data"], path)
     return images, _label_rows(arrays["labels"], len(images), path)
+
+
+def _tell_unread(names: Iterable[Any], path: str, log: Log) -> None:
+    if unread := sorted(map(str, names)):
+        log(f"{path} also holds {', '.join(unread)}, which is not read.")
 
 
 def _images(images: Any, path: str) -> np.ndarray:

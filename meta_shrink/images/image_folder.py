@@ -116,10 +116,10 @@ def _reader(tree: FileTree) -> Reader | None:
 
 
 def _known_to(reader: Reader, how: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays have no EXIF, and nothing of them is left out."""
+    """Arrays have no EXIF."""
     if reader in (csv_splits, folder_splits):
         return dict(how)
-    return {name: value for name, value in how.items() if name not in ("exif", "log")}
+    return {name: value for name, value in how.items() if name != "exif"}
 
 
 def _from_zips(paths: Sequence[str], how: Mapping[str, Any]) -> dict[str, ImageClasses]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,11 @@ _UPRIGHT = {
     8: "ROTATE_90",
 }
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _SAMPLE_FORMAT, _SIGNED = 258, 262, 0, 339, 2  # Of TIFF.
+_ROWS, _COLOUR_MAP = 257, 320
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # numbers of a pixel, by colour type
+# (first column, first row, step of columns, of rows) of Adam7's passes.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+_ADAM7 += ((0, 1, 1, 2),)
 
 
 def decode_rgb(
@@ -46,7 +53,9 @@ def decode_rgb(
     try:
         with pillow.open(io.BytesIO(content), formats=FORMATS) as picture:
             _check(picture)
+            _require_all_rows(picture, content)
             picture.load()
+            _mend_palette(picture)
             rgb = _rgb(_upright(picture) if exif else picture)
             return resize(rgb, size, interpolation)
     except Exception as error:  # Decoders fail on damaged files in many ways.
@@ -64,6 +73,49 @@ def _check(picture: Any) -> None:
     signed = _SIGNED in tiff.get(_SAMPLE_FORMAT, ())
     if picture.mode == "F" or signed or (picture.mode == "I" and picture.format == "TIFF"):
         raise ValueError("its numbers have 32 bits or signs, and no known range: save 8 or 16 bits")
+
+
+def _require_all_rows(picture: Any, content: bytes) -> None:
+    """Pillow shows rows as black where the data of a PNG or a plain TIFF end too early."""
+    missing = False
+    if picture.format == "PNG":
+        missing = not _png_holds(content, _expected_png_bytes(content))
+    elif picture.format == "TIFF":
+        missing = max(tile[1][3] for tile in picture.tile) < picture.tag_v2[_ROWS]
+    if missing:
+        raise ValueError("its last rows are missing")
+
+
+def _expected_png_bytes(content: bytes) -> int:
+    """Of all rows, each behind one byte for its filter, as the header has them."""
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in passes]
+    pixel = bits * _PNG_SAMPLES[colour]
+    return sum(rows * (1 + (columns * pixel + 7) // 8) for columns, rows in sizes if columns > 0)
+
+
+def _png_holds(content: bytes, expected: int) -> bool:
+    """Whether the IDAT chunks hold as many bytes."""
+    stream, start = zlib.decompressobj(), 8
+    while expected > 0 and start + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[start : start + 8])
+        if kind == b"IDAT":
+            expected -= len(stream.decompress(content[start + 8 : start + 8 + length], expected))
+        start += length + 12
+    return expected <= 0
+
+
+def _mend_palette(picture: Any) -> None:
+    """Refuses indices without a colour; a TIFF's colour map of 8-bit values is read as such."""
+    if picture.mode != "P":
+        return
+    colours = len(picture.palette.palette) // len(picture.palette.mode)
+    if np.asarray(picture).max() >= colours:
+        raise ValueError(f"it has pixels beyond the {colours} colours of its palette")
+    colour_map = picture.tag_v2.get(_COLOUR_MAP, ()) if picture.format == "TIFF" else ()
+    if colour_map and max(colour_map) <= WHITE:  # 16 bits by the standard; libtiff takes both.
+        picture.putpalette(np.reshape(colour_map, [3, -1]).T.ravel().tolist())
 
 
 def _upright(picture: Any) -> Any:

@@ -35,6 +35,11 @@ class Method(NamedTuple):
         """Whether it solves a linear system with the Hessian."""
         return set(SOLVE) <= set(self.metrics)
 
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether it solves so, or differentiates through the steps of adaptation."""
+        return self.solves or not self.in_chunks
+
 
 META_GRADIENTS = {
     "maml": Method(

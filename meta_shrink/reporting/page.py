@@ -14,7 +14,7 @@ import jinja2
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from meta_shrink.durable_files import write_atomically
+from meta_shrink.durable_files import read_file, write_atomically
 from meta_shrink.errors import ArtefactError, unwritable
 from meta_shrink.reporting import wording
 from meta_shrink.reporting.alt_text import alt_text
@@ -58,7 +58,7 @@ def write_report(workdir: str | Path, out_dir: str | Path | None = None) -> Path
     exhibits = all_exhibits(evaluation, metrics)
     with_images = [(exhibit, png_bytes(exhibit.figure)) for exhibit in exhibits]
     config = workdir / "config.json"
-    config_text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    config_text = _config_text(config) if config.exists() else ""
     files = {f"{e.stem}.png": png for e, png in with_images if png}
     files |= {f"{e.stem}.csv": csv_bytes(e.columns, e.rows) for e, png in with_images if png}
     for stem, table in (("modules", wording.module_table), ("schemes", wording.scheme_table)):
@@ -70,6 +70,14 @@ def write_report(workdir: str | Path, out_dir: str | Path | None = None) -> Path
         pngs = {exhibit.stem: png for exhibit, png in with_images if png}
         show_in_tensorboard(str(workdir / "tensorboard"), pngs, int(evaluation["meta_step"]))
     return out_dir / "index.html"
+
+
+def _config_text(path: Path) -> str:
+    """Raises ArtefactError if it is no file of text."""
+    try:
+        return read_file(str(path)).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtefactError(f"{path} cannot be read ({error}): restore or remove it.") from error
 
 
 def write_files(out_dir: Path, files: dict[str, bytes], stale: Sequence[str] = ()) -> None:

@@ -11,6 +11,12 @@ from meta_shrink.rng import fold_in
 from meta_shrink.types import Batch, Task, TaskSource, batch_parts, weights_of
 
 
+def transformed(source: TaskSource, *, on_all: bool, validation_batch: int) -> TaskSource:
+    """The source as an experiment has it: train_on_all, validate_on_batch, augment_validation."""
+    both = train_on_all(source) if on_all else source
+    return augment_validation(validate_on_batch(both, validation_batch))
+
+
 def train_on_all(source: TaskSource) -> TaskSource:
     """Meta-training tasks whose training batch holds their validation examples too (Reptile)."""
 

@@ -8,10 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from meta_shrink import Components, Loss, UsageError, build, installed_components
+from meta_shrink import (
+    Components,
+    Loss,
+    MetricFacts,
+    UsageError,
+    build,
+    default_components,
+    installed_components,
+)
 from meta_shrink.experiments import components
 from meta_shrink.models import mlp
 from tests.tiny_runs import tiny_config
@@ -133,3 +143,41 @@ def test_programs_use_and_record_them(tmp_path, mine):
     assert f"{imports}; add it to this command" in lacking.stderr
     assert run("evaluate", imports).returncode == 0
     assert json.loads((workdir / "evaluation.json").read_text())["metric"]["name"] == "my metric"
+
+
+def ctc(targets, outputs):
+    """Texts of two letters out of four, heard in the frames of [N, frames * 5] logits."""
+    count = tf.shape(outputs)[0]
+    letters = tf.cast(targets[:, :2], tf.int32) % 4 + 1
+    return keras.losses.CTC(reduction="none")(letters, tf.reshape(outputs, [count, -1, 5]))
+
+
+def huber(targets, outputs):
+    return tf.reduce_sum(keras.losses.huber(targets[..., None], outputs[..., None]), axis=-1)
+
+
+CURVED = {
+    "ctc": (ctc, "cannot|no second derivative that TensorFlow can compute"),
+    "huber": (huber, ""),
+    "cosine": (lambda t, o: keras.losses.cosine_similarity(t, o), ""),
+    "soft_dice": (lambda t, o: 1 - 2 * tf.reduce_sum(tf.sigmoid(o) * t, -1), ""),
+}
+
+
+@pytest.mark.parametrize("algorithm", ["sigma_reptile", "sigma_imaml", "sigma_maml", "reptile"])
+@pytest.mark.parametrize("name", CURVED)
+def test_a_loss_whose_second_derivatives_are_no_numbers_is_refused(name, algorithm):
+    loss, says = CURVED[name]
+    theirs = Loss(lambda: loss, MetricFacts("theirs", True, lambda loss: loss))
+    components_of = default_components()
+    components_of = components_of._replace(losses={**components_of.losses, name: theirs})
+    task = {"name": "gaussian", "mean": "linear", "num_train": 3, "num_val": 3, "phi": [1.0] * 9}
+    task |= {"sigma": [1.0] * 9, "noise": [1.0] * 10}
+    changes = {"task": task, "loss": {"name": name, "reduction": "mean"}}
+    changes |= {"model": {"name": "gaussian", "dimensions": 9, "mean": "linear", "initial": 0.3}}
+    config = tiny_config(algorithm, changes)
+    if says and algorithm != "reptile":
+        with pytest.raises(UsageError, match=says):
+            build(config, components_of)
+    else:
+        build(config, components_of)

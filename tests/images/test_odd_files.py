@@ -119,6 +119,25 @@ def test_an_array_of_one_name_twice_is_refused(twin, tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("form", ["npz", "image_data", "data"])
+def test_what_else_a_file_holds_is_named(form, tmp_path):
+    for split in SPLITS:
+        images = next(iter(small_splits()[split].values()))
+        rows = (
+            {"class_dict": {split: [0, 1, 2, 3]}} if form == "image_data" else {"labels": [0] * 4}
+        )
+        value = {"data" if form == "data" else "image_data": images, **rows, "boxes": [1], 7: 0}
+        if form == "npz":
+            arrays = [(f"{name}.npy", np.array(values)) for name, values in value.items()]
+            npz(tmp_path / f"{split}.npz", arrays)
+        else:
+            (tmp_path / f"cache-{split}.pkl").write_bytes(pickle.dumps(value, 2))
+    lines: list[str] = []
+    load_image_folder(str(tmp_path), image_size=SIZE, log=lines.append)
+    assert len(lines) == 3
+    assert all(line.endswith(" also holds 7, boxes, which is not read.") for line in lines)
+
+
 def second_value(content: bytes) -> bytes:
     """The dict of a pickle, given another class_dict at its end."""
     key, value = (pickle.dumps(x, 2)[2:-1] for x in ("class_dict", {"owl": [0, 1, 2, 3]}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from html.parser import HTMLParser
 
@@ -205,3 +206,19 @@ def test_unwritable_report_directory(tmp_path):
     (run / "report").write_text("in the way")
     with pytest.raises(UsageError, match="cannot be written"):
         write_report(run)
+
+
+@pytest.mark.parametrize("put", ["folder", "pipe", "bytes"])
+def test_a_config_that_is_no_file_of_text_is_told(put, tmp_path):
+    run = write_run(tmp_path, small())
+    config = run / "config.json"
+    config.unlink(missing_ok=True)
+    if put == "folder":
+        config.mkdir()
+    elif put == "pipe":
+        os.mkfifo(config)
+    else:
+        config.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ArtefactError, match=r"config\.json cannot be read .*restore or remove it"):
+        write_report(run)
+    assert not (run / "report").exists()
