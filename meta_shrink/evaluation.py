@@ -108,11 +108,12 @@ class HeldOutEvaluator:
         *,
         count: int,
         steps: Sequence[int],
+        first: int = 0,
         validation: bool = False,
         chunk_steps: int = 1000,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> Curves:
-        """Adapt the first `count` held-out tasks and record at the given steps.
+        """Adapt `count` held-out tasks from number `first` on and record at the given steps.
 
         Args:
           meta: Phi; sigma^2 = 0 freezes a module (prior.freeze_others).
@@ -125,12 +126,11 @@ class HeldOutEvaluator:
           UsageError: more tasks than there are.
           Preempted: a stop was requested.
         """
-        require_tasks(self._source, count, validation=validation)
+        require_tasks(self._source, first + count, validation=validation)
         most = TASKS_AT_ONCE * self._replicas.count
         at_once = min(count, most) if self._one_by_one else count
-        groups = [
-            tf.range(first, min(first + at_once, count)) for first in range(0, count, at_once)
-        ]
+        end = first + count
+        groups = [tf.range(n, min(n + at_once, end)) for n in range(first, end, at_once)]
         rows = [
             self._rows(meta, indices, steps, validation, chunk_steps, stop_requested)
             for indices in groups

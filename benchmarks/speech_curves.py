@@ -1,0 +1,185 @@
+"""Bits per sample of held-out speakers while they adapt: who overfits, and which modules it takes.
+
+  python -m benchmarks.speech_curves --sigma_reptile=runs/speech_sigma_reptile \
+    --reptile=runs/speech_reptile --pretrained=runs/speech_pretrained \
+    --share=0.25 --steps=1000 --state=curves.jsonl --out=docs/results/speech
+
+The runs are of configs/speech.py. Each speaker adapts `--steps` times on `--share` of the training
+utterances, by the same mini-batches whatever adapts, and is scored on all of its validation
+utterances. One line of `--state` per speaker and curve: the same command goes on where it ended,
+and one that has ended draws the picture and the table from all lines (other shares too).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from meta_shrink import MetaParams, build
+from meta_shrink.evaluation import mean_and_ci95, recorded_steps
+from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.restore import restore
+from meta_shrink.prior import freeze_others
+from meta_shrink.training.distribution import set_cpu_threads
+
+RUNS = {
+    name: flags.DEFINE_string(name, None, f"Workdir of {name}.", required=True)
+    for name in ("sigma_reptile", "reptile", "pretrained")
+}
+SHARE = flags.DEFINE_float("share", 1.0, "Of a speaker's training utterances.")
+STEPS = flags.DEFINE_integer("steps", 1000, "Adaptation steps.")
+POINTS = flags.DEFINE_integer("points", 14, "Of a curve.")
+SPEAKERS = flags.DEFINE_list("speakers", [str(n) for n in range(10)], "Their numbers, in order.")
+CURVES = flags.DEFINE_list("curves", None, "Names of curves; all by default.")
+STATE = flags.DEFINE_string("state", None, "JSONL file of what was measured.", required=True)
+OUT = flags.DEFINE_string("out", "", "Folder of picture and table; none: measure only.")
+SELECTED, DRAWS = 12, 5  # modules, a tenth of 123; random choices of as many
+REFERENCE = "sigma-Reptile"
+
+
+def main(argv: list[str]) -> None:
+    """Measure what is missing, then draw."""
+    del argv
+    set_cpu_threads(cpu_threads=1)
+    metas = {}
+    for name, flag in RUNS.items():
+        experiment, metas[name], step = restore(flag.value)
+        print(f"{name}: {step} meta-steps", flush=True)
+        if name == "sigma_reptile":
+            config = dict(experiment.config)
+    config["task"] = {**config["task"], "train_share": SHARE.value, "validation_pieces": 0}
+    config["train"] = {**config["train"], "jit": "on"}
+    measure(build(config), metas)
+    if OUT.value:
+        write(read(), Path(OUT.value))
+
+
+def curves_of(
+    experiment: Experiment, metas: Mapping[str, MetaParams]
+) -> dict[str, Callable[[int], MetaParams]]:
+    """Name -> the meta-parameters with which a speaker of that number adapts."""
+    registry, sigma = experiment.registry, metas["sigma_reptile"]
+    names = list(registry.names)
+    largest = [names[m] for m in np.argsort(-sigma.log_sigma2.numpy(), kind="stable")[:SELECTED]]
+    draws = [random.Random(draw).sample(names, SELECTED) for draw in range(DRAWS)]
+
+    def free(meta: MetaParams) -> MetaParams:
+        return meta._replace(log_sigma2=tf.fill(meta.log_sigma2.shape, np.float32(np.inf)))
+
+    def alike(meta: MetaParams) -> MetaParams:
+        mean = tf.reduce_mean(meta.log_sigma2)
+        return meta._replace(log_sigma2=tf.fill(meta.log_sigma2.shape, mean))
+
+    def only(meta: MetaParams, modules: list[str]) -> MetaParams:
+        return freeze_others(meta, registry, modules)
+
+    return {
+        "sigma-Reptile": lambda _: sigma,
+        "Reptile": lambda _: free(metas["reptile"]),
+        "pre-trained": lambda _: free(metas["pretrained"]),
+        f"sigma-Reptile, {SELECTED} largest": lambda _: only(sigma, largest),
+        "sigma-Reptile without its prior": lambda _: free(sigma),
+        f"{SELECTED} at random": lambda speaker: only(sigma, draws[speaker % DRAWS]),
+        "sigma-Reptile, one variance": lambda _: alike(sigma),
+        f"first {SELECTED}": lambda _: only(sigma, names[:SELECTED]),
+        f"last {SELECTED}": lambda _: only(sigma, names[-SELECTED:]),
+    }
+
+
+def measure(experiment: Experiment, metas: Mapping[str, MetaParams]) -> None:
+    """Append the lines that are missing, speaker by speaker."""
+    curves = curves_of(experiment, metas)
+    held_out = experiment.held_out()
+    steps = recorded_steps(STEPS.value, points=POINTS.value)
+    there = {(r["speaker"], r["curve"], r["share"], r["steps"][-1]) for r in read()}
+    for speaker in map(int, SPEAKERS.value):
+        for name in CURVES.value or curves:
+            if (speaker, name, SHARE.value, STEPS.value) in there:
+                continue
+            found = held_out.curves(curves[name](speaker), count=1, steps=steps, first=speaker)
+            row = {"speaker": speaker, "curve": name, "share": SHARE.value, "steps": steps}
+            row["bits"] = [round(float(bits), 5) for bits in found.metric[0]]
+            with open(STATE.value, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"speaker {speaker}, {name}: {row['bits'][0]} to {row['bits'][-1]}", flush=True)
+
+
+def read() -> list[dict[str, Any]]:
+    """The lines of the state."""
+    path = Path(STATE.value)
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def by_curve(rows: list[dict[str, Any]], share: float) -> tuple[list[int], dict[str, np.ndarray]]:
+    """(steps, name -> bits [speakers, steps]) for the speakers that have all curves of a share."""
+    own = [row for row in rows if row["share"] == share]
+    last = max(row["steps"][-1] for row in own)
+    own = [row for row in own if row["steps"][-1] == last]
+    names = list(dict.fromkeys(row["curve"] for row in own))
+    bits = {(row["curve"], row["speaker"]): row["bits"] for row in own}
+    speakers = sorted({row["speaker"] for row in own})
+    whole = [s for s in speakers if all((name, s) in bits for name in names)]
+    return own[0]["steps"], {n: np.array([bits[n, s] for s in whole]) for n in names}
+
+
+def table(steps: list[int], found: Mapping[str, np.ndarray]) -> list[str]:
+    """Markdown: bits before, at the best step of the mean, at the end, and paired differences."""
+    lines = [
+        "| adapts | before | best (at step) | at the end | end less own best |"
+        f" end less {REFERENCE}'s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, bits in found.items():
+        best = int(np.argmin(bits.mean(axis=0)))
+        risen, gap = bits[:, -1] - bits[:, best], bits[:, -1] - found[REFERENCE][:, -1]
+        cells = [
+            name,
+            f"{bits[:, 0].mean():.3f}",
+            f"{bits[:, best].mean():.3f} ({steps[best]})",
+            f"{bits[:, -1].mean():.3f}",
+            *("{:+.3f} ± {:.3f}".format(*mean_and_ci95(x)) for x in (risen, gap)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def write(rows: list[dict[str, Any]], out: Path) -> None:
+    """curves.png and curves.md: a panel and a table for each share."""
+    shares = sorted({row["share"] for row in rows})
+    matplotlib.use("Agg")
+    figure, axes = plt.subplots(1, len(shares), figsize=(6 * len(shares), 4.5), squeeze=False)
+    text: list[str] = []
+    for share, axis in zip(shares, axes[0], strict=True):
+        steps, found = by_curve(rows, share)
+        count = len(next(iter(found.values())))
+        for name, bits in found.items():
+            mean, ci95 = mean_and_ci95(bits - found[REFERENCE][:, :1])
+            (line,) = axis.plot(np.maximum(steps, 0.7), mean, label=name, marker=".")
+            axis.fill_between(
+                np.maximum(steps, 0.7), mean - ci95, mean + ci95, color=line.get_color(), alpha=0.1
+            )
+        axis.set(xscale="log", xlabel="adaptation steps", title=f"{share:.0%} of the utterances")
+        axis.set_ylabel(f"bits per sample less {REFERENCE}'s before")
+        text += [f"{share:.0%} of the training utterances, {count} speakers:", ""]
+        text += [*table(steps, found), ""]
+    axes[0][0].legend(fontsize=8)
+    figure.tight_layout()
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / "curves.png", dpi=110)
+    (out / "curves.md").write_text("\n".join(text), encoding="utf-8")
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    app.run(main)
