@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from meta_shrink.errors import DataError
 from meta_shrink.speech.signal import resample, speech_module
+
+# (decoder of tensorflow_io.audio, type of its numbers, what they are counted from, full scale) by
+# soundfile's (format, subtype). 32-bit integers are not among them: they come out as floats.
+_NATIVE = {
+    (form, kind): (decoder, *numbers)
+    for form, decoder in (("WAV", "decode_wav"), ("WAVEX", "decode_wav"), ("FLAC", "decode_flac"))
+    for kind, numbers in {
+        "PCM_U8": ("uint8", 128, 128.0),
+        "PCM_S8": ("uint8", 128, 128.0),
+        "PCM_16": ("int16", 0, 2.0**15),
+        "PCM_24": ("int32", 0, 2.0**31),
+        "FLOAT": ("float32", 0, 1.0),
+    }.items()
+} | {("OGG", "VORBIS"): ("decode_vorbis", "", 0, 1.0)}
 
 
 def decode(content: bytes, name: str) -> tuple[np.ndarray, int]:
@@ -18,12 +36,49 @@ def decode(content: bytes, name: str) -> tuple[np.ndarray, int]:
     """
     soundfile = speech_module("soundfile")
     try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        told = soundfile.info(io.BytesIO(content))
+        samples = decode_native(content, told)
+        if samples is None:
+            samples, _ = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:
         raise DataError(f"{name} cannot be decoded ({error}).") from error
     if not len(samples):
         raise DataError(f"{name} holds no sound.")
-    return samples.mean(axis=1), int(rate)
+    return samples.mean(axis=1), int(told.samplerate)
+
+
+def decode_native(content: bytes, told: Any) -> np.ndarray | None:
+    """float32 [N, channels] by tensorflow-io; None where it does not load or does not know it.
+
+    Args:
+      told: soundfile.info of the content.
+    """
+    form = _NATIVE.get((told.format, told.subtype))
+    audio = native_audio() if form else None
+    if form is None or audio is None:
+        return None
+    decoder, dtype, zero, full_scale = form
+    try:
+        numbers = getattr(audio, decoder)(content, **({"dtype": dtype} if dtype else {})).numpy()
+    except Exception:  # What it refuses, soundfile reads, or tells why it cannot be read.
+        return None
+    if len(numbers) != told.frames:  # It is silent about files that are cut off.
+        return None
+    return (numbers.astype(np.float64) - zero).astype(np.float32) / np.float32(full_scale)
+
+
+@functools.cache
+def native_audio() -> Any | None:
+    """tensorflow_io.audio, if its operations load: importing it does not tell."""
+    silence = io.BytesIO()
+    speech_module("soundfile").write(silence, np.zeros(1), 8000, format="WAV", subtype="PCM_16")
+    try:
+        audio: Any = importlib.import_module("tensorflow_io").audio
+        probe: Callable[..., Any] = audio.decode_wav
+        probe(silence.getvalue(), dtype="int16")
+    except Exception:  # Not installed, or built for another TensorFlow: in many ways.
+        return None
+    return audio
 
 
 def load(content: bytes, name: str, sample_rate: int) -> np.ndarray:
