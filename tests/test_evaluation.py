@@ -56,6 +56,15 @@ def test_tasks_in_groups_give_what_all_at_once_give(monkeypatch):
     np.testing.assert_array_equal(parts.parameter_error, whole.parameter_error)
 
 
+def test_some_of_the_tasks_are_a_part_of_all():
+    experiment = build(tiny_config())
+    held_out = experiment.held_out()
+    whole = held_out.curves(experiment.initial, count=7, steps=STEPS)
+    for first, count in ((0, 2), (3, 1), (5, 2)):
+        part = held_out.curves(experiment.initial, count=count, first=first, steps=STEPS)
+        np.testing.assert_allclose(part.metric, whole.metric[first : first + count], rtol=1e-6)
+
+
 def test_validation_tasks_are_the_source_s_own_or_other_held_out_tasks():
     experiment = build(tiny_config())
     test, val = (
