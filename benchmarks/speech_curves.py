@@ -86,10 +86,10 @@ def curves_of(
         "sigma-Reptile": lambda _: sigma,
         "Reptile": lambda _: free(metas["reptile"]),
         "pre-trained": lambda _: free(metas["pretrained"]),
-        f"sigma-Reptile, {SELECTED} largest": lambda _: only(sigma, largest),
+        f"sigma-Reptile {SELECTED} largest": lambda _: only(sigma, largest),
         "sigma-Reptile without its prior": lambda _: free(sigma),
         f"{SELECTED} at random": lambda speaker: only(sigma, draws[speaker % DRAWS]),
-        "sigma-Reptile, one variance": lambda _: alike(sigma),
+        "sigma-Reptile one variance": lambda _: alike(sigma),
         f"first {SELECTED}": lambda _: only(sigma, names[:SELECTED]),
         f"last {SELECTED}": lambda _: only(sigma, names[-SELECTED:]),
     }

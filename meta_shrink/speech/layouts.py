@@ -10,6 +10,7 @@ import zlib
 from meta_shrink.durable_files import open_file, read_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.file_tree import folder_tree
+from meta_shrink.speech import tfds_corpus
 from meta_shrink.speech.descriptions import described, json_lines
 from meta_shrink.speech.features import SILENCE, Phone
 from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording
@@ -22,8 +23,8 @@ _ALIGNED_FRAMES_PER_SECOND = 100
 def find_recordings(source: str) -> Corpus:
     """All recordings of a folder or a tar, each utterance once, in the order of their names.
 
-    A folder may hold tars; phone_alignment.jsonl.gz and lexicon.txt beside the audio or the tars
-    are used.
+    A folder may hold tars, or be one that tensorflow-datasets prepared (vctk, ljspeech, libritts);
+    phone_alignment.jsonl.gz and lexicon.txt beside the audio or the tars are used.
 
     Raises:
       DataError: there is nothing that is known, a description is broken, or two recordings have
@@ -33,14 +34,19 @@ def find_recordings(source: str) -> Corpus:
         raise DataError(f"{source} does not exist: --from names a folder or a tar.")
     folder = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
     found: dict[tuple[str, str], Recording] = {}
-    for places in _trees(source):
-        for recording in described(places, source):
+    if tfds_corpus.is_prepared(source):
+        parts = [tfds_corpus.recordings(source)]
+    else:
+        parts = [described(places, source) for places in _trees(source)]
+    for part in parts:
+        for recording in part:
             known = found.setdefault((recording.speaker, recording.utterance), recording)
             _require_same(known, recording)
     if not found:
         raise DataError(
             f"{source} holds no recordings ({', '.join(AUDIO)}) with their texts: expected "
-            "metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, or a .txt beside each."
+            "metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, a .txt beside each, or a "
+            "folder that tensorflow-datasets prepared (with dataset_info.json)."
         )
     aligned = read_alignment(os.path.join(folder, ALIGNMENT))
     recordings = [found[key]._replace(phones=aligned.get(key[1])) for key in sorted(found)]

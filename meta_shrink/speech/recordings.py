@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
@@ -40,6 +40,19 @@ class Place(NamedTuple):
         return content
 
 
+class Readable(Protocol):
+    """A place of bytes: a Place, or an example of a data set."""
+
+    @property
+    def path(self) -> str:
+        """The file or folder, to be named in messages."""
+        ...
+
+    def read(self) -> bytes:
+        """The bytes; DataError if they cannot be read."""
+        ...
+
+
 class Recording(NamedTuple):
     """One utterance: its names, what is said, its split ("train", "test" or ""), its audio.
 
@@ -50,7 +63,7 @@ class Recording(NamedTuple):
     utterance: str
     text: str
     split: str
-    place: Place
+    place: Readable
     phones: Sequence[Phone] | None = None
 
 

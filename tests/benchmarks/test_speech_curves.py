@@ -50,7 +50,7 @@ def test_what_adapts(monkeypatch):
     adapting = {name: make(0).log_sigma2.numpy().tolist() for name, make in curves.items()}
     inf = np.inf
     assert adapting["sigma-Reptile"] == [-1, 3] and adapting["Reptile"] == [inf, inf]
-    assert adapting["sigma-Reptile, 1 largest"] == [-inf, 3] == adapting["last 1"]
-    assert adapting["first 1"] == [-1, -inf] and adapting["sigma-Reptile, one variance"] == [1, 1]
+    assert adapting["sigma-Reptile 1 largest"] == [-inf, 3] == adapting["last 1"]
+    assert adapting["first 1"] == [-1, -inf] and adapting["sigma-Reptile one variance"] == [1, 1]
     drawn = [sorted(curves["1 at random"](s).log_sigma2.numpy().tolist()) for s in range(5)]
     assert all(draw in ([-inf, 3], [-inf, -1]) for draw in drawn)
