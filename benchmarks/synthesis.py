@@ -22,7 +22,7 @@ from meta_shrink import ModuleRegistry
 from meta_shrink.models import wavenet
 from meta_shrink.models.wavenet import DILATIONS
 from meta_shrink.speech.features import FEATURES
-from meta_shrink.speech.synthesis import DRAWN, silence, speak
+from meta_shrink.speech.synthesis import DRAWN, Noise, silence, speak
 
 CHANNELS = flags.DEFINE_list("channels", ["16", "32"], "Of the network.")
 ROWS = flags.DEFINE_list("rows", ["1", "16"], "Voices at once.")
@@ -91,11 +91,11 @@ def measured(channels: int, rows: int) -> dict[str, float]:
     voices = voices_of(channels, rows)
     features = np.random.default_rng(1).normal(size=[rows, FRAMES, FEATURES]).astype(np.float32)
     drawn, state = tf.fill([rows, FRAMES * HOP], DRAWN), silence(voices, rows)
-    key, told = tf.constant([0, 0]), tf.constant(features)
+    told, noise = tf.constant(features), tf.constant([Noise(n)(FRAMES * HOP) for n in range(rows)])
     plain = {path: value.numpy() for path, value in voices.items()}
     run = {jit: tf.function(speak, jit_compile=jit, autograph=False) for jit in (True, False)}
-    compiled = seconds(lambda: run[True](voices, told, drawn, state, key).codes.numpy())
-    looped = seconds(lambda: run[False](voices, told, drawn, state, key).codes.numpy())
+    compiled = seconds(lambda: run[True](voices, told, drawn, noise, state).codes.numpy())
+    looped = seconds(lambda: run[False](voices, told, drawn, noise, state).codes.numpy())
     numpy = seconds(lambda: in_numpy(plain, features, 8 * HOP))
     sound = rows * FRAMES * HOP / RATE
     return {

@@ -2,14 +2,14 @@
 
 The signature `speak` of its SavedModel has these arguments, all of R rows, beside the tensors of an
 adapter per row [R, ...]: features [R, F, C], codes int32 [R, T] (synthesis.DRAWN where a sample is
-drawn), the state time [], last_code [R] and past [D, R, channels], key [2] and temperature []. It
+drawn), noise [R, T], temperature [R], and the state last_code [R] and past [R, D, channels]. It
 answers codes, log_probs [R, T] and the state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,11 +22,12 @@ from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
 from meta_shrink.speech.features import FEATURES, FEATURES_VERSION, PHONES
 from meta_shrink.speech.signal import SILENT_CODE, hop_of
-from meta_shrink.speech.synthesis import DRAWN, Spoken, silence, speak
+from meta_shrink.speech.synthesis import DRAWN, Noise, Spoken, silence, speak
 from meta_shrink.types import Recordings
 
 SIGNATURE = "speak"
-STATE = ("time", "last_code", "past")
+STATE = ("last_code", "past")
+PIECE_FRAMES = 40  # 0.2 s.
 
 
 def speak_signature(source: ExportSource, tensors: Sequence[AdapterTensor]) -> Any:
@@ -36,27 +37,26 @@ def speak_signature(source: ExportSource, tensors: Sequence[AdapterTensor]) -> A
     channels = source.model.inputs[1].shape[-1]
 
     @tf.function(autograph=False, jit_compile=True)
-    def compiled(phi, features, codes, spoken, key, temperature, own):
-        return speak(phi | own, features, codes, spoken, key, temperature)
+    def compiled(phi, features, codes, noise, spoken, temperature, own):
+        return speak(phi | own, features, codes, noise, spoken, temperature)
 
     def call(**given: tf.Tensor) -> dict[str, tf.Tensor]:
         spoken = Spoken(*(given.pop(name) for name in STATE))
-        first = [given.pop(n) for n in ("features", "codes")]
-        last = [given.pop(n) for n in ("key", "temperature")]
+        told = [given.pop(name) for name in ("features", "codes", "noise")]
+        temperature = given.pop("temperature")
         own = {spec.name: given[argument_name(spec.name)] for spec in tensors}
         values = {path: tf.convert_to_tensor(value) for path, value in phi.items()}
-        piece = compiled(values, *first, spoken, *last, own)
+        piece = compiled(values, *told, spoken, temperature, own)
         state = dict(zip(STATE, piece.spoken, strict=True))
         return {"codes": piece.codes, "log_probs": piece.log_probs, **state}
 
     specs = {
         "features": tf.TensorSpec([None, None, channels]),
         "codes": tf.TensorSpec([None, None], tf.int32),
-        "time": tf.TensorSpec([], tf.int32),
+        "noise": tf.TensorSpec([None, None]),
+        "temperature": tf.TensorSpec([None]),
         "last_code": tf.TensorSpec([None], tf.int32),
-        "past": tf.TensorSpec([start.past.shape[0], None, start.past.shape[2]]),
-        "key": tf.TensorSpec([2], tf.int32),
-        "temperature": tf.TensorSpec([]),
+        "past": tf.TensorSpec([None, *start.past.shape[1:]]),
     }
     rows = {argument_name(spec.name): tf.TensorSpec([None, *spec.shape]) for spec in tensors}
     return concrete(call, specs | rows)
@@ -80,6 +80,16 @@ def recordings_of(info: BackboneInfo) -> Recordings:
     return recordings
 
 
+class Piece(NamedTuple):
+    """Inputs of the signature `speak`, without a row's axis, of one piece of an utterance.
+
+    heard: those of its samples that are heard.
+    """
+
+    inputs: dict[str, np.ndarray]
+    heard: slice
+
+
 class Voices:
     """Samples of a backbone's voices.
 
@@ -88,75 +98,110 @@ class Voices:
 
     def __init__(self, backbone: Backbone) -> None:
         """Raises UsageError where the backbone is of no voices."""
-        if SIGNATURE not in backbone.signatures:
+        if not is_of_voices(backbone):
             raise UsageError(
                 f"{backbone.path} does not speak: its network is no wavenet without speaker "
-                "embedding, or it was exported before there was the signature 'speak'."
+                "embedding, or it was exported before the signature 'speak' took noise."
             )
         self.recordings = recordings_of(backbone.info)
         self._backbone, self.hop = backbone, hop_of(self.recordings.sample_rate)
 
-    def speak(
+    def silence(self) -> dict[str, np.ndarray]:
+        """The state before an utterance, without a row's axis."""
+        shape = _arguments(self._backbone)["past"].shape[1:]
+        return {"last_code": np.array(SILENT_CODE, np.int32), "past": np.zeros(shape, np.float32)}
+
+    def pieces(
         self,
         features: np.ndarray,
-        adapters: Sequence[Adapter],
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        piece_frames: int = 40,
-    ) -> Iterator[np.ndarray]:
-        """Codes uint8 [R, piece_frames * hop] of one piece after another, fewer in the last.
+        piece_frames: int = PIECE_FRAMES,
+    ) -> Iterator[Piece]:
+        """An utterance in pieces of equal shape, behind the silence that the network has heard.
 
         Args:
-          features: [R, F, FEATURES] of the frames to be spoken.
-          adapters: the voice of each row.
+          features: [F, FEATURES] of the frames to be spoken.
           seed, temperature: of the draws; a temperature of 0 takes the likeliest code.
-          piece_frames: of a piece; 40 are 0.2 s.
+          piece_frames: of a piece.
 
         Raises:
           UsageError: shapes or numbers that do not fit.
         """
-        _check(features, adapters, temperature, piece_frames)
-        rows, silent_frames = len(features), self.recordings.context
+        _check(features, temperature, piece_frames)
+        noise, context = Noise(seed), self.recordings.context
+        end = context + len(features)
+        padded = -(-end // piece_frames) * piece_frames
+        told = np.zeros([padded, FEATURES], np.float32)
+        told[:, _SILENT] = 1.0
+        told[context:end] = features
+        codes = np.full([padded * self.hop], DRAWN, np.int32)
+        codes[: context * self.hop] = SILENT_CODE
+        for first in range(0, padded, piece_frames):
+            frames = slice(first, first + piece_frames)
+            samples = slice(first * self.hop, frames.stop * self.hop)
+            inputs = {
+                "features": told[frames],
+                "codes": codes[samples],
+                "noise": noise(piece_frames * self.hop),
+                "temperature": np.array(temperature, np.float32),
+            }
+            heard = [
+                min(max(frame - first, 0), piece_frames) * self.hop for frame in (context, end)
+            ]
+            yield Piece(inputs, slice(*heard))
+
+    def speak(
+        self, features: np.ndarray, adapters: Sequence[Adapter], **options: Any
+    ) -> Iterator[np.ndarray]:
+        """Codes uint8 [R, N] of one piece after another; N is smaller in the first and the last.
+
+        Args:
+          features: [R, F, FEATURES] of the frames to be spoken.
+          adapters: the voice of each row.
+          options: of `pieces`, of all rows: with one seed they have the same noise.
+
+        Raises:
+          UsageError: shapes or numbers that do not fit.
+        """
+        if len(features) != len(adapters) or not adapters:
+            raise UsageError(
+                f"There are features of {len(features)} rows and {len(adapters)} adapters; "
+                "expected an adapter for each row."
+            )
         own = {name: tf.constant(x) for name, x in self._backbone.stacked(adapters).items()}
-        before = np.zeros([rows, silent_frames, FEATURES], np.float32)
-        before[:, :, _SILENT] = 1.0
-        state = self._silence(rows)
-        if silent_frames:
-            given = np.full([rows, silent_frames * self.hop], SILENT_CODE, np.int32)
-            state = self._piece(before, given, state, own, seed, temperature)
-        for first in range(0, features.shape[1], piece_frames):
-            told = features[:, first : first + piece_frames]
-            drawn = np.full([rows, told.shape[1] * self.hop], DRAWN, np.int32)
-            state = self._piece(told, drawn, state, own, seed, temperature)
-            yield state["codes"].numpy().astype(np.uint8)
-
-    def _silence(self, rows: int) -> dict[str, tf.Tensor]:
-        shape = self._backbone.signatures[SIGNATURE].structured_input_signature[1]["past"].shape
-        past = tf.zeros([shape[0], rows, shape[2]])
-        return dict(zip(STATE, (tf.constant(0), tf.fill([rows], SILENT_CODE), past), strict=True))
-
-    def _piece(self, features, codes, state, own, seed: int, temperature: float):
-        return self._backbone.signatures[SIGNATURE](
-            features=tf.constant(features, tf.float32),
-            codes=tf.constant(codes),
-            key=tf.constant([seed, 0]),
-            temperature=tf.constant(temperature, tf.float32),
-            **{name: state[name] for name in STATE},
-            **own,
-        )
+        state = {name: np.stack([x] * len(adapters)) for name, x in self.silence().items()}
+        for row in zip(*(self.pieces(f, **options) for f in features), strict=True):
+            inputs = {name: np.stack([p.inputs[name] for p in row]) for name in row[0].inputs}
+            answer = self._backbone.signatures[SIGNATURE](**_constants(inputs | state), **own)
+            state = {name: answer[name] for name in STATE}
+            if (codes := answer["codes"].numpy()[:, row[0].heard]).size:
+                yield codes.astype(np.uint8)
 
 
 # The one-hot phones of silence before, now and after.
 _SILENT = [0, len(PHONES), 2 * len(PHONES)]
 
 
-def _check(features, adapters, temperature: float, piece_frames: int) -> None:
+def is_of_voices(backbone: Backbone) -> bool:
+    """Whether a backbone has the signature `speak` as it is now."""
+    return SIGNATURE in backbone.signatures and "noise" in _arguments(backbone)
+
+
+def _arguments(backbone: Backbone) -> Mapping[str, tf.TensorSpec]:
+    return backbone.signatures[SIGNATURE].structured_input_signature[1]
+
+
+def _constants(arrays: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(value) for name, value in arrays.items()}
+
+
+def _check(features: np.ndarray, temperature: float, piece_frames: int) -> None:
     shape = np.shape(features)
-    if len(shape) != 3 or shape[2] != FEATURES or not shape[1] or shape[0] != len(adapters):
+    if len(shape) != 2 or shape[1] != FEATURES or not shape[0]:
         raise UsageError(
-            f"features have shape {list(shape)} and there are {len(adapters)} adapters; expected "
-            f"[rows, frames, {FEATURES}] and an adapter for each row."
+            f"features of an utterance have shape {list(shape)}; expected [frames, {FEATURES}]."
         )
     if not 0 <= temperature <= 10 or piece_frames < 1:
         raise UsageError(

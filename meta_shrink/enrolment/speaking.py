@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import wave
 
 import numpy as np
 
@@ -16,9 +14,10 @@ from meta_shrink.backbones.voices import Voices, recordings_of
 from meta_shrink.durable_files import read_file, write_atomically
 from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.progress import Progress
-from meta_shrink.speech.features import FRAMES_PER_SECOND, NUMBERS, network_features
-from meta_shrink.speech.prepare import prepare_utterance
-from meta_shrink.speech.recordings import Place, Recording
+from meta_shrink.speech.audio_files import load, pcm, wav_header
+from meta_shrink.speech.features import NUMBERS, network_features
+from meta_shrink.speech.prepare import told_frames
+from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.signal import mu_law_decode
 
 MAX_SECONDS, MAX_SHIFT = 60.0, 24.0
@@ -36,17 +35,23 @@ def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0)
       DataError: it cannot be read or aligned, or is longer than MAX_SECONDS.
       UsageError: no text, a shift beyond two octaves, a backbone of something else.
     """
+    said = text or _text_beside(path)
+    content = Place(path).read()
+    return features_of_sound(content, said, info, name=path, shift=shift, max_seconds=MAX_SECONDS)
+
+
+def features_of_sound(
+    content: bytes, text: str, info: BackboneInfo, *, name: str, shift: float, max_seconds: float
+) -> np.ndarray:
+    """As features_of, of the bytes of a sound file; name: what the errors call it."""
     told = recordings_of(info)
     if not abs(shift) <= MAX_SHIFT:
         raise UsageError(f"shift is {shift} semitones; expected {-MAX_SHIFT:g} to {MAX_SHIFT:g}.")
-    recording = Recording("", os.path.basename(path), text or _text_beside(path), "", Place(path))
+    samples = load(content, name, told.sample_rate, max_seconds=max_seconds)
     try:
-        frames = prepare_utterance(recording, told.sample_rate, {}).features
+        frames = told_frames(samples, told.sample_rate, text, {})
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    seconds = len(frames.phones) / FRAMES_PER_SECOND
-    if seconds > MAX_SECONDS:
-        raise DataError(f"{path} has {seconds:.0f} s; expected {MAX_SECONDS:g} s at most: cut it.")
+        raise DataError(f"{name}: {error}") from error
     numbers = frames.numbers.copy()
     numbers[:, _LOG_F0] += numbers[:, _VOICED] * shift * math.log(2) / 12
     return network_features(frames.phones, numbers).numpy()
@@ -92,13 +97,8 @@ def write_wav(path: str, samples: np.ndarray, rate: int) -> None:
     Raises:
       UsageError, DiskError: the file cannot be written.
     """
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+    content = pcm(samples)
     try:
-        write_atomically(path, content.getvalue())
+        write_atomically(path, wav_header(rate, len(content)) + content)
     except OSError as error:
         raise unwritable(path, error) from error

@@ -7,6 +7,11 @@ An adapter is named by its id or by an alias of index.json in the folder; SIGHUP
 again. SIGTERM answers the requests in flight and ends with 0. Metrics for Prometheus: /metrics;
 health: /healthz, /readyz. It does not encrypt: put a proxy in front that does.
 
+A backbone of voices speaks as synthesize does, and answers audio/wav; "like" is a sound file in
+base64, "stream": true answers while it speaks, voices:synthesize is the backbone's own voice:
+
+  curl -d '{"features": [[...]], "seed": 1}' localhost:8501/v1/models/NAME/voices/ID:synthesize
+
 --tokens=FILE lets only those ask who send Authorization: Bearer TOKEN (but for health). Each line
 of FILE is the SHA-256 of a token, and a note; SIGHUP reads it again:
 
@@ -37,9 +42,13 @@ MAX_QUEUE = flags.DEFINE_integer("max_queue", 1024, "Rows that may wait; more ge
 LOADERS = flags.DEFINE_integer("loaders", 2, "Threads that load adapters.", 1)
 MAX_BODY_MIB = flags.DEFINE_integer("max_body_mib", 16, "Size of a request; larger get 413.", 1)
 BODY_SECONDS = flags.DEFINE_float("body_seconds", 10.0, "For the body of a request; else 408.", 0.1)
+MAX_VOICES = flags.DEFINE_integer("max_voices", 8, "Utterances at a time; more get 429.", 1)
+MAX_TEXT = flags.DEFINE_integer("max_text", 1000, "Characters of an utterance.", 1)
+MAX_SECONDS = flags.DEFINE_float("max_seconds", 30.0, "Of sound, heard or spoken.", 0.01, 3600.0)
 TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
 GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
+SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS)
 
 
 def main(argv):
@@ -71,11 +80,19 @@ def load() -> Any:
     """The Server of the flags."""
     # Late, so that --help is quick.
     from meta_shrink.backbones.loaded import Backbone
+    from meta_shrink.backbones.voices import is_of_voices
+    from meta_shrink.enrolment.served_voices import BackboneVoices
     from meta_shrink.serving.bank import AdapterBank
     from meta_shrink.serving.server import Server
+    from meta_shrink.serving.speech_request import SpeechLimits
     from meta_shrink.serving.tokens import Tokens
 
     backbone = Backbone.load(BACKBONE.value)
+    voices = None
+    if is_of_voices(backbone):
+        voices = BackboneVoices(backbone, threads=CPU_THREADS.value)
+    elif given := [flag.name for flag in SPEECH_FLAGS if flag.present]:
+        raise UsageError(f"--{given[0]} is of voices, and {BACKBONE.value} has none.")
     bank = AdapterBank(backbone, ADAPTERS.value, max_resident=MAX_RESIDENT.value)
     return Server(
         backbone,
@@ -84,6 +101,8 @@ def load() -> Any:
         max_body_bytes=MAX_BODY_MIB.value * 2**20,
         body_seconds=BODY_SECONDS.value,
         tokens=None if TOKENS.value is None else Tokens(TOKENS.value),
+        voices=voices,
+        speech_limits=SpeechLimits(MAX_VOICES.value, MAX_TEXT.value, MAX_SECONDS.value),
         max_batch=MAX_BATCH.value,
         max_queue=MAX_QUEUE.value,
         max_delay_ms=MAX_DELAY_MS.value,

@@ -23,7 +23,7 @@ SHIFT = flags.DEFINE_float("shift", 0.0, "Semitones that the pitch goes up or (b
 TEMPERATURE = flags.DEFINE_float(
     "temperature", 1.0, "Below 1 is less noise; 0 takes the likeliest sample.", 0.0, 10.0
 )
-SEED = flags.DEFINE_integer("seed", 0, "Of the draws.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", 0)
 
 
 def main(argv):

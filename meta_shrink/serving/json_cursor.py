@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from meta_shrink.errors import UsageError
@@ -88,6 +89,20 @@ class JsonCursor:
     def _expect(self, character: str) -> None:
         if not self._accept(character):
             raise ValueError(f"expected {character} at character {self._at}")
+
+
+@contextmanager
+def json_told() -> Iterator[None]:
+    """What is no JSON within the `with` block is a UsageError of one sentence."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The request is not JSON (byte {error.start} is no UTF-8).") from None
+    except (ValueError, RecursionError) as error:
+        reason = "too deep" if isinstance(error, RecursionError) else str(error)[:200]
+        raise UsageError(f"The request is not JSON ({reason}).") from None
 
 
 def _no_constant(name: str) -> NoReturn:

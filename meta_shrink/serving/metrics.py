@@ -13,6 +13,7 @@ from meta_shrink.serving.bank import BankStats
 
 _ROWS = tuple(2**power for power in range(11))
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_FACTORS = (0.05, 0.1, 0.2, 0.5, 0.8, 1.0, 1.25, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 class Snapshot(NamedTuple):
@@ -21,13 +22,16 @@ class Snapshot(NamedTuple):
     bank: BankStats
     waiting_rows: int
     ready: bool
+    speaking: int = 0
+    waiting_pieces: int = 0
 
 
 class ServerMetrics:
     """The metrics, in a registry of their own.
 
     requests: by route and status. request_seconds: by route. rows: by outcome, "ok" or the code of
-    an error. batch_rows, batch_seconds: of calls of the network.
+    an error. batch_rows, batch_seconds: of calls of the network. spoken_samples, real_time_factor:
+    of utterances: samples so far, and seconds of sound a second of waiting for it.
     """
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
@@ -48,6 +52,15 @@ class ServerMetrics:
         )
         self._batch_seconds = Histogram(
             "meta_shrink_batch_seconds", "Time of a batch.", buckets=_SECONDS, registry=registry
+        )
+        self.spoken_samples = Counter(
+            "meta_shrink_spoken_samples", "Samples of sound answered.", registry=registry
+        )
+        self.real_time_factor = Histogram(
+            "meta_shrink_real_time_factor",
+            "Of whole utterances: seconds of sound a second; below 1 is slower than it is heard.",
+            buckets=_FACTORS,
+            registry=registry,
         )
         registry.register(_SnapshotCollector(snapshot))
 
@@ -71,10 +84,12 @@ class _SnapshotCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The snapshot of this moment as metrics."""
-        bank, waiting_rows, ready = self._snapshot()
+        bank, waiting_rows, ready, speaking, waiting_pieces = self._snapshot()
         gauges = {
             "ready": ("1 if requests are answered.", float(ready)),
             "waiting_rows": ("Rows that have no answer yet.", waiting_rows),
+            "speaking": ("Utterances that have begun and not ended.", speaking),
+            "waiting_pieces": ("Pieces of them that have no answer yet.", waiting_pieces),
             "adapters_resident": ("Adapters in memory.", bank.resident),
             "adapters_pinned": ("Adapters that rows in flight use.", bank.pinned),
             "adapters_bytes": ("Bytes of their tensors.", bank.resident_bytes),

@@ -10,7 +10,7 @@ import numpy as np
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.errors import UsageError
-from meta_shrink.serving.json_cursor import JsonCursor
+from meta_shrink.serving.json_cursor import JsonCursor, json_told
 from meta_shrink.serving.rows import as_row
 
 SIGNATURE = "serving_default"
@@ -39,17 +39,10 @@ def parse_predict(
     Raises:
       UsageError: it is not as the docstring of `rest` says, or has the wrong inputs.
     """
-    try:
+    with json_told():
         cursor = JsonCursor(body)
         _check_amount(body, backbone, max_rows)
         return _parse(cursor, backbone, max_rows)
-    except UsageError:
-        raise
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The request is not JSON (byte {error.start} is no UTF-8).") from None
-    except (ValueError, RecursionError) as error:
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)[:200]
-        raise UsageError(f"The request is not JSON ({reason}).") from None
 
 
 def _check_amount(body: bytes | bytearray, backbone: BackboneInfo, max_rows: int) -> None:

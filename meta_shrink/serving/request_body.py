@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from aiohttp import web
 
 from meta_shrink.errors import Overloaded, UsageError
 
 BODIES = 8  # So many of the largest ones are held at a time.
+PARSERS = 2  # Requests parsed at a time, of which each may take some times its bytes.
+Parsed = TypeVar("Parsed")
 
 
 class SlowBody(UsageError):
@@ -27,6 +30,13 @@ class BodyReader:
             )
         self._max_bytes, self._seconds = max_bytes, seconds
         self._held = 0
+        self._parsers = asyncio.Semaphore(PARSERS)
+
+    async def parsed(self, request: web.Request, parse: Callable[[bytearray], Parsed]) -> Parsed:
+        """What `parse` makes of the body; raises as `body` and `parse` do."""
+        async with self.body(request) as body, self._parsers:
+            # In threads: megabytes of JSON must not hold up other requests.
+            return await asyncio.to_thread(parse, body)
 
     @asynccontextmanager
     async def body(self, request: web.Request) -> AsyncIterator[bytearray]:

@@ -25,7 +25,7 @@ def as_row(backbone: BackboneInfo, inputs: Mapping[str, Any]) -> dict[str, np.nd
     names = [spec.name for spec in backbone.inputs]
     if sorted(inputs) != sorted(names):
         raise UsageError(f"the inputs are {_listed(inputs)}; expected {_listed(names)}.")
-    return {spec.name: _as_input(spec, inputs[spec.name]) for spec in backbone.inputs}
+    return {spec.name: as_input(spec, inputs[spec.name]) for spec in backbone.inputs}
 
 
 def row_shape(row: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
@@ -38,7 +38,8 @@ def _listed(names: Any) -> str:
     return ", ".join([*shown[:8], *(["..."] if len(shown) > 8 else [])]) or "none"
 
 
-def _as_input(spec: ArraySpec, value: Any) -> np.ndarray:
+def as_input(spec: ArraySpec, value: Any) -> np.ndarray:
+    """One input (an array or nested lists) as the network takes it; raises as `as_row`."""
     dtype = np.dtype(spec.dtype)
     array = _as_array(spec, value)
     among_numbers = array.dtype.kind != "b" and _holds_boolean(value)  # NumPy makes it 0 or 1.

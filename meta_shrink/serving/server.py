@@ -7,10 +7,10 @@ ask is a matter of tokens (`tokens`), if there are any; put what encrypts in fro
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,18 @@ from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.batching import Batcher
 from meta_shrink.serving.metrics import ServerMetrics, Snapshot
 from meta_shrink.serving.predict_request import RowRequest, parse_predict
-from meta_shrink.serving.protocol import ServedBackbone
+from meta_shrink.serving.protocol import ServedBackbone, ServedVoices
 from meta_shrink.serving.request_body import BodyReader
+from meta_shrink.serving.responses import json_response, refusal, response_of
 from meta_shrink.serving.server_log import RepeatedLines, keep_to_ourselves, origin
+from meta_shrink.serving.speech_handlers import SpeechHandlers
+from meta_shrink.serving.speech_request import SpeechLimits
 from meta_shrink.serving.tokens import Tokens
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
-_CODES = {401: "token", 404: "path", 405: "method", 413: "too_large"}
 _OPEN = ("/healthz", "/readyz")  # To all, tokens or not: whoever watches the server has none.
 LINGER_SECONDS = 1.0  # For the rest of a body that was refused; then the connection is closed.
-PARSERS = 2  # Requests parsed at a time, of which each may take some times its bytes.
-_RETRY_LATER = (429, 503)
 
 
 class Server:
@@ -43,6 +43,7 @@ class Server:
 
     name: of the model in URLs; by default that of the backbone, with "_" for what URLs do not take.
     max_body_bytes, body_seconds: of the body of a request. tokens: who may ask; None is all.
+    voices: those of the backbone, if it speaks; speech_limits: of what they are asked for.
     batching: options of `Batcher`.
     """
 
@@ -55,6 +56,8 @@ class Server:
         max_body_bytes: int = 16 * 2**20,
         body_seconds: float = 10.0,
         tokens: Tokens | None = None,
+        voices: ServedVoices | None = None,
+        speech_limits: SpeechLimits | None = None,
         max_batch: int = 32,
         max_queue: int = 1024,
         **batching: Any,
@@ -70,7 +73,6 @@ class Server:
         self._backbone, self._bank = backbone, bank
         self._max_batch, self._max_queue = max_batch, max_queue
         self._bodies = BodyReader(max_bytes=max_body_bytes, seconds=body_seconds)
-        self._parsers = asyncio.Semaphore(PARSERS)
         self._tokens = tokens
         self._refused, self._failed = RepeatedLines(), RepeatedLines()
         self.metrics = ServerMetrics(self._snapshot)
@@ -82,6 +84,17 @@ class Server:
             max_queue=max_queue,
             on_batch=self.metrics.batch,
             **batching,
+        )
+        self._speech = (
+            None
+            if voices is None
+            else SpeechHandlers(
+                voices,
+                bank,
+                self.metrics,
+                bodies=self._bodies,
+                limits=speech_limits or SpeechLimits(),
+            )
         )
 
     def application(self) -> web.Application:
@@ -95,6 +108,10 @@ class Server:
         app.router.add_get(model, self._get_status)
         app.router.add_get(f"{model}/metadata", self._get_metadata)
         app.router.add_post(f"{model}:predict", self._predict)
+        if self._speech:
+            self._speech.add_routes(app, model)
+        else:
+            app.router.add_post(f"{model}/voices{{rest:.*}}", self._no_voices)
         app.router.add_get("/healthz", self._get_health)
         app.router.add_get("/readyz", self._get_readiness)
         app.router.add_get("/metrics", self._get_metrics)
@@ -120,39 +137,40 @@ class Server:
             }
             index = np.arange(rows, dtype=np.int32) % min(rows, 2)
             self._backbone.predict_mixed(inputs, adapters[: min(rows, 2)], index)
+        if self._speech:
+            self._speech.warm_up()
 
     async def _running(self, _: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(self.warm_up)
         self._ready = True
         yield
         await asyncio.to_thread(self._batcher.close)
+        if self._speech:
+            await asyncio.to_thread(self._speech.close)
 
     async def _stop(self, _: web.Application) -> None:
         """Called when the server stops to listen, while requests are still answered."""
         self._ready = False
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(self._bank.stats(), self._batcher.waiting, self._ready)
+        spoken = (self._speech.speaking, self._speech.waiting) if self._speech else ()
+        return Snapshot(self._bank.stats(), self._batcher.waiting, self._ready, *spoken)
 
     async def _predict(self, request: web.Request) -> web.Response:
-        async with self._bodies.body(request) as body, self._parsers:
-            # In threads: megabytes of JSON must not hold up other requests.
-            parsed = await asyncio.to_thread(
-                parse_predict, body, self._backbone.info, max_rows=self._max_queue
-            )
+        parse = partial(parse_predict, backbone=self._backbone.info, max_rows=self._max_queue)
+        parsed = await self._bodies.parsed(request, parse)
         outcomes = await asyncio.gather(
             *(self._row(row) for row in parsed.rows), return_exceptions=True
         )
         status, content, codes = await asyncio.to_thread(rest.answer, parsed, outcomes)
         self._count_rows(len(outcomes), codes)
-        return _response(status, content)
+        return response_of(status, content)
 
     async def _row(self, row: RowRequest) -> dict[str, np.ndarray]:
         try:
             answer = await asyncio.wrap_future(self._batcher.submit(row.inputs, row.adapter))
         except AdapterError as error:
-            if error.code not in ("id", "not_found"):  # Those are the client's.
-                self._refused.say(row.adapter, f"adapter refused, {error.code}: {error}")
+            self._refused.refused(row.adapter, error)
             raise
         except MetaShrinkError:
             raise
@@ -167,18 +185,22 @@ class Server:
         for code in codes:
             self.metrics.rows.labels(code).inc()
 
+    async def _no_voices(self, _: web.Request) -> web.Response:
+        sentence = f"The model {self.name!r} does not speak: its backbone has no voices."
+        return json_response(404, rest.Problem(404, "no_voices", sentence).body())
+
     async def _get_status(self, _: web.Request) -> web.Response:
-        return _json(200, metadata.status(self._backbone, ready=self._ready))
+        return json_response(200, metadata.status(self._backbone, ready=self._ready))
 
     async def _get_metadata(self, _: web.Request) -> web.Response:
-        return _json(200, metadata.metadata(self._backbone, self.name))
+        return json_response(200, metadata.metadata(self._backbone, self.name))
 
     async def _get_health(self, _: web.Request) -> web.Response:
-        return _json(200, {"status": "ok"})
+        return json_response(200, {"status": "ok"})
 
     async def _get_readiness(self, _: web.Request) -> web.Response:
         status, word = (200, "ready") if self._ready else (503, "stopping")
-        return _json(status, {"status": word})
+        return json_response(status, {"status": word})
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
         content_type = "text/plain; version=0.0.4; charset=utf-8"
@@ -211,31 +233,14 @@ class Server:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            code = _CODES.get(error.status, "request")
-            sentence = f"{request.method} of this path: {error.reason}."
-            if error.status == 404:
-                sentence += f" The model that is served is {self.name!r}: /v1/models/{self.name}."
-            response = _json(error.status, rest.Problem(error.status, code, sentence).body())
-            if error.status == 401:
-                response.headers["WWW-Authenticate"] = "Bearer"
+            response = refusal(request, error, self.name)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
             problem = rest.problem(error)
             if problem.status == 500:
                 self._failed.say("request", f"a request failed: {origin(error)}")
-            response = _json(problem.status, problem.body())
+            response = json_response(problem.status, problem.body())
         if not request.content.is_eof():  # What is left of the body is no request.
             response.force_close()
         return response
-
-
-def _json(status: int, value: Any) -> web.Response:
-    return _response(status, json.dumps(value).encode())
-
-
-def _response(status: int, content: bytes) -> web.Response:
-    headers = {"Retry-After": "1"} if status in _RETRY_LATER else None
-    return web.Response(
-        status=status, body=content, content_type="application/json", headers=headers
-    )

@@ -9,6 +9,8 @@ from typing import Any
 from absl import logging
 from aiohttp import web_response
 
+from meta_shrink.errors import AdapterError
+
 MAX_REMEMBERED = 10_000
 
 
@@ -26,6 +28,11 @@ class RepeatedLines:
             self._said.clear()
         self._said[about] = line
         logging.error("%s", line)
+
+    def refused(self, adapter: Any, error: AdapterError) -> None:
+        """Log that an adapter was refused, unless it is the client's fault."""
+        if error.code not in ("id", "not_found"):
+            self.say(adapter, f"adapter refused, {error.code}: {error}")
 
     def forget(self, about: Any) -> None:
         """That is over: should it come again, it is said again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -28,23 +29,46 @@ _NATIVE = {
 } | {("OGG", "VORBIS"): ("decode_vorbis", "", 0, 1.0)}
 
 
-def decode(content: bytes, name: str) -> tuple[np.ndarray, int]:
+MAX_RATE, MAX_CHANNELS = 192_000, 8
+UNKNOWN = 2**32 - 1  # In the place of a length, of a WAV that is not at its end.
+
+
+def decode(
+    content: bytes, name: str, *, max_seconds: float | None = None
+) -> tuple[np.ndarray, int]:
     """The bytes of a sound file (FLAC, WAV, Ogg) -> float32 samples [N] of one channel, rate.
 
+    Args:
+      max_seconds: no more is read. A few bytes of FLAC may hold, or say that they hold, years.
+
     Raises:
-      DataError: it is no sound file, or holds no sound.
+      DataError: it is no sound file, or holds no sound, more than that, or none of people.
     """
     soundfile = speech_module("soundfile")
     try:
         told = soundfile.info(io.BytesIO(content))
-        samples = decode_native(content, told)
+        _check(told, name)
+        most = -1 if max_seconds is None else int(max_seconds * told.samplerate) + 1
+        samples = decode_native(content, told) if most < 0 else None
         if samples is None:
-            samples, _ = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+            file = io.BytesIO(content)
+            samples, _ = soundfile.read(file, most, dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:
         raise DataError(f"{name} cannot be decoded ({error}).") from error
     if not len(samples):
         raise DataError(f"{name} holds no sound.")
+    if len(samples) == most:
+        raise DataError(f"{name} is longer than {max_seconds:g} s: cut it.")
     return samples.mean(axis=1), int(told.samplerate)
+
+
+def _check(told: Any, name: str) -> None:
+    """Resampling from any rate, and any number of channels, would be as much as they say."""
+    if not 1000 <= told.samplerate <= MAX_RATE or told.channels > MAX_CHANNELS:
+        raise DataError(
+            f"{name} has {told.channels} channels at {told.samplerate} Hz; expected at most "
+            f"{MAX_CHANNELS}, and 1000 to {MAX_RATE} Hz."
+        )
 
 
 def decode_native(content: bytes, told: Any) -> np.ndarray | None:
@@ -81,7 +105,23 @@ def native_audio() -> Any | None:
     return audio
 
 
-def load(content: bytes, name: str, sample_rate: int) -> np.ndarray:
+def load(
+    content: bytes, name: str, sample_rate: int, *, max_seconds: float | None = None
+) -> np.ndarray:
     """As decode, at a sample rate."""
-    samples, rate = decode(content, name)
+    samples, rate = decode(content, name, max_seconds=max_seconds)
     return resample(samples, rate, sample_rate)
+
+
+def pcm(samples: np.ndarray) -> bytes:
+    """Samples in [-1, 1] as 16-bit PCM."""
+    return np.round(samples * 32767).astype("<i2").tobytes()
+
+
+def wav_header(rate: int, num_bytes: int | None = None) -> bytes:
+    """What stands before the PCM of one channel, of so many bytes; None: to be streamed."""
+    size = UNKNOWN if num_bytes is None else num_bytes
+    whole = UNKNOWN if num_bytes is None else num_bytes + 36
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    start = struct.pack("<4sI4s", b"RIFF", whole, b"WAVE")
+    return start + form + struct.pack("<4sI", b"data", size)

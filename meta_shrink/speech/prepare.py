@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from meta_shrink.errors import DataError, MetaShrinkError, UsageError
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.alignment import align
 from meta_shrink.speech.audio_files import load
 from meta_shrink.speech.corpus import SUFFIX, Speaker, Utterance, read_speaker, write_speaker
-from meta_shrink.speech.features import FEATURES_VERSION, frame_features
+from meta_shrink.speech.features import FEATURES_VERSION, Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.recordings import Recording
 from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch
@@ -182,12 +184,31 @@ def prepare_utterance(
       DataError: it cannot be read or aligned.
     """
     samples = load(recording.place.read(), recording.place.path, sample_rate)
+    frames = told_frames(samples, sample_rate, recording.text, lexicon, phones=recording.phones)
+    codes = mu_law_encode(samples[: len(frames.phones) * hop_of(sample_rate)])
+    return Utterance(recording.utterance, codes, frames)
+
+
+def told_frames(
+    samples: np.ndarray,
+    sample_rate: int,
+    text: str,
+    lexicon: Mapping[str, Sequence[str]],
+    *,
+    phones: Sequence[Phone] | None = None,
+) -> Frames:
+    """What the network is told of an utterance.
+
+    Args:
+      phones: a ready alignment; None: that of the text.
+
+    Raises:
+      DataError: it is too short, or cannot be aligned.
+    """
     f0 = pitch(samples, sample_rate)
     if not len(f0):
         raise DataError("it is shorter than a frame of 5 ms.")
-    phones = recording.phones or align(samples, sample_rate, recording.text, lexicon)
-    codes = mu_law_encode(samples[: len(f0) * hop_of(sample_rate)])
-    return Utterance(recording.utterance, codes, frame_features(phones, f0))
+    return frame_features(phones or align(samples, sample_rate, text, lexicon), f0)
 
 
 def _kept(job: Job) -> Speaker | None:

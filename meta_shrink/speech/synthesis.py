@@ -2,7 +2,8 @@
 
 What a dilated layer hears of the past is kept in a ring as long as its dilation, so a sample is one
 pass through every layer at one instant (cached sampling; Paine et al. 2016, arXiv:1611.09482). All
-is one function of tensors, the parameters too, so it compiles, exports, and takes a voice per row.
+is one function of tensors, the parameters and the noise too, so it compiles, exports, takes a voice
+per row, and rows that are at different places of different utterances share a batch.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.models.wavenet import DILATIONS, module_order
-from meta_shrink.rng import fold_in, uniform
 from meta_shrink.speech.signal import SILENT_CODE
 
 # Parameters by path, "block_00_dilated/kernel"; of one voice, or [B, ...] with a voice per row.
@@ -24,13 +25,12 @@ DRAWN = -1  # In the place of a code: to be drawn.
 
 
 class Spoken(NamedTuple):
-    """What sampling remembers between two pieces of one utterance.
+    """What sampling remembers of each utterance between two of its pieces.
 
-    time: int32 [], samples so far. code: int32 [B], the last one. past: [sum of dilations, B,
-    channels], the rings of all dilated layers end to end.
+    code: int32 [B], the last one. past: [B, sum of dilations, channels], what each dilated layer
+    hears of the past, layer by layer, the oldest first.
     """
 
-    time: tf.Tensor
     code: tf.Tensor
     past: tf.Tensor
 
@@ -43,6 +43,20 @@ class Piece(NamedTuple):
     spoken: Spoken
 
 
+class Noise:
+    """The noise of one utterance, in order: the same by the seed, whatever the pieces."""
+
+    def __init__(self, seed: int) -> None:
+        """Raises UsageError unless seed is in [0, 2^63)."""
+        if not 0 <= seed < 2**63:
+            raise UsageError(f"seed is {seed}; expected at least 0, and less than 2^63.")
+        self._bits = np.random.Philox(key=seed)
+
+    def __call__(self, samples: int) -> np.ndarray:
+        """float32 [samples] of the next ones, uniform in (0, 1), neither end ever."""
+        return ((self._bits.random_raw(samples) >> 41) + 0.5).astype(np.float32) * 2**-23
+
+
 def silence(voices: Voices, rows: int) -> Spoken:
     """The state before the first sample of an utterance.
 
@@ -50,16 +64,16 @@ def silence(voices: Voices, rows: int) -> Spoken:
       UsageError: parameters of no wavenet.
     """
     dilations, kernel = _dilations(voices), voices["block_00_dilated/kernel"]
-    shape = [sum(dilations), rows, kernel.shape[-2]]
-    return Spoken(tf.constant(0), tf.fill([rows], SILENT_CODE), tf.zeros(shape, kernel.dtype))
+    past = tf.zeros([rows, sum(dilations), kernel.shape[-2]], kernel.dtype)
+    return Spoken(tf.fill([rows], SILENT_CODE), past)
 
 
 def speak(
     voices: Voices,
     features: tf.Tensor,
     codes: tf.Tensor,
+    noise: tf.Tensor,
     spoken: Spoken,
-    key: tf.Tensor,
     temperature: float | tf.Tensor = 1.0,
 ) -> Piece:
     """Draw the next samples: the same, up to rounding, piece by piece or all at once.
@@ -68,9 +82,9 @@ def speak(
       voices: the parameters of a `wavenet`; where they are [B, ...], each row has its own.
       features: [B, F, C], of 5 ms frames.
       codes: int32 [B, T], T a multiple of F; samples that are given, DRAWN where one is drawn.
+      noise: [B, T] in (0, 1), of `Noise`: where in the cumulated probabilities a code is taken.
       spoken: from `silence`, or from the piece before.
-      key: int32 [2]; with the time and the row it decides each draw.
-      temperature: divides the logits; 0 takes the likeliest code.
+      temperature: [] or [B], divides the logits; 0 takes the likeliest code.
 
     Raises:
       UsageError: parameters of no wavenet, or shapes that do not fit.
@@ -78,22 +92,25 @@ def speak(
     _check(features.shape[1], codes.shape[1])
     conditions, step = _conditions(voices, features), _step_of(voices)
     samples = tf.shape(codes)[1]
-    hop, rows = samples // tf.shape(features)[1], tf.transpose(codes)
+    hop = samples // tf.shape(features)[1]
+    rows, chance = tf.transpose(codes), tf.transpose(noise)
+    heat = tf.reshape(tf.cast(temperature, conditions.dtype), [-1, 1])
 
-    def sample(number, state: Spoken, drawn, scores):
-        logits, past = step(state, conditions[number // hop])
-        code = _drawn(logits, fold_in(key, "sample", state.time), temperature)
-        code = tf.where(rows[number] == DRAWN, code, rows[number])
+    def sample(number, code, past, drawn, scores):
+        logits, past = step(number, code, past, conditions[number // hop])
+        code = tf.where(rows[number] == DRAWN, _drawn(logits, chance[number], heat), rows[number])
         score = -tf.nn.sparse_softmax_cross_entropy_with_logits(code, logits)
         drawn, scores = (
             tf.tensor_scatter_nd_update(whole, [[number]], own[tf.newaxis])
             for whole, own in ((drawn, code), (scores, score))
         )
-        return number + 1, Spoken(state.time + 1, code, past), drawn, scores
+        return number + 1, code, past, drawn, scores
 
-    start = (0, spoken, rows, tf.zeros(tf.shape(rows), conditions.dtype))
-    _, state, drawn, scores = tf.while_loop(lambda number, *_: number < samples, sample, start)
-    return Piece(tf.transpose(drawn), tf.transpose(scores), state)
+    past = tf.transpose(spoken.past, [1, 0, 2])
+    start = (0, spoken.code, past, rows, tf.zeros(tf.shape(rows), conditions.dtype))
+    _, code, past, drawn, scores = tf.while_loop(lambda n, *_: n < samples, sample, start)
+    past = tf.transpose(tf.gather(past, _oldest_first(_dilations(voices), samples)), [1, 0, 2])
+    return Piece(tf.transpose(drawn), tf.transpose(scores), Spoken(code, past))
 
 
 def speaks(paths: Iterable[str]) -> bool:
@@ -109,23 +126,27 @@ def _check(frames: int | None, samples: int | None) -> None:
         raise UsageError(f"{samples} samples are no multiple of {frames} frames.")
 
 
-def _drawn(logits: tf.Tensor, key: tf.Tensor, temperature) -> tf.Tensor:
-    """A code for each row [B, 256], by the Gumbel maximum: a draw of the softmax."""
-    chance = uniform(key, "gumbel", tf.shape(logits), dtype=logits.dtype)
-    noise = -tf.math.log(-tf.math.log(chance + 2.0**-24))
-    return tf.argmax(logits + temperature * noise, axis=-1, output_type=tf.int32)
+def _drawn(logits: tf.Tensor, chance: tf.Tensor, heat: tf.Tensor) -> tf.Tensor:
+    """A code for each row [B, 256]: the first whose cumulated probability reaches the noise."""
+    likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    weights = tf.exp((logits - tf.reduce_max(logits, -1, keepdims=True)) / tf.maximum(heat, 1e-6))
+    sums = tf.cumsum(weights, axis=-1)
+    below = tf.cast(sums < chance[:, tf.newaxis] * sums[:, -1:], tf.int32)
+    return tf.where(heat[:, 0] > 0, tf.reduce_sum(below, -1), likeliest)
 
 
 def _step_of(voices: Voices):
-    """(state, conditions [blocks, B, 2 G]) -> (logits [B, 256] of the next sample, the rings)."""
+    """(number of a sample in its piece, the code before it [B], the rings [D, B, channels],
+    conditions [blocks, B, 2 G]) -> (logits [B, 256] of the sample, the rings).
+    """
     dilations = _dilations(voices)
     lengths = tf.constant(dilations)
     starts = tf.cumsum(lengths, exclusive=True)
 
-    def step(state: Spoken, conditions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        places = starts + state.time % lengths
-        past, heard = tf.unstack(tf.gather(state.past, places)), []
-        path = _looked_up(voices, "input", state.code)
+    def step(number, code, rings, conditions) -> tuple[tf.Tensor, tf.Tensor]:
+        places = starts + number % lengths
+        past, heard = tf.unstack(tf.gather(rings, places)), []
+        path = _looked_up(voices, "input", code)
         total = _affine(voices, "input_skip", path)
         for block, before in enumerate(past):
             name = f"block_{block:02}"
@@ -136,11 +157,18 @@ def _step_of(voices: Voices):
             total += _affine(voices, f"{name}_skip", z)
             if block < len(past) - 1:
                 path += _affine(voices, f"{name}_residual", z)
-        rings = tf.tensor_scatter_nd_update(state.past, places[:, tf.newaxis], tf.stack(heard))
+        rings = tf.tensor_scatter_nd_update(rings, places[:, tf.newaxis], tf.stack(heard))
         hidden = _affine(voices, "output_1", tf.nn.relu(total))
         return _affine(voices, "output_2", tf.nn.relu(hidden)), rings
 
     return step
+
+
+def _oldest_first(dilations: list[int], samples: tf.Tensor) -> tf.Tensor:
+    """Places [D] in the rings that `samples` have been written to, so that the next is at 0."""
+    lengths = np.repeat(dilations, dilations)
+    starts = np.repeat(np.cumsum(dilations) - dilations, dilations)
+    return starts + (np.arange(len(lengths)) - starts + samples) % lengths
 
 
 def _conditions(voices: Voices, features: tf.Tensor) -> tf.Tensor:

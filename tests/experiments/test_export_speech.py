@@ -113,7 +113,7 @@ def test_each_row_speaks_with_its_own_adapter(run, tmp_path):
     voices = Voices(backbone)
     assert voices.hop == HOP and voices.recordings == (16_000, FRAMES, CONTEXT, 1)
     pieces = [*voices.speak(told, adapters, temperature=0, piece_frames=4)]
-    assert [piece.shape for piece in pieces] == [(2, 4 * HOP), (2, 2 * HOP)]
+    assert [piece.shape for piece in pieces] == [(2, 2 * HOP), (2, 4 * HOP)]
     spoken = np.concatenate([np.full([2, CONTEXT * HOP], 128), *pieces], axis=1).astype(np.int32)
     silence = np.zeros([2, CONTEXT, FEATURES], np.float32)
     silence[:, :, [0, 40, 80]] = 1  # SIL before, now and after.
@@ -126,7 +126,7 @@ def test_each_row_speaks_with_its_own_adapter(run, tmp_path):
         own = np.take_along_axis(logits, spoken[row, CONTEXT * HOP :, np.newaxis], axis=1)[:, 0]
         np.testing.assert_allclose(own, logits.max(axis=1), atol=1e-4)
     chance = next(voices.speak(told, adapters, seed=1, piece_frames=4))
-    assert chance.dtype == np.uint8 and len(np.unique(chance)) > 100
+    assert chance.dtype == np.uint8 and len(np.unique(chance)) > 80
     wrong_numbers: list[dict[str, Any]] = [
         {"temperature": -1.0},
         {"temperature": np.nan},
