@@ -66,7 +66,11 @@ def main(argv: list[str]) -> None:
 def curves_of(
     experiment: Experiment, metas: Mapping[str, MetaParams]
 ) -> dict[str, Callable[[int], MetaParams]]:
-    """Name -> the meta-parameters with which a speaker of that number adapts."""
+    """Name -> the meta-parameters with which a speaker of that number adapts.
+
+    Controls of the prior: none, 10 and 100 times its variances, or their geometric mean for all;
+    of its modules: the 12 of the largest variance, 12 at random, the first and the last 12.
+    """
     registry, sigma = experiment.registry, metas["sigma_reptile"]
     names = list(registry.names)
     largest = [names[m] for m in np.argsort(-sigma.log_sigma2.numpy(), kind="stable")[:SELECTED]]
@@ -79,6 +83,9 @@ def curves_of(
         mean = tf.reduce_mean(meta.log_sigma2)
         return meta._replace(log_sigma2=tf.fill(meta.log_sigma2.shape, mean))
 
+    def wider(meta: MetaParams, factor: float) -> MetaParams:
+        return meta._replace(log_sigma2=meta.log_sigma2 + np.float32(np.log(factor)))
+
     def only(meta: MetaParams, modules: list[str]) -> MetaParams:
         return freeze_others(meta, registry, modules)
 
@@ -88,6 +95,8 @@ def curves_of(
         "pre-trained": lambda _: free(metas["pretrained"]),
         f"sigma-Reptile {SELECTED} largest": lambda _: only(sigma, largest),
         "sigma-Reptile without its prior": lambda _: free(sigma),
+        "sigma-Reptile x10": lambda _: wider(sigma, 10),
+        "sigma-Reptile x100": lambda _: wider(sigma, 100),
         f"{SELECTED} at random": lambda speaker: only(sigma, draws[speaker % DRAWS]),
         "sigma-Reptile one variance": lambda _: alike(sigma),
         f"first {SELECTED}": lambda _: only(sigma, names[:SELECTED]),

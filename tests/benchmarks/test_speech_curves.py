@@ -52,5 +52,6 @@ def test_what_adapts(monkeypatch):
     assert adapting["sigma-Reptile"] == [-1, 3] and adapting["Reptile"] == [inf, inf]
     assert adapting["sigma-Reptile 1 largest"] == [-inf, 3] == adapting["last 1"]
     assert adapting["first 1"] == [-1, -inf] and adapting["sigma-Reptile one variance"] == [1, 1]
+    np.testing.assert_allclose(adapting["sigma-Reptile x100"], np.log(np.exp([-1, 3]) * 100), 1e-6)
     drawn = [sorted(curves["1 at random"](s).log_sigma2.numpy().tolist()) for s in range(5)]
     assert all(draw in ([-inf, 3], [-inf, -1]) for draw in drawn)
