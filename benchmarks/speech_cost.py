@@ -12,6 +12,7 @@ out and says so.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -21,12 +22,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from absl import app, flags
 
-CHANNELS = flags.DEFINE_list("channels", ["16"], "Of the network.")
-TURNS = flags.DEFINE_integer("turns", 3, "The best of these.")
-STEPS = flags.DEFINE_integer("steps", 5, "Of adaptation in a turn.")
-ROW = flags.DEFINE_string("row", "", "Of a process that this program starts.")
 FRAMES, CONTEXT, HOP, RATE, FEATURES = 100, 39, 80, 16_000, 126
 KINDS = ("xla", "tensorflow", "torch")
 CALLS = ("step", "product")
@@ -128,9 +124,9 @@ def row(kind: str, channels: int, call: str, steps: int) -> None:
 
 def run(kind: str, channels: int, call: str, steps: int) -> dict[str, float] | None:
     """What a process of its own finds; None where its framework is not installed."""
-    name = f"--row={kind},{channels},{call},{steps}"
+    own = ["--row", kind, str(channels), call, str(steps)]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speech_cost", name],
+        [sys.executable, "-m", "benchmarks.speech_cost", *own],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -142,18 +138,24 @@ def run(kind: str, channels: int, call: str, steps: int) -> dict[str, float] | N
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Print the table."""
-    del argv
-    if ROW.value:
-        kind, channels, call, steps = ROW.value.split(",")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--channels", default="16", help="of the networks, with commas")
+    parser.add_argument("--turns", type=int, default=3, help="the best of these")
+    parser.add_argument("--steps", type=int, default=5, help="of adaptation in a turn")
+    # What the processes of a row are started with.
+    parser.add_argument("--row", nargs=4, metavar=("KIND", "CHANNELS", "CALL", "STEPS"))
+    given = parser.parse_args()
+    if given.row:
+        kind, channels, call, steps = given.row
         return row(kind, int(channels), call, int(steps))
     audio = FRAMES * HOP / RATE
     print("| channels | | | s / s of audio | first call, s | peak, MiB | with 10 x the steps |")
     print("|---|---|---|---|---|---|---|")
-    for channels in map(int, CHANNELS.value):
+    for channels in map(int, given.channels.split(",")):
         found = {
-            (kind, call): [run(kind, channels, call, STEPS.value) for _ in range(TURNS.value)]
+            (kind, call): [run(kind, channels, call, given.steps) for _ in range(given.turns)]
             for call in CALLS
             for kind in KINDS
         }
@@ -162,7 +164,7 @@ def main(argv: list[str]) -> None:
             if not there:
                 continue
             best = min(there, key=lambda turn: turn["seconds"])
-            long = run(kind, channels, call, 10 * STEPS.value) or best
+            long = run(kind, channels, call, 10 * given.steps) or best
             print(
                 f"| {channels} | {call} | {kind} | {best['seconds'] / audio:.2f} "
                 f"| {best['first']:.1f} | {best['mib']:.0f} | {long['mib']:.0f} |",
@@ -172,4 +174,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()
