@@ -8,12 +8,13 @@ again. SIGTERM answers the requests in flight and ends with 0. Metrics for Prome
 health: /healthz, /readyz. It does not encrypt: put a proxy in front that does.
 
 A backbone of voices speaks as synthesize does, and answers audio/wav; "like" is a sound file in
-base64, "stream": true answers while it speaks, voices:synthesize is the backbone's own voice:
+base64, "stream": true answers while it speaks, voices:synthesize is the backbone's own voice. At /
+is a page to try them.
 
   curl -d '{"features": [[...]], "seed": 1}' localhost:8501/v1/models/NAME/voices/ID:synthesize
 
---tokens=FILE lets only those ask who send Authorization: Bearer TOKEN (but for health). Each line
-of FILE is the SHA-256 of a token, and a note; SIGHUP reads it again:
+--tokens=FILE lets only those ask who send Authorization: Bearer TOKEN (health and the page are
+open). Each line of FILE is the SHA-256 of a token, and a note; SIGHUP reads it again:
 
   TOKEN=$(openssl rand -hex 32); printf %s "$TOKEN" | sha256sum >> tokens
 """

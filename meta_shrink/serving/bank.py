@@ -99,6 +99,10 @@ class AdapterBank:
         self._index = index = read_index(self._directory)
         return len(index)
 
+    def aliases(self) -> list[str]:
+        """Those of index.json, in order."""
+        return sorted(self._index)
+
     def resolve(self, name: str) -> str:
         """The id that a name, an id or an alias, means at this moment.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.adapters.reading import Adapter
 from meta_shrink.serving.predict_request import SIGNATURE
 from meta_shrink.serving.protocol import ServedBackbone
 
@@ -54,6 +56,23 @@ def metadata(backbone: ServedBackbone, name: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def modules_of(backbone: ServedBackbone, adapter: Adapter) -> list[dict[str, Any]]:
+    """The task-specific modules; "moved": root mean square of theta - phi; "sigma": of the prior,
+    None where it is infinite.
+    """
+    info, phi = backbone.info, backbone.default.tensors
+    rows = []
+    for module in info.modules:
+        names = [spec.name for spec in info.tensors if spec.module == module.name]
+        if module.selected:
+            moves = [np.ravel(adapter.tensors[name] - phi[name]) for name in names]
+            moved = float(np.sqrt(np.mean(np.concatenate(moves) ** 2)))
+            sigma = None if module.sigma2 is None else math.sqrt(module.sigma2)
+            row = {"name": module.name, "parameters": module.size, "sigma": sigma, "moved": moved}
+            rows.append(row)
+    return rows
 
 
 def _tensors(specs: Sequence[ArraySpec]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ from meta_shrink.serving.tokens import Tokens
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
-_OPEN = ("/healthz", "/readyz")  # To all, tokens or not: whoever watches the server has none.
+# To all, tokens or not: whoever watches the server has none, and the page asks for one.
+_OPEN = ("/healthz", "/readyz", "/")
 LINGER_SECONDS = 1.0  # For the rest of a body that was refused; then the connection is closed.
 
 
@@ -92,6 +93,7 @@ class Server:
                 voices,
                 bank,
                 self.metrics,
+                model=self.name,
                 bodies=self._bodies,
                 limits=speech_limits or SpeechLimits(),
             )
@@ -109,7 +111,7 @@ class Server:
         app.router.add_get(f"{model}/metadata", self._get_metadata)
         app.router.add_post(f"{model}:predict", self._predict)
         if self._speech:
-            self._speech.add_routes(app, model)
+            self._speech.add_routes(app)
         else:
             app.router.add_post(f"{model}/voices{{rest:.*}}", self._no_voices)
         app.router.add_get("/healthz", self._get_health)

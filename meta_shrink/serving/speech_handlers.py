@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from aiohttp import web
@@ -20,17 +21,26 @@ from meta_shrink.adapters.reading import Adapter
 from meta_shrink.errors import AdapterError, MetaShrinkError, Overloaded, UsageError
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.batching import Batcher
+from meta_shrink.serving.metadata import modules_of
 from meta_shrink.serving.metrics import ServerMetrics
 from meta_shrink.serving.protocol import ServedVoices
 from meta_shrink.serving.request_body import BodyReader
+from meta_shrink.serving.responses import json_response
 from meta_shrink.serving.server_log import RepeatedLines, origin
 from meta_shrink.serving.speech_request import SpeechLimits, SpeechRequest, parse_speech
 
+_PAGE = Path(__file__).with_name("page.html")
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
 
 class SpeechHandlers:
-    """The handlers of the voices of one model.
+    """The handlers of the voices of one model, and the page where they are tried.
 
-    bodies: shared with the predict API.
+    model: its name in URLs. bodies: shared with the predict API.
     """
 
     def __init__(
@@ -39,6 +49,7 @@ class SpeechHandlers:
         bank: AdapterBank,
         metrics: ServerMetrics,
         *,
+        model: str,
         bodies: BodyReader,
         limits: SpeechLimits,
     ) -> None:
@@ -46,6 +57,7 @@ class SpeechHandlers:
             raise UsageError(f"The limits of speech are {limits}; expected more than 0.")
         self._voices, self._bank, self._metrics = voices, bank, metrics
         self._bodies, self._limits = bodies, limits
+        self._model = model
         self.speaking = 0  # Utterances that have begun and not ended.
         self._log = RepeatedLines()
         self._batcher = Batcher(
@@ -61,10 +73,15 @@ class SpeechHandlers:
         """Pieces that have no answer yet."""
         return self._batcher.waiting
 
-    def add_routes(self, app: web.Application, model: str) -> None:
-        """Below the path of the model."""
+    def add_routes(self, app: web.Application) -> None:
+        """Below the path of the model, and the page at /."""
+        model = f"/v1/models/{self._model}"
+        app.router.add_get(f"{model}/voices", self._list)
+        app.router.add_get(f"{model}/voices/", self._describe)
+        app.router.add_get(f"{model}/voices/{{adapter}}", self._describe)
         app.router.add_post(f"{model}/voices/{{adapter}}:synthesize", self._synthesize)
         app.router.add_post(f"{model}/voices:synthesize", self._synthesize)
+        app.router.add_get("/", self._page)
 
     def warm_up(self) -> None:
         """Speak a piece, so that no request pays for the compilation."""
@@ -75,6 +92,20 @@ class SpeechHandlers:
     def close(self) -> None:
         """Ends what computes, once all that waits is answered."""
         self._batcher.close()
+
+    async def _page(self, _: web.Request) -> web.Response:
+        content = _PAGE.read_text(encoding="utf-8").replace("MODEL", self._model)
+        headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+        return web.Response(text=content, content_type="text/html", headers=headers)
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return json_response(200, {"voices": self._bank.aliases()})
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        network = self._voices.network
+        async with self._pinned(request.match_info.get("adapter")) as adapter:
+            modules = modules_of(network, adapter or network.default)
+        return json_response(200, {"modules": modules})
 
     async def _synthesize(self, request: web.Request) -> web.StreamResponse:
         self._check_room()
