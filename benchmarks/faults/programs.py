@@ -13,6 +13,7 @@ from benchmarks.faults.results import Row
 from benchmarks.faults.runs import ALLOWED_SECONDS, SIGNALS, Runs, training_flags
 
 STOPPED, FULL = 42, 4
+TRIES = 5  # Instants for each signal, which must hit the program before it has ended.
 SET = """
 from configs.comparisons import sinusoid
 
@@ -109,13 +110,15 @@ def stopped(runs: Runs, program: str, count: int) -> Row:
         _expect(whole, 0)
         seconds = whole.seconds
     after, bad = [], []
-    for turn in range(count):
+    for turn in range(TRIES * count):
+        if len(after) == count:
+            break
         place, number = f"{folder}_{turn}", SIGNALS[turn % 3 if case.ends else 0]
         case.prepare(place)
         at = runs.random.uniform(0.02, 1.0 if case.ends else 1.5) * seconds
         ended = run(program, case.arguments(place), number=number, at=at)
         if ended.seconds_after is None or (ended.code == 0 and case.ends):
-            continue  # It had ended before.
+            continue  # It had ended before: another time.
         after.append(ended.seconds_after)
         codes = (STOPPED,) if case.ends else (STOPPED, 0)
         if ended.code not in codes or "Traceback" in ended.output:
@@ -124,7 +127,7 @@ def stopped(runs: Runs, program: str, count: int) -> Row:
             bad.append(f"the same command: {again.code}")
     slowest = max(after, default=0.0)
     found = f"{len(after) - len(bad)}/{len(after)}; at most {slowest:.2f} s of the processor"
-    met = not bad and slowest <= ALLOWED_SECONDS
+    met = len(after) == count and not bad and slowest <= ALLOWED_SECONDS
     goal = "exit 42, no traceback, the same command goes on; <= 2 s"
     return Row("R2", f"signals in {program}", goal, "; ".join([found, *bad[:3]]), met)
 
