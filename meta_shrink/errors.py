@@ -59,6 +59,22 @@ class Preempted(MetaShrinkError):
     exit_code = EXIT_PREEMPTED
 
 
+def refuse_url(what: str, path: str) -> None:
+    """Refuse a place that the operating system has no file system for: gs://, s3://, ram://, ...
+
+    Args:
+      what: the flag, key or argument that names it.
+
+    Raises:
+      UsageError: it is a URL.
+    """
+    if "://" in path:
+        raise UsageError(
+            f"{what} is the URL {path}: files are read and written on mounted file systems alone; "
+            "mount the bucket or disk and give its local path."
+        )
+
+
 _OF_THE_DISK = (
     errno.ENOSPC,
     errno.EDQUOT,

@@ -42,6 +42,7 @@ from meta_shrink.errors import (
     MetaShrinkError,
     UsageError,
     one_line,
+    refuse_url,
 )
 
 _PLAIN_NAME = re.compile(r"[\w./~@%+=,-]+")
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # A name may have letters that it does not know.
             stream.reconfigure(errors="backslashreplace")
     try:
-        _refuse_empty(options)
+        _check_values(options)
         return options.run(options)
     except MetaShrinkError as error:
         print(one_line(f"error: {error}"), file=sys.stderr)
@@ -98,13 +99,16 @@ def sign(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _refuse_empty(options: argparse.Namespace) -> None:
-    """An empty value is a variable that a script forgot to set, and no wish to check less."""
+def _check_values(options: argparse.Namespace) -> None:
+    """An empty value is a variable that a script forgot to set, and no wish to check less; a URL
+    is no file."""
     for name, value in vars(options).items():
         if name == "file" and "" in ([value] if isinstance(value, str) else value):
             raise UsageError("FILE is empty: name an adapter.")
         if value == "":
             raise UsageError(f"--{name} is empty: give it a value, or leave it out.")
+        for path in value if isinstance(value, list) else [value]:
+            refuse_url("FILE" if name == "file" else f"--{name}", str(path))
 
 
 def _verify_one(path: str, options: argparse.Namespace, backbone: Backbone | None) -> bool:

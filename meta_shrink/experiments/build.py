@@ -115,8 +115,8 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     Raises:
       UsageError: anything that does not exist, does not fit or cannot work; one sentence.
     """
-    check_sections(config)
-    config = recorded(config, components := components or default_components())
+    check_sections(config, tasks=(components := components or default_components()).tasks)
+    config = recorded(config, components)
     set_matmul_precision(Device(**config.get("device", {})).matmul_precision)
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
     model = named("model", components.models, config["model"], seed=config["seed"])

@@ -20,6 +20,7 @@ from meta_shrink.errors import (
     MetaShrinkError,
     UsageError,
     one_line,
+    refuse_url,
     unwritable,
 )
 from meta_shrink.programs.flag_sentences import flag_sentence
@@ -32,6 +33,7 @@ FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyErr
 FLAG_ERRORS += (SyntaxError,)
 # Flags that name a file or folder.
 PLACES = ("workdir", "out", "backbone", "data", "adapter", "adapters", "from", "like", "copy")
+PLACES += ("tokens",)
 HELP = {"-h", "-help", "--help", "--helpshort"}
 # The extra of setup.py that brings a package.
 EXTRAS = {
@@ -116,7 +118,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         for name in flags.FLAGS:
             # A --config file that could not be read raises only when it is used.
             getattr(flags.FLAGS[name].value, "to_dict", None)
-        refuse_empty_places()
+        check_places()
     except FLAG_ERRORS as error:
         print(f"error: {flag_sentence(error, argv)}", file=sys.stderr)
         print(f"Flags of this program: {argv[0]} --help", file=sys.stderr)
@@ -139,17 +141,20 @@ def help_text(program: ModuleType) -> str:
     return "\n".join(lines)
 
 
-def refuse_empty_places() -> None:
-    """An empty folder (an unset variable of a script, say) would be the present one.
+def check_places() -> None:
+    """An empty folder (an unset variable of a script, say) would be the present one; a URL would
+    become a folder of that name.
 
     Raises:
-      UsageError: a flag that names a file or folder is empty.
+      UsageError: a flag that names a file or folder is empty, or is a URL.
     """
     for name in PLACES:
         given = flags.FLAGS[name].value if name in flags.FLAGS else None
         values = given if isinstance(given, list) else [given]
-        if any(isinstance(value, str) and not value.strip() for value in values):
-            raise UsageError(f"--{name}= is empty: name a file or folder.")
+        for value in values:
+            if isinstance(value, str) and not value.strip():
+                raise UsageError(f"--{name}= is empty: name a file or folder.")
+            refuse_url(f"--{name}", value or "")
 
 
 def print_table(table: Any) -> None:

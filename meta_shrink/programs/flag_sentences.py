@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from meta_shrink.errors import MetaShrinkError, UsageError
+from meta_shrink.errors import MetaShrinkError, UsageError, refuse_url
 from meta_shrink.programs.shipped import find_configs
 from meta_shrink.sections import check_keys
 
@@ -41,6 +41,10 @@ def flag_sentence(error: BaseException, argv: Sequence[str]) -> str:
 def absent_file(argv: Sequence[str]) -> str:
     """That the file of a config is none, "" if it is one."""
     for flag, value in _config_files(argv).items():
+        try:
+            refuse_url(f"--{flag}", value)
+        except UsageError as error:
+            return str(error)
         path = value.partition(":")[0]
         if not os.path.isfile(path):
             what = "is a folder" if os.path.isdir(path) else "does not exist"

@@ -24,7 +24,7 @@ from meta_shrink.durable_files import (
     to_json,
     write_atomically,
 )
-from meta_shrink.errors import ArtefactError, UsageError, unwritable
+from meta_shrink.errors import ArtefactError, UsageError, refuse_url, unwritable
 from meta_shrink.runs.locks import hold_lock
 from meta_shrink.runs.metrics_log import MetricsLog
 
@@ -86,10 +86,9 @@ def open_workdir(
         (allow_config_change=True records the new one instead).
       ArtefactError: the recorded config is damaged or missing beside checkpoints.
     """
+    refuse_url("The workdir", path)
     if not is_chief:
         return Workdir(path, log=log)
-    if "://" in path:
-        raise UsageError(f"The workdir {path} is a URL: mount the bucket and give its local path.")
     if not path.strip():
         raise UsageError("The workdir is empty: name the folder of the run.")
     try:
@@ -224,6 +223,7 @@ def read_config(path: str) -> dict[str, Any]:
       UsageError: there is no such workdir.
       ArtefactError: its config.json is damaged.
     """
+    refuse_url("The workdir", path)
     if not os.path.exists(os.path.join(path, "config.json")):
         raise UsageError(
             f"{path} is not a workdir (it has no config.json): run meta-shrink train first."

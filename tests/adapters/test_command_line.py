@@ -86,6 +86,20 @@ def test_empty_values_of_the_other_commands(arguments, capsys):
     assert "is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["verify", "good.safetensors", "gs://b/x"], "FILE"),
+        (["inspect", "gs://b/x"], "FILE"),
+        (["verify", "x", "--backbone=gs://b/x"], "--backbone"),
+        (["sign", "x", "--private_key=gs://b/x"], "--private_key"),
+    ],
+)
+def test_a_url_is_no_file(arguments, what, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {what} is the URL gs://b/x: ")
+
+
 PIN = sha256(GOOD)
 
 

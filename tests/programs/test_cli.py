@@ -62,6 +62,11 @@ STEPZ = (
         (["--config=config.py", "--config.list[0]=3"], 0, ""),
         (["--config=folder"], 2, "error: --config=folder: the file is a folder"),
         (["--config=absent.py:other"], 2, "error: --config=absent.py: the file does not exist"),
+        (
+            ["--config=gs://b/config.py:other"],
+            2,
+            "error: --config is the URL gs://b/config.py:other",
+        ),
         (["--config=config.py:other"], 2, "error: no algorithm is called other."),
         (["--config=absent.py"], 2, "absent.py"),
         (["--config=config.py", "--confg=3"], 2, "confg"),

@@ -113,9 +113,17 @@ def test_config_that_json_cannot_hold(tmp_path):
 def test_unwritable_workdir(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    with pytest.raises(UsageError, match=r"cannot be written|is a URL") as caught:
+    with pytest.raises(UsageError, match=r"cannot be written|is the URL") as caught:
         open_workdir(path, CONFIG)
     assert caught.value.exit_code == 2
+
+
+def test_a_url_is_no_workdir_to_any_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for use in (read_config, lambda url: open_workdir(url, CONFIG, is_chief=False)):
+        with pytest.raises(UsageError, match=r"The workdir is the URL ram://run: .* mount"):
+            use("ram://run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_workdir(tmp_path):
