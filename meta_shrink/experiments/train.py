@@ -29,6 +29,7 @@ from meta_shrink.training.meta_step import (
     share_of_replica,
 )
 from meta_shrink.training.multi_worker import Workers
+from meta_shrink.training.profiling import Span, traced
 
 
 class Training(NamedTuple):
@@ -115,9 +116,12 @@ def train(
     workdir: Workdir,
     *,
     strategy: tf.distribute.Strategy | None = None,
+    profile: Span | None = None,
     log: Callable[[str], Any] = print,
 ) -> Training:
     """Meta-train in a workdir, from its newest checkpoint on, until train.steps.
+
+    The chief traces the meta-steps of `profile` for TensorBoard.
 
     Raises:
       Preempted: SIGTERM or Ctrl-C; everything is saved.
@@ -137,9 +141,13 @@ def train(
         owed = loop.owes_evaluation(workdir.metrics, start, schedule.eval_every)
         log(_opening(experiment, schedule, start))
         shown = None if workers.is_chief else io.StringIO()
-        with Progress(schedule.steps, start=start, stream=shown) as progress:
+        span = profile if workers.is_chief else None
+        with (
+            Progress(schedule.steps, start=start, stream=shown) as progress,
+            traced(training.run, state.step, span, _tensorboard(workdir), log) as run,
+        ):
             loop.fit(
-                loop.abandonable_at_first(training.run, stop),
+                loop.abandonable_at_first(run, stop),
                 state,
                 _intervals(schedule),
                 row_names=training.row_names,
@@ -155,13 +163,17 @@ def train(
     return training
 
 
+def _tensorboard(workdir: Workdir) -> str:
+    return f"{workdir.path}/tensorboard"
+
+
 def _metrics(
     experiment: Experiment, workdir: Workdir, state: MetaState, log, *, is_chief: bool
 ) -> loop.Log:
     if not is_chief:
         return workdir.metrics  # It drops the rows.
     return Summaries(
-        f"{workdir.path}/tensorboard",
+        _tensorboard(workdir),
         workdir.metrics,
         config=experiment.config,
         learning_rates=state.learning_rates,

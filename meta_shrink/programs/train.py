@@ -22,6 +22,9 @@ WORKDIR = flags.DEFINE_string(
 ALLOW = flags.DEFINE_bool(
     "allow_config_change", False, "Resume although the config differs from the workdir's."
 )
+PROFILE = flags.DEFINE_string(
+    "profile", "", "START:STOP, meta-steps of which a trace is written for TensorBoard."
+)
 
 
 def main(argv):
@@ -35,6 +38,7 @@ def main(argv):
     from meta_shrink.sections import call
     from meta_shrink.training.distribution import set_cpu_threads
     from meta_shrink.training.multi_worker import Workers
+    from meta_shrink.training.profiling import parse_span
 
     cli.no_arguments(argv)
     config = CONFIG.value.to_dict()
@@ -43,6 +47,7 @@ def main(argv):
     workers = Workers(strategy)
     experiment = build(config, installed_components(cli.IMPORTS.value))
     check_trainable(experiment, strategy)
+    profile = parse_span(PROFILE.value, experiment.schedule.steps)
     with workers.loss_told():
         workers.require_same("config", recorded_text(experiment.config))
         with open_workdir(
@@ -51,4 +56,4 @@ def main(argv):
             allow_config_change=ALLOW.value,
             is_chief=workers.is_chief,
         ) as workdir:
-            train(experiment, workdir, strategy=strategy)
+            train(experiment, workdir, strategy=strategy, profile=profile)

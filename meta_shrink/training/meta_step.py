@@ -60,17 +60,17 @@ def make_run(
     share, root = share_of_replica(meta_batch_size, replicas), root_key(seed, "train_tasks")
     update = make_update(state, metric_names=metric_names, **update_options)
 
-    def replica_step() -> tuple[tf.Tensor, tf.Tensor]:
+    def replica_step() -> None:
         context = tf.distribute.get_replica_context()
         first = context.replica_id_in_sync_group * share
         totals = core(state.meta(), task_keys(root, state.step, first, share))
         if replicas > 1:
             totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
-        return update(totals, meta_batch_size)
+        # Every replica has the same totals and writes the same values, each its own copy.
+        finish_step(state, *update(totals, meta_batch_size), sigma2_range)
 
     def one_step(done: tf.Tensor) -> tf.Tensor:
-        row, good = (strategy.experimental_local_results(x)[0] for x in strategy.run(replica_step))
-        finish_step(state, row, good, sigma2_range)
+        strategy.run(replica_step)
         return done + 1
 
     return _repeat(one_step, jit=jit and replicas == 1)

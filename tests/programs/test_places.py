@@ -16,7 +16,7 @@ from meta_shrink.programs.flag_sentences import CONFIG_FILES
 from tests.tiny_runs import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXTS = {"text", "consent", "licence", "only", "name", "host", "tpu", "imports"}
+TEXTS = {"text", "consent", "licence", "only", "name", "host", "tpu", "imports", "profile"}
 
 
 def string_flags() -> set[str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,11 +25,12 @@ import tensorflow as tf
 from configs import sinusoid
 from meta_shrink import build, open_workdir, restore, train
 from meta_shrink.experiments.train import set_up
-from tests.system.test_programs import assert_one_error, settings, start, wait_for_row
-from tests.tiny_runs import NO_LOG, mostly_slow, tiny_config
+from tests.system.test_programs import assert_one_error, rows_in, settings, start, wait_for_row
+from tests.tiny_runs import NO_LOG, assert_same_run, mostly_slow, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALGORITHMS = [name for name in sinusoid.ALGORITHMS if name != "demo"]
+KILLS = 20
 STEPS = {"train.meta_batch_size": 4, "train.checkpoint_every": 10, "train.log_every": 5}
 # A program on a machine that has several devices; there is no flag for what only a test wants.
 ON_DEVICES = """
@@ -149,6 +152,25 @@ def test_a_killed_process_ends_the_others_resumable(tmp_path):
     ((_, error),) = ends(processes[:1], 42)
     processes[1].communicate(timeout=60)
     assert_one_error(error, "Another process of this job ended")
+
+
+@pytest.mark.slow
+def test_a_job_whose_processes_are_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
+    """Either of two, at random moments; each time both are started anew."""
+    arguments = config_of("sigma_reptile", 60 * STEPS["train.log_every"] * KILLS)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    ends(start_workers(*arguments, f"--workdir={whole}"))
+    chance = random.Random(0)
+    for _ in range(KILLS):
+        more, processes = chance.randrange(40), start_workers(*arguments, f"--workdir={killed}")
+        wait_for_row(killed, processes[0], rows_in(killed) + more)
+        time.sleep(0.2 * chance.random())
+        victim = processes.pop(chance.randrange(2))
+        victim.kill()
+        victim.communicate(timeout=60)
+        ends(processes, 42)
+    ends(start_workers(*arguments, f"--workdir={killed}"))
+    assert_same_run(killed, whole)
 
 
 @pytest.mark.slow

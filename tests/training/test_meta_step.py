@@ -96,10 +96,13 @@ def test_meta_steps_without_a_finite_task_are_counted_in_a_row():
 @pytest.mark.parametrize("algorithm", mostly_slow(ALGORITHMS, "sigma_reptile", "meta_sgd"))
 def test_two_replicas_make_the_same_update_as_one(algorithm):
     experiment = build(tiny_config(algorithm, {"train.meta_batch_size": 4}))
-    alone = set_up(experiment, one_device())
-    mirrored = set_up(experiment, make_strategy("mirrored"))
+    alone, strategy = set_up(experiment, one_device()), make_strategy("mirrored")
+    mirrored = set_up(experiment, strategy)
     for training in (alone, mirrored):
         training.run(3)
+    for name, variable in mirrored.state.trackables().items():
+        first, second = strategy.experimental_local_results(variable)
+        np.testing.assert_array_equal(first.numpy(), second.numpy(), err_msg=name)
     values, others = values_of(alone), values_of(mirrored)
     assert values.keys() == others.keys()
     for name, value in values.items():
