@@ -13,6 +13,7 @@ Exit code 1: a row was not compiled.
 
 import argparse
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -56,4 +57,5 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # A row's program ends with this one.
     main()
