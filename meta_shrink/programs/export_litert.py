@@ -4,7 +4,8 @@
 
 Writes model.tflite, backbone.json, default.safetensors and a README with a complete example in
 plain Python. Modules are selected as in export-backbone; with the same selection, adapters of the
-one fit the other. --adapt adds adaptation on the device, of the selected modules only.
+one fit the other. --adapt adds adaptation on the device, of the selected modules only. --speak adds
+the sampling of a network of voices, a frame at a time.
 """
 
 from absl import flags
@@ -20,6 +21,7 @@ QUANTISE = flags.DEFINE_enum(
 )
 ADAPT = flags.DEFINE_bool("adapt", False, "Add the signature that adapts on the device.")
 EXAMPLES = flags.DEFINE_integer("examples", 0, "Of --adapt: number of a task's examples.")
+SPEAK = flags.DEFINE_bool("speak", False, "Add the signature that speaks, of voices.")
 
 
 def main(argv):
@@ -32,7 +34,13 @@ def main(argv):
     if ADAPT.value != bool(EXAMPLES.value):
         raise UsageError("--adapt and --examples go together: --adapt --examples=NUMBER.")
     source = source_from_workdir(WORKDIR.value, **selected()).source
-    facts = save_litert(source, OUT.value, quantise=QUANTISE.value, examples=EXAMPLES.value)
+    facts = save_litert(
+        source,
+        OUT.value,
+        quantise=QUANTISE.value,
+        examples=EXAMPLES.value,
+        speak=SPEAK.value,
+    )
     print(
         f"{OUT.value}/{MODEL_FILE}: {facts.num_bytes:,} bytes; differs from TensorFlow by at most "
         f"{facts.difference:.2g} on a fixed input, whose largest output is {facts.scale:.2g}."

@@ -99,7 +99,8 @@ def speak(
     def sample(number, code, past, drawn, scores):
         logits, past = step(number, code, past, conditions[number // hop])
         code = tf.where(rows[number] == DRAWN, _drawn(logits, chance[number], heat), rows[number])
-        score = -tf.nn.sparse_softmax_cross_entropy_with_logits(code, logits)
+        # Not sparse_softmax_cross_entropy: LiteRT has none.
+        score = tf.gather(tf.nn.log_softmax(logits), code, batch_dims=1)
         drawn, scores = (
             tf.tensor_scatter_nd_update(whole, [[number]], own[tf.newaxis])
             for whole, own in ((drawn, code), (scores, score))

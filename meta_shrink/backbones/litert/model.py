@@ -4,6 +4,7 @@
     default_adapter  nothing                                        -> the adapter of phi itself
     adapt            inputs [N, ...], targets [N, ...], an adapter's variables, num_steps
                                                                     -> an adapter
+    speak            a frame of an utterance, an adapter, the state -> samples, the state
 
 B is free, the interpreter's signature runner resizes; N is fixed when the file is made. Adapter
 tensors are called as in the adapter, with "__" for "/". Everything is in float32, layers of lower
@@ -24,6 +25,7 @@ import tensorflow as tf
 
 from meta_shrink.backbones.full_disk import full_disk_told
 from meta_shrink.backbones.litert.adapt import adapt_signature
+from meta_shrink.backbones.litert.speaking import speak_signature
 from meta_shrink.backbones.signatures import (
     adapter_specs,
     as_arguments,
@@ -43,23 +45,26 @@ from meta_shrink.sections import choose
 QUANTISATIONS = {"none": [], "float16": [tf.float16], "int8": None}
 
 
-def litert_model(source: ExportSource, *, quantise: str = "none", examples: int = 0) -> bytes:
+def litert_model(
+    source: ExportSource, *, quantise: str = "none", examples: int = 0, speak: bool = False
+) -> bytes:
     """The content of a .tflite file.
 
     Args:
       quantise: "none"; "float16" stores weights in half precision; "int8" those of large layers
         in 8 bits (dynamic range: inputs and outputs stay float32).
       examples: N of the signature adapt; 0 leaves it out.
+      speak: add the signature speak, of a network of voices (`speaking`).
 
     Raises:
-      UsageError: unknown quantisation, or the model needs an operation that LiteRT has not; the
-        message names it.
+      UsageError: unknown quantisation, speak of a network that does not, or the model needs an
+        operation that LiteRT has not; the message names it.
     """
     choose("quantise", QUANTISATIONS, quantise)
     if examples < 0:
         raise UsageError(f"examples is {examples}; expected the number of a task's examples.")
     with _float32(source.model), tempfile.TemporaryDirectory() as folder:
-        signatures = _traced(_constant(source), examples)
+        signatures = _traced(_constant(source), examples, speak)
         with full_disk_told(folder):
             tf.saved_model.save(tf.Module(), folder, signatures=signatures)
         return _converted(folder, list(signatures), quantise)
@@ -88,7 +93,7 @@ def _constant(source: ExportSource) -> ExportSource:
     return source._replace(meta=meta, state=[np.asarray(value) for value in source.state])
 
 
-def _traced(source: ExportSource, examples: int) -> dict[str, Any]:
+def _traced(source: ExportSource, examples: int, speak: bool) -> dict[str, Any]:
     """The signatures."""
     inputs, tensors = input_specs(source.model), adapter_tensors(source)
     default = as_arguments(default_tensors(source, tensors))
@@ -103,6 +108,8 @@ def _traced(source: ExportSource, examples: int) -> dict[str, Any]:
     }
     if examples:
         signatures["adapt"] = adapt_signature(source, examples)
+    if speak:
+        signatures["speak"] = speak_signature(source)
     return signatures
 
 

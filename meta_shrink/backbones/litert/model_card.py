@@ -33,6 +33,11 @@ _ADAPT_ROW = (
     "| `adapt` | {inputs}, {targets}, `num_steps`, the adapter's variables "
     "| the adapter after that many steps |\n"
 )
+_SPEAK_ROW = (
+    "| `speak` | of the next 5 ms of an utterance `features`, `codes` (-1: to be drawn), `noise` "
+    "in (0, 1) a sample, `temperature`; the state `last_code` (at first 128), `past` (at first 0); "
+    "the tensors of one adapter | `codes` (8-bit mu-law), the state |\n"
+)
 _WEIGHTS = {"none": "float32", "float16": "float16", "int8": "8 bits where layers are large"}
 
 
@@ -78,6 +83,7 @@ def litert_card(info: BackboneInfo, facts: Any) -> str:
         )
         if facts.examples
         else "",
+        speak_row=_SPEAK_ROW if facts.speak else "",
         adapt_text=_ADAPT_TEXT.format(**options) if facts.examples else "",
     )
 

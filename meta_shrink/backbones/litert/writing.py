@@ -37,7 +37,7 @@ class LiteRTFacts(NamedTuple):
     """What was measured of a file.
 
     num_bytes: of it. difference: the largest between its outputs and TensorFlow's on the probe;
-    scale: the largest of those outputs. examples, quantise: as it was made.
+    scale: the largest of those outputs. examples, quantise, speak: as it was made.
     """
 
     num_bytes: int
@@ -45,15 +45,21 @@ class LiteRTFacts(NamedTuple):
     scale: float
     examples: int
     quantise: str
+    speak: bool = False
 
 
 def save_litert(
-    source: ExportSource, directory: str, *, quantise: str = "none", examples: int = 0
+    source: ExportSource,
+    directory: str,
+    *,
+    quantise: str = "none",
+    examples: int = 0,
+    speak: bool = False,
 ) -> LiteRTFacts:
     """Write the folder; adapters of the SavedModel backbone of this source fit it.
 
     Args:
-      quantise, examples: of litert_model.
+      quantise, examples, speak: of litert_model.
 
     Raises:
       UsageError: of litert_model; or ai-edge-litert, which runs the file once, is not installed.
@@ -65,7 +71,7 @@ def save_litert(
     expected = _by_tensorflow(what, inputs, arrays)
     task = TaskFacts(id="default", examples=0, steps=0, seed=0)
     default = encode_adapter(arrays, info, task=task, probe=probe_outputs(info, expected))
-    model = litert_model(source, quantise=quantise, examples=examples)
+    model = litert_model(source, quantise=quantise, examples=examples, speak=speak)
     outputs = _by_litert(interpreter_of(model_content=model), inputs, arrays)
     facts = LiteRTFacts(
         num_bytes=len(model),
@@ -74,6 +80,7 @@ def save_litert(
         scale=float(np.max([np.abs(value).max() for value in expected.values()])),
         examples=examples,
         quantise=quantise,
+        speak=speak,
     )
     info = replace(info, default_sha256=sha256(default))
     _write(directory, info, {MODEL_FILE: model, DEFAULT_FILE: default}, litert_card(info, facts))
