@@ -68,7 +68,7 @@ def curves_of(
 ) -> dict[str, Callable[[int], MetaParams]]:
     """Name -> the meta-parameters with which a speaker of that number adapts.
 
-    Controls of the prior: none, 10 and 100 times its variances, or their geometric mean for all;
+    Controls of the prior: none, 10 and 100 times its variances, their geometric mean for all;
     of its modules: the 12 of the largest variance, 12 at random, the first and the last 12.
     """
     registry, sigma = experiment.registry, metas["sigma_reptile"]
@@ -99,6 +99,7 @@ def curves_of(
         "sigma-Reptile x100": lambda _: wider(sigma, 100),
         f"{SELECTED} at random": lambda speaker: only(sigma, draws[speaker % DRAWS]),
         "sigma-Reptile one variance": lambda _: alike(sigma),
+        "sigma-Reptile one variance x100": lambda _: alike(wider(sigma, 100)),
         f"first {SELECTED}": lambda _: only(sigma, names[:SELECTED]),
         f"last {SELECTED}": lambda _: only(sigma, names[-SELECTED:]),
     }
