@@ -12,6 +12,7 @@ and one that has ended draws the picture and the table from all lines (other sha
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -22,7 +23,6 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from meta_shrink import MetaParams, build
 from meta_shrink.evaluation import mean_and_ci95, recorded_steps
@@ -31,36 +31,46 @@ from meta_shrink.experiments.restore import restore
 from meta_shrink.prior import freeze_others
 from meta_shrink.training.distribution import set_cpu_threads
 
-RUNS = {
-    name: flags.DEFINE_string(name, None, f"Workdir of {name}.", required=True)
-    for name in ("sigma_reptile", "reptile", "pretrained")
-}
-SHARE = flags.DEFINE_float("share", 1.0, "Of a speaker's training utterances.")
-STEPS = flags.DEFINE_integer("steps", 1000, "Adaptation steps.")
-POINTS = flags.DEFINE_integer("points", 14, "Of a curve.")
-SPEAKERS = flags.DEFINE_list("speakers", [str(n) for n in range(10)], "Their numbers, in order.")
-CURVES = flags.DEFINE_list("curves", None, "Names of curves; all by default.")
-STATE = flags.DEFINE_string("state", None, "JSONL file of what was measured.", required=True)
-OUT = flags.DEFINE_string("out", "", "Folder of picture and table; none: measure only.")
+RUNS = ("sigma_reptile", "reptile", "pretrained")
 SELECTED, DRAWS = 12, 5  # modules, a tenth of 123; random choices of as many
 REFERENCE = "sigma-Reptile"
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure what is missing, then draw."""
-    del argv
+    given = arguments()
     set_cpu_threads(cpu_threads=1)
-    metas = {}
-    for name, flag in RUNS.items():
-        experiment, metas[name], step = restore(flag.value)
+    restored = {name: restore(getattr(given, name)) for name in RUNS}
+    for name, (_, _, step) in restored.items():
         print(f"{name}: {step} meta-steps", flush=True)
-        if name == "sigma_reptile":
-            config = dict(experiment.config)
-    config["task"] = {**config["task"], "train_share": SHARE.value, "validation_pieces": 0}
+    config = dict(restored["sigma_reptile"][0].config)
+    config["task"] = {**config["task"], "train_share": given.share, "validation_pieces": 0}
     config["train"] = {**config["train"], "jit": "on"}
-    measure(build(config), metas)
-    if OUT.value:
-        write(read(), Path(OUT.value))
+    measure(build(config), {name: meta for name, (_, meta, _) in restored.items()}, given)
+    if given.out:
+        write(read(given.state), Path(given.out))
+
+
+def arguments() -> argparse.Namespace:
+    """Those of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for name in RUNS:
+        parser.add_argument(f"--{name}", required=True, help=f"workdir of {name}")
+    parser.add_argument("--share", type=float, default=1.0, help="of the training utterances")
+    parser.add_argument("--steps", type=int, default=1000, help="of adaptation")
+    parser.add_argument("--points", type=int, default=14, help="of a curve")
+    parser.add_argument(
+        "--speakers", type=numbers, default=range(10), help="their numbers, with commas"
+    )
+    parser.add_argument("--curves", type=lambda text: text.split(","), help="names; else all")
+    parser.add_argument("--state", required=True, help="JSONL file of what was measured")
+    parser.add_argument("--out", default="", help="folder of picture and table; else none")
+    return parser.parse_args()
+
+
+def numbers(text: str) -> list[int]:
+    """Of a list with commas."""
+    return [int(part) for part in text.split(",")]
 
 
 def curves_of(
@@ -105,27 +115,29 @@ def curves_of(
     }
 
 
-def measure(experiment: Experiment, metas: Mapping[str, MetaParams]) -> None:
+def measure(
+    experiment: Experiment, metas: Mapping[str, MetaParams], given: argparse.Namespace
+) -> None:
     """Append the lines that are missing, speaker by speaker."""
     curves = curves_of(experiment, metas)
     held_out = experiment.held_out()
-    steps = recorded_steps(STEPS.value, points=POINTS.value)
-    there = {(r["speaker"], r["curve"], r["share"], r["steps"][-1]) for r in read()}
-    for speaker in map(int, SPEAKERS.value):
-        for name in CURVES.value or curves:
-            if (speaker, name, SHARE.value, STEPS.value) in there:
+    steps = recorded_steps(given.steps, points=given.points)
+    there = {(r["speaker"], r["curve"], r["share"], r["steps"][-1]) for r in read(given.state)}
+    for speaker in given.speakers:
+        for name in given.curves or curves:
+            if (speaker, name, given.share, given.steps) in there:
                 continue
             found = held_out.curves(curves[name](speaker), count=1, steps=steps, first=speaker)
-            row = {"speaker": speaker, "curve": name, "share": SHARE.value, "steps": steps}
+            row = {"speaker": speaker, "curve": name, "share": given.share, "steps": steps}
             row["bits"] = [round(float(bits), 5) for bits in found.metric[0]]
-            with open(STATE.value, "a", encoding="utf-8") as file:
+            with open(given.state, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"speaker {speaker}, {name}: {row['bits'][0]} to {row['bits'][-1]}", flush=True)
 
 
-def read() -> list[dict[str, Any]]:
+def read(state: str) -> list[dict[str, Any]]:
     """The lines of the state."""
-    path = Path(STATE.value)
+    path = Path(state)
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -192,4 +204,4 @@ def write(rows: list[dict[str, Any]], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()
