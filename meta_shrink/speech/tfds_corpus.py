@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -32,11 +33,10 @@ class Example(NamedTuple):
           DataError: they cannot be read.
         """
         builder = _builder(self.path)
-        try:
-            own = builder.as_dataset(split=f"{self.split}[{self.number}:{self.number + 1}]")
-            (example,) = own.as_numpy_iterator()
-        except Exception as error:  # Of TensorFlow, of the data set's reader, of the disk.
-            raise DataError(f"{self} cannot be read ({str(error)[:200]}).") from error
+        own = f"{self.split}[{self.number}:{self.number + 1}]"
+        example = next(_rows(builder, own), None)
+        if example is None:
+            raise DataError(f"{self.path} has no example {own}.")
         file = io.BytesIO()
         sound, rate = example[SPEECH].astype(np.int16), builder.info.features[SPEECH].sample_rate
         speech_module("soundfile").write(file, sound, rate, format="WAV", subtype="PCM_16")
@@ -76,7 +76,7 @@ def recordings(folder: str) -> list[Recording]:
     return found
 
 
-def _rows(builder: Any, split: str, decoders: Any) -> Iterator[dict[str, Any]]:
+def _rows(builder: Any, split: str, decoders: Any = None) -> Iterator[dict[str, Any]]:
     """All examples of a split; what TensorFlow raises on damaged files as one sentence."""
     try:
         yield from builder.as_dataset(split=split, decoders=decoders).as_numpy_iterator()
@@ -85,6 +85,7 @@ def _rows(builder: Any, split: str, decoders: Any) -> Iterator[dict[str, Any]]:
         raise DataError(f"{builder.data_dir} cannot be read ({why}).") from error
 
 
+@functools.lru_cache(maxsize=1)  # Each example is read by it.
 def _builder(folder: str) -> Any:
     try:
         return optional_module("tensorflow_datasets").builder_from_directory(folder)
