@@ -1,10 +1,11 @@
 """Bits per sample of held-out speakers while they adapt: who overfits, and which modules it takes.
 
   python -m benchmarks.speech_curves --sigma_reptile=runs/speech_sigma_reptile \
-    --reptile=runs/speech_reptile --pretrained=runs/speech_pretrained \
+    --reptile=runs/speech_reptile --pretrained=runs/speech_pretrained --sea=runs/speech_sea \
     --share=0.25 --steps=1000 --state=curves.jsonl --out=docs/results/speech
 
-The runs are of configs/speech.py. Each speaker adapts `--steps` times on `--share` of the training
+The runs are of configs/speech.py; without that of the network of all voices (--sea), SEA-All and
+SEA-Emb are left out. Each speaker adapts `--steps` times on `--share` of the training
 utterances, by the same mini-batches whatever adapts, and is scored on all of its validation
 utterances. One line of `--state` per speaker and curve: the same command goes on where it ended,
 and one that has ended draws the picture and the table from all lines (other shares too).
@@ -40,13 +41,21 @@ def main() -> None:
     """Measure what is missing, then draw."""
     given = arguments()
     set_cpu_threads(cpu_threads=1)
-    restored = {name: restore(getattr(given, name)) for name in RUNS}
-    for name, (_, _, step) in restored.items():
+    metas = {}
+    for name in RUNS:
+        own, metas[name], step = restore(getattr(given, name))
         print(f"{name}: {step} meta-steps", flush=True)
-    config = dict(restored["sigma_reptile"][0].config)
-    config["task"] = {**config["task"], "train_share": given.share, "validation_pieces": 0}
-    config["train"] = {**config["train"], "jit": "on"}
-    measure(build(config), {name: meta for name, (_, meta, _) in restored.items()}, given)
+    measured = as_measured(own, given.share)
+    parts = [(measured, curves_of(measured, metas))]
+    if given.sea:
+        own, meta, _ = restore(given.sea)
+        measured = as_measured(own, given.share)
+        parts.append((measured, sea_curves(measured, meta)))
+    known = [name for _, curves in parts for name in curves]
+    if unknown := set(given.curves or ()) - set(known):
+        raise SystemExit(f"--curves: {sorted(unknown)} are none of {', '.join(known)}.")
+    for measured, curves in parts:
+        measure(measured, curves, given)
     if given.out:
         write(read(given.state), Path(given.out))
 
@@ -56,6 +65,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name in RUNS:
         parser.add_argument(f"--{name}", required=True, help=f"workdir of {name}")
+    parser.add_argument("--sea", default="", help="workdir of the network of all voices; else none")
     parser.add_argument("--share", type=float, default=1.0, help="of the training utterances")
     parser.add_argument("--steps", type=int, default=1000, help="of adaptation")
     parser.add_argument("--points", type=int, default=14, help="of a curve")
@@ -73,21 +83,38 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def curves_of(
-    experiment: Experiment, metas: Mapping[str, MetaParams]
-) -> dict[str, Callable[[int], MetaParams]]:
+def as_measured(experiment: Experiment, share: float) -> Experiment:
+    """The experiment with a share of the training utterances and all validation utterances."""
+    config = dict(experiment.config)
+    config["task"] = {**config["task"], "train_share": share, "validation_pieces": 0}
+    config["train"] = {**config["train"], "jit": "on"}
+    return build(config)
+
+
+Curves = Mapping[str, Callable[[int], MetaParams]]
+
+
+def sea_curves(experiment: Experiment, meta: MetaParams) -> Curves:
+    """Of the network of all voices everything adapts (SEA-All), or the new voice's embedding."""
+    embedding = freeze_others(free(meta), experiment.registry, ["speaker"])
+    return {"SEA-All": lambda _: free(meta), "SEA-Emb": lambda _: embedding}
+
+
+def free(meta: MetaParams) -> MetaParams:
+    """Without a prior."""
+    return meta._replace(log_sigma2=tf.fill(meta.log_sigma2.shape, np.float32(np.inf)))
+
+
+def curves_of(experiment: Experiment, metas: Mapping[str, MetaParams]) -> Curves:
     """Name -> the meta-parameters with which a speaker of that number adapts.
 
     Controls of the prior: none, 10 and 100 times its variances, their geometric mean for all;
-    of its modules: the 12 of the largest variance, 12 at random, the first and the last 12.
+    of its modules: those of the largest variance, 12 at random, the first and the last 12.
     """
     registry, sigma = experiment.registry, metas["sigma_reptile"]
     names = list(registry.names)
-    largest = [names[m] for m in np.argsort(-sigma.log_sigma2.numpy(), kind="stable")[:SELECTED]]
+    order = [names[m] for m in np.argsort(-sigma.log_sigma2.numpy(), kind="stable")]
     draws = [random.Random(draw).sample(names, SELECTED) for draw in range(DRAWS)]
-
-    def free(meta: MetaParams) -> MetaParams:
-        return meta._replace(log_sigma2=tf.fill(meta.log_sigma2.shape, np.float32(np.inf)))
 
     def alike(meta: MetaParams) -> MetaParams:
         mean = tf.reduce_mean(meta.log_sigma2)
@@ -103,7 +130,10 @@ def curves_of(
         "sigma-Reptile": lambda _: sigma,
         "Reptile": lambda _: free(metas["reptile"]),
         "pre-trained": lambda _: free(metas["pretrained"]),
-        f"sigma-Reptile {SELECTED} largest": lambda _: only(sigma, largest),
+        **{
+            f"sigma-Reptile {count} largest": lambda _, count=count: only(sigma, order[:count])
+            for count in (SELECTED // 2, SELECTED, 2 * SELECTED)
+        },
         "sigma-Reptile without its prior": lambda _: free(sigma),
         "sigma-Reptile x10": lambda _: wider(sigma, 10),
         "sigma-Reptile x100": lambda _: wider(sigma, 100),
@@ -115,16 +145,13 @@ def curves_of(
     }
 
 
-def measure(
-    experiment: Experiment, metas: Mapping[str, MetaParams], given: argparse.Namespace
-) -> None:
+def measure(experiment: Experiment, curves: Curves, given: argparse.Namespace) -> None:
     """Append the lines that are missing, speaker by speaker."""
-    curves = curves_of(experiment, metas)
     held_out = experiment.held_out()
     steps = recorded_steps(given.steps, points=given.points)
     there = {(r["speaker"], r["curve"], r["share"], r["steps"][-1]) for r in read(given.state)}
     for speaker in given.speakers:
-        for name in given.curves or curves:
+        for name in [name for name in curves if name in (given.curves or curves)]:
             if (speaker, name, given.share, given.steps) in there:
                 continue
             found = held_out.curves(curves[name](speaker), count=1, steps=steps, first=speaker)

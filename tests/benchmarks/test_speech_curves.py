@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import tensorflow as tf
 
 from benchmarks import speech_curves
 from meta_shrink import MetaParams, build
+from meta_shrink.experiments.build import Experiment
 from tests.tiny_runs import tiny_config
 
 
@@ -51,7 +55,21 @@ def test_what_adapts(monkeypatch):
     inf = np.inf
     assert adapting["sigma-Reptile"] == [-1, 3] and adapting["Reptile"] == [inf, inf]
     assert adapting["sigma-Reptile 1 largest"] == [-inf, 3] == adapting["last 1"]
+    assert adapting["sigma-Reptile 2 largest"] == [-1, 3]
     assert adapting["first 1"] == [-1, -inf] and adapting["sigma-Reptile one variance"] == [1, 1]
     np.testing.assert_allclose(adapting["sigma-Reptile x100"], np.log(np.exp([-1, 3]) * 100), 1e-6)
     drawn = [sorted(curves["1 at random"](s).log_sigma2.numpy().tolist()) for s in range(5)]
     assert all(draw in ([-inf, 3], [-inf, -1]) for draw in drawn)
+
+
+def test_sea_adapts_everything_or_the_embedding():
+    config = tiny_config()
+    experiment = build(config)
+    names = list(experiment.registry.names)
+    registry = SimpleNamespace(
+        num_modules=2, position=lambda name: ["speaker", names[1]].index(name)
+    )
+    told = cast(Experiment, SimpleNamespace(registry=registry))
+    curves = speech_curves.sea_curves(told, experiment.initial)
+    assert curves["SEA-All"](0).log_sigma2.numpy().tolist() == [np.inf, np.inf]
+    assert curves["SEA-Emb"](3).log_sigma2.numpy().tolist() == [np.inf, -np.inf]
