@@ -86,6 +86,7 @@ setup(
         "speech": ["g2p_en", "pocketsphinx>=5.0.4", "pyworld>=0.3.4", "scipy>=1.11", "soundfile"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
         "search": ["optuna>=4"],
+        "gcs": ["gcsfs>=2025.3"],
         "serve": ["aiohttp>=3.9", "prometheus-client>=0.20"],
         "litert": ["ai-edge-litert>=1.4"],
         # model-signing 1.1 imports OpenSSL without requiring it.

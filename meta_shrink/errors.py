@@ -60,7 +60,7 @@ class Preempted(MetaShrinkError):
 
 
 def refuse_url(what: str, path: str) -> None:
-    """Refuse a place that the operating system has no file system for: gs://, s3://, ram://, ...
+    """Refuse a URL where no copy of it will do: what is read or written while a program runs.
 
     Args:
       what: the flag, key or argument that names it.
@@ -70,8 +70,8 @@ def refuse_url(what: str, path: str) -> None:
     """
     if "://" in path:
         raise UsageError(
-            f"{what} is the URL {path}: files are read and written on mounted file systems alone; "
-            "mount the bucket or disk and give its local path."
+            f"{what} is the URL {path}: this one is read and written on mounted file systems "
+            "alone; mount the bucket or disk and give its local path."
         )
 
 

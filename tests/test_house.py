@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {
     0: "_require_tensorflow durable_files errors rng types",
     1: "adapters adapters.* images images.* models models.* network_loss params registry runs "
-    "runs.* sections stopping task_axis",
+    "remote remote.* runs.* sections stopping task_axis",
     2: "adaptation keras_model linear_solve prior proximal reporting reporting.* serving serving.* "
     "speech speech.*",
     3: "losses meta_gradients meta_gradients.* tasks tasks.* training training.*",

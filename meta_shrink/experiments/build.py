@@ -27,6 +27,7 @@ from meta_shrink.experiments.config import (
 )
 from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
+from meta_shrink.experiments.task_data import task_source
 from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
     LOSSES,
@@ -115,8 +116,8 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     Raises:
       UsageError: anything that does not exist, does not fit or cannot work; one sentence.
     """
-    check_sections(config, tasks=(components := components or default_components()).tasks)
-    config = recorded(config, components)
+    check_sections(config)
+    config = recorded(config, components := components or default_components())
     set_matmul_precision(Device(**config.get("device", {})).matmul_precision)
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
     model = named("model", components.models, config["model"], seed=config["seed"])
@@ -125,7 +126,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     facts, example_loss, nll, metric = call(
         "loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses
     )
-    drawn = named("task", components.tasks, config["task"], seed=config["seed"])
+    drawn = task_source(config, components.tasks)
     method = choose("algorithm.name", components.meta_gradients, config["algorithm"].get("name"))
     adapt = _adapt(config["adapt"], components, nll, registry, drawn, jit)
     source = transformed(drawn, on_all=adapt.on_all, validation_batch=schedule.validation_batch)

@@ -19,7 +19,6 @@ from meta_shrink.meta_gradients import Method
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
 from meta_shrink.sections import check_keys
-from meta_shrink.tasks import TASKS
 from meta_shrink.types import MetaParams, NegLogLik, Params, TaskSource, batch_parts
 
 READ_BY_BUILD = (
@@ -49,28 +48,16 @@ def check_eval(options: EvalOptions) -> None:
         raise UsageError(f"eval.kinds has {unknown}; expected some of {', '.join(EVAL_KINDS)}.")
 
 
-def check_sections(config: Mapping[str, Any], *, tasks: Mapping[str, Any]) -> None:
-    """A config has all sections that are read, and no other; likewise those that become values.
-
-    Args:
-      tasks: the builders that names of the section `task` stand for.
-    """
+def check_sections(config: Mapping[str, Any]) -> None:
+    """A config has all sections that are read, and no other; likewise those that become values."""
     check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
     values = {"device": Device, "train": Schedule, "prior": Prior, "eval": EvalOptions}
     for name, kind in values.items():
         check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
     check_eval(EvalOptions(**config.get("eval", {})))
     check_prior(Prior(**config["prior"]))
-    _check_places(config, tasks)
-
-
-def _check_places(config: Mapping[str, Any], tasks: Mapping[str, Any]) -> None:
-    """Folders that our own code reads or writes are no URLs; a user's own task may know URLs."""
-    name, places = config["task"].get("name"), {("warm_start", "cache")}
-    if name in TASKS and tasks.get(name) is TASKS[name]:
-        places.add(("task", "data_dir"))
-    for section, key in places:
-        refuse_url(f"{section}.{key}", str(config[section].get(key, "")))
+    # Several runs write it, at any time.
+    refuse_url("warm_start.cache", str(config["warm_start"].get("cache", "")))
 
 
 def check_prior(prior: Prior) -> None:

@@ -20,9 +20,13 @@ def resume(
     workdir: Workdir,
     state: MetaState,
     workers: Workers,
+    saved: Callable[[], None],
     log: Callable[[str], Any],
 ) -> tuple[Callable[[int], None], int]:
     """Read the newest checkpoint into the state, or make a warm start; the chief first.
+
+    Args:
+      saved: called after each checkpoint that was written.
 
     Returns:
       What saves the state, in all processes of the job together; the meta-step that was reached.
@@ -46,10 +50,12 @@ def resume(
                 variable.assign(value)
             start = 0
             _save(workdir, checkpoints, start, schedule.steps)
+            saved()
     _require_same_start(workdir, workers, start)
 
     def save(step: int) -> None:
         _save(workdir, checkpoints, step, schedule.steps)
+        saved()
         workers.gather(step)  # None ends while the chief still writes.
 
     return save, start or 0

@@ -117,11 +117,12 @@ def train(
     *,
     strategy: tf.distribute.Strategy | None = None,
     profile: Span | None = None,
+    saved: Callable[[], None] = lambda: None,
     log: Callable[[str], Any] = print,
 ) -> Training:
     """Meta-train in a workdir, from its newest checkpoint on, until train.steps.
 
-    The chief traces the meta-steps of `profile` for TensorBoard.
+    The chief traces `profile` for TensorBoard; `saved` is called after each checkpoint.
 
     Raises:
       Preempted: SIGTERM or Ctrl-C; everything is saved.
@@ -135,13 +136,12 @@ def train(
             training = set_up(experiment, strategy, lambda: stop.requested)
             state = training.state
             validate = validation(experiment, state, strategy)
-            save, start = resume(experiment, workdir, state, workers, log)
+            save, start = resume(experiment, workdir, state, workers, saved, log)
         workdir.metrics.rewind(start)
         workdir.timing.rewind(start)
         owed = loop.owes_evaluation(workdir.metrics, start, schedule.eval_every)
         log(_opening(experiment, schedule, start))
-        shown = None if workers.is_chief else io.StringIO()
-        span = profile if workers.is_chief else None
+        shown, span = (None, profile) if workers.is_chief else (io.StringIO(), None)
         with (
             Progress(schedule.steps, start=start, stream=shown) as progress,
             traced(training.run, state.step, span, _tensorboard(workdir), log) as run,

@@ -20,10 +20,10 @@ from meta_shrink.errors import (
     MetaShrinkError,
     UsageError,
     one_line,
-    refuse_url,
     unwritable,
 )
 from meta_shrink.programs.flag_sentences import flag_sentence
+from meta_shrink.programs.places import check_places, local_places
 from meta_shrink.programs.shipped import find_configs
 from meta_shrink.programs.streams import open_standard_streams
 from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
@@ -31,9 +31,6 @@ from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
 FLAG_ERRORS += (SyntaxError,)
-# Flags that name a file or folder.
-PLACES = ("workdir", "out", "backbone", "data", "adapter", "adapters", "from", "like", "copy")
-PLACES += ("tokens",)
 HELP = {"-h", "-help", "--help", "--helpshort"}
 # The extra of setup.py that brings a package.
 EXTRAS = {
@@ -75,7 +72,7 @@ def exit_code(main: Callable[[list[str]], Any], argv: list[str]) -> int:
     # Evaluation traces a function for each scheme on purpose; TensorFlow warns of each.
     std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
     try:
-        with StopSignal() as stop, stop.abandonable():
+        with StopSignal() as stop, stop.abandonable(), local_places():
             return main(argv) or EXIT_OK
     except MetaShrinkError as error:
         print(one_line(f"error: {error}"), file=sys.stderr)
@@ -139,22 +136,6 @@ def help_text(program: ModuleType) -> str:
         text += "" if flag.default in (None, "", [], ()) else f" Default: {flag.default_as_str}."
         lines.append(textwrap.fill(text, 98, initial_indent="  ", subsequent_indent="      "))
     return "\n".join(lines)
-
-
-def check_places() -> None:
-    """An empty folder (an unset variable of a script, say) would be the present one; a URL would
-    become a folder of that name.
-
-    Raises:
-      UsageError: a flag that names a file or folder is empty, or is a URL.
-    """
-    for name in PLACES:
-        given = flags.FLAGS[name].value if name in flags.FLAGS else None
-        values = given if isinstance(given, list) else [given]
-        for value in values:
-            if isinstance(value, str) and not value.strip():
-                raise UsageError(f"--{name}= is empty: name a file or folder.")
-            refuse_url(f"--{name}", value or "")
 
 
 def print_table(table: Any) -> None:

@@ -10,6 +10,7 @@ out have the values of the run's config (its section `eval`).
 from absl import flags
 
 from meta_shrink.programs import cli
+from meta_shrink.programs.places import require_writable
 from meta_shrink.programs.strategy import chosen_strategy
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
@@ -41,6 +42,7 @@ def main(argv):
     from meta_shrink.training.multi_worker import Workers
 
     cli.no_arguments(argv)
+    require_writable(WORKDIR.value)
     device = call("device", Device, read_config(WORKDIR.value)["device"])
     given = CPU_THREADS.value
     set_cpu_threads(cpu_threads=device.cpu_threads if given is None else given)

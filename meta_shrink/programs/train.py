@@ -3,13 +3,15 @@
   meta-shrink train --config=configs/sinusoid.py:sigma_reptile --workdir=runs/sinusoid
 
 Any setting can be changed on the command line, for instance --config.train.steps=500. Exit codes:
-0 done, 2 usage, 3 data, 4 broken checkpoint, 42 stopped and resumable.
+0 done, 2 usage, 3 data, 4 broken checkpoint, 42 stopped and resumable. --workdir=gs://BUCKET/RUN
+is worked on in a local copy, uploaded at each checkpoint.
 """
 
 from absl import flags
 from ml_collections import config_flags
 
 from meta_shrink.programs import cli
+from meta_shrink.programs.places import owned
 from meta_shrink.programs.strategy import chosen_strategy
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -50,10 +52,13 @@ def main(argv):
     profile = parse_span(PROFILE.value, experiment.schedule.steps)
     with workers.loss_told():
         workers.require_same("config", recorded_text(experiment.config))
-        with open_workdir(
-            WORKDIR.value,
-            experiment.config,
-            allow_config_change=ALLOW.value,
-            is_chief=workers.is_chief,
-        ) as workdir:
-            train(experiment, workdir, strategy=strategy, profile=profile)
+        with (
+            owned(WORKDIR.value, is_chief=workers.is_chief) as upload,
+            open_workdir(
+                WORKDIR.value,
+                experiment.config,
+                allow_config_change=ALLOW.value,
+                is_chief=workers.is_chief,
+            ) as workdir,
+        ):
+            train(experiment, workdir, strategy=strategy, profile=profile, saved=upload)

@@ -1,4 +1,4 @@
-"""Every flag and key that names a file or folder refuses a URL, before anything is made."""
+"""Every flag and key that names a file or folder: URLs are copied, or refused before all else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import ast
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from meta_shrink import Components, UsageError, build, default_components
-from meta_shrink.programs import cli
+from meta_shrink.experiments.task_data import task_source
 from meta_shrink.programs.flag_sentences import CONFIG_FILES
+from meta_shrink.programs.places import PLACES
+from meta_shrink.remote.store import Store
 from tests.tiny_runs import tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,35 +36,62 @@ def string_flags() -> set[str]:
 
 
 def test_every_flag_is_a_place_or_a_text():
-    assert string_flags() == (set(cli.PLACES) | TEXTS)
-    assert not set(cli.PLACES) & (TEXTS | set(CONFIG_FILES))
+    assert string_flags() == (set(PLACES) | TEXTS)
+    assert not set(PLACES) & (TEXTS | set(CONFIG_FILES))
 
 
 @pytest.mark.parametrize(
     ("program", "flag", "others"),
     [
-        ("report", "workdir", ["--workdir=run"]),
-        ("report", "out", ["--workdir=run"]),
         ("serve", "tokens", ["--backbone=b", "--adapters=a"]),
-        ("configs", "copy", []),
+        ("serve", "adapters", ["--backbone=b"]),
     ],
 )
-def test_a_url_is_told_and_nothing_is_made(tmp_path, program, flag, others):
-    command = [sys.executable, "-m", "meta_shrink", program, *others, f"--{flag}=gs://bucket/run"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
+def test_a_url_of_what_is_read_again_is_told_and_nothing_is_made(tmp_path, program, flag, others):
+    done = run(tmp_path, program, *others, f"--{flag}=gs://bucket/run")
     assert f"error: --{flag} is the URL gs://bucket/run: " in done.stderr
     assert "local path" in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", ["task.data_dir", "warm_start.cache"])
-def test_so_is_one_in_a_config(tmp_path, monkeypatch, key):
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--workdir=nosuch://bucket/run"], "nosuch:// cannot be read here"),
+        (["--workdir=run", "--out=gs://bucket"], "gs://bucket is no folder of a bucket"),
+        (["--workdir=run,nosuch://bucket/run"], "nosuch:// cannot be read here"),
+    ],
+)
+def test_so_is_a_url_that_cannot_be(tmp_path, flags, words):
+    assert words in run(tmp_path, "report", *flags).stderr
+
+
+def run(tmp_path: Path, program: str, *flags: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "meta_shrink", program, *flags]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+    return done
+
+
+def test_so_is_a_cache_in_a_store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=f"^{key} is the URL ram://there: "):
-        build(tiny_config("reptile", {key: "ram://there"}))
+    with pytest.raises(UsageError, match=r"^warm_start\.cache is the URL ram://there: "):
+        build(tiny_config("reptile", {"warm_start.cache": "ram://there"}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_our_own_tasks_read_a_copy(tmp_path):
+    url = f"memory://{uuid.uuid4().hex}/data"
+    for number in range(10):
+        np.savez(tmp_path / "task.npz", inputs=np.full([4, 2], number), targets=np.zeros([4]))
+        Store.of(url).upload(str(tmp_path / "task.npz"), f"task_{number}.npz")
+    config = {"seed": 0, "task": {"name": "arrays", "data_dir": url}}
+    source = task_source(config, default_components().tasks)
+    assert source.heldout(tf.constant(0)).train
+    with pytest.raises(UsageError, match="memory://none/data holds nothing"):
+        build(
+            tiny_config("reptile", {"task": {"name": "arrays", "data_dir": "memory://none/data"}})
+        )
 
 
 def test_a_task_of_ones_own_may_know_urls():

@@ -1,0 +1,196 @@
+"""remote/mirror.py: a local copy, what is uploaded of it, and kills between any two objects."""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from meta_shrink import ArtefactError, UsageError
+from meta_shrink.errors import InUseError
+from meta_shrink.remote import mirror as mirrors
+from meta_shrink.remote.lease import Lease
+from meta_shrink.remote.mirror import Mirror, local_copy
+from meta_shrink.remote.store import Store
+from meta_shrink.runs.checkpoints import Checkpoints
+from tests.fake_gcs import fake_gcs
+
+
+@pytest.fixture(autouse=True)
+def quick_lease(monkeypatch):
+    monkeypatch.setattr(mirrors, "Lease", functools.partial(Lease, seconds=0.3))
+
+
+@pytest.fixture
+def url() -> str:
+    return f"memory://{uuid.uuid4().hex}/runs/one"
+
+
+@pytest.fixture
+def copy(url, tmp_path):
+    """Makes a new copy of the url, as another machine would."""
+
+    def make() -> Mirror:
+        parent = tmp_path / uuid.uuid4().hex
+        parent.mkdir()
+        mirror = Mirror(url, str(parent))
+        mirror.pull()
+        return mirror
+
+    return make
+
+
+def files(mirror: Mirror) -> dict[str, str]:
+    root = Path(mirror.path).parent
+    return {
+        str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def write(mirror: Mirror, name: str, text: str) -> None:
+    path = Path(mirror.path) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_folder_goes_there_and_back_and_changes_follow(copy):
+    first = copy()
+    assert not os.path.exists(first.path)
+    write(first, "a.txt", "1")
+    write(first, "deep/b.txt", "2")
+    first.push()
+    second = copy()
+    assert files(second) == {"one/a.txt": "1", "one/deep/b.txt": "2"}
+    write(second, "a.txt", "changed")
+    os.remove(Path(second.path) / "deep/b.txt")
+    second.push()
+    assert files(copy()) == {"one/a.txt": "changed"}
+
+
+def test_only_what_changed_is_uploaded_so_that_a_reader_undoes_nothing(copy):
+    owner = copy()
+    write(owner, "metrics", "1")
+    write(owner, "old", "1")
+    owner.push()
+    reader = copy()
+    write(owner, "metrics", "2")
+    os.remove(Path(owner.path) / "old")
+    owner.push()
+    write(reader, "evaluation", "3")
+    reader.push()
+    assert files(copy()) == {"one/metrics": "2", "one/evaluation": "3"}
+
+
+def test_locks_and_what_is_being_written_stay_here(copy):
+    first = copy()
+    for name in (".lock", "x.0123abcd.tmp", ".unfinished-2/saved_model.pb", "c/ckpt-7.writing"):
+        write(first, name, "")
+    write(first, "c/ckpt-7.index", "torn")
+    write(first, "c/ckpt-6.index", "whole")
+    first.push()
+    assert files(copy()) == {"one/c/ckpt-6.index": "whole"}
+
+
+def test_a_file_and_what_is_written_beside_it(copy, url):
+    sound = copy()
+    Path(sound.path).write_text("sound")
+    Path(f"{sound.path}.png").write_text("picture")
+    sound.push()
+    assert files(copy()) == {"one": "sound"}
+    assert Store.of(url.rpartition("/")[0]).read("one.png") == b"picture"
+
+
+def test_a_name_that_begins_alike_is_another_folder(copy, url):
+    Store.of(url.rpartition("/")[0]).write("one_more/x", b"1")
+    assert files(copy()) == {}
+
+
+@pytest.mark.parametrize("cut", range(14))
+def test_a_kill_between_any_two_objects_leaves_a_whole_checkpoint(copy, monkeypatch, cut):
+    """The third and fourth save, the second of which prunes; the upload ends after `cut` calls."""
+    first, variable = copy(), tf.Variable(0.0)
+    checkpoints = Checkpoints(
+        f"{first.path}/checkpoints", {"x": variable}, max_to_keep=2, log=lambda _: None
+    )
+    checkpoints.restore()
+
+    def save(step: int) -> None:
+        variable.assign(float(step))
+        assert checkpoints.save(step)
+        first.push()
+
+    save(1)
+    save(2)
+    calls = []
+
+    def counted(method):
+        def call(self, *arguments):
+            calls.append(arguments)
+            if len(calls) > cut:
+                raise InterruptedError
+            return method(self, *arguments)
+
+        return call
+
+    monkeypatch.setattr(Store, "upload", counted(Store.upload))
+    monkeypatch.setattr(Store, "remove", counted(Store.remove))
+    reached = 2
+    try:
+        for reached in (3, 4):
+            save(reached)
+    except InterruptedError:
+        reached -= 1  # What is there may be one further: its mark was the last to arrive.
+    monkeypatch.undo()
+    other, read = copy(), tf.Variable(-1.0)
+    step = Checkpoints(f"{other.path}/checkpoints", {"x": read}, log=lambda _: None).restore()
+    assert step in (reached, reached + 1) and float(read.numpy()) == step
+
+
+def test_an_owner_pulls_again_and_keeps_others_out(copy):
+    first, second = copy(), copy()
+    with first.leased():
+        write(first, "x", "1")
+        first.push()
+        with pytest.raises(InUseError), second.leased():
+            pass
+    with second.leased():
+        assert files(second)["one/x"] == "1"
+
+
+def test_a_store_that_refuses_is_one_sentence(tmp_path, monkeypatch):
+    with fake_gcs() as (server, environment):
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", environment["STORAGE_EMULATOR_HOST"])
+        mirror = Mirror("gs://bucket/run", str(tmp_path))
+        mirror.pull()
+        mirror.check_writable()
+        assert server.objects == {}
+        server.fail.add("run/x")
+        write(mirror, "x", "1")
+        with pytest.raises(ArtefactError, match=r"^gs://bucket/run/x cannot .*Forbidden"):
+            mirror.push()
+        with pytest.raises(ArtefactError, match=r"^gs://none/\.lease\S* cannot be written"):
+            Mirror("gs://none/run", str(tmp_path)).check_writable()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("gs://", "gs:// is no folder of a bucket: write gs://BUCKET/FOLDER."),
+        ("gs://bucket/", "gs://bucket/ is no folder of a bucket: write gs://BUCKET/FOLDER."),
+        ("nosuch://bucket/run", "nosuch:// cannot be read here"),
+        ("ram://bucket/run", "ram:// cannot be read here"),
+    ],
+)
+def test_urls_that_cannot_be(url, words, tmp_path):
+    with pytest.raises(UsageError) as told:
+        Mirror(url, str(tmp_path))
+    assert words in str(told.value)
+
+
+def test_data_that_are_not_there(url):
+    with pytest.raises(UsageError, match=f"^{url} holds nothing"):
+        local_copy(url)
