@@ -40,7 +40,8 @@ def wavenet(
       channels, gate, skip: of the residual path, a half of the gate, the skip path; 0: the first.
       speakers, speaker_channels: a network of many voices has a third input, the number of the
         speaker [N], its vector in a module `speaker`, and a module `speaker` more a block.
-      products: the dilated convolutions are 1 matrix product of [past, now], or 2.
+      products: the dilated convolutions are 1 matrix product of [past, now], 2, or (0) TensorFlow's
+        own with dilation, a third faster on a CPU without XLA (docs/results/compile_time.md).
 
     Raises:
       UsageError: a size below 1, or samples that are no multiple of frames.
@@ -95,9 +96,9 @@ def module_order(blocks: int, *, voiced: bool) -> list[str]:
 
 
 def _check(samples: int, frames: int, products: int, *sizes: int) -> None:
-    if min(samples, frames, *sizes) < 1 or samples % frames or products not in (1, 2):
+    if min(samples, frames, *sizes) < 1 or samples % frames or products not in (0, 1, 2):
         raise UsageError(
             f"wavenet got samples={samples}, frames={frames}, products={products} and the sizes "
             f"{', '.join(map(str, sizes))}; expected positive sizes, samples a multiple of frames, "
-            "1 or 2 products."
+            "0, 1 or 2 products."
         )

@@ -91,7 +91,7 @@ class Embedding(keras.layers.Layer):
 
 
 class Dilated(Rows):
-    """Causal convolution of width 2, by one matrix product of [past, now] or by two."""
+    """Causal convolution of width 2: a matrix product of [past, now], two, or (0) TensorFlow's."""
 
     def __init__(self, units: int, dilation: int, seed: int, *, products: int = 1, **options: Any):
         super().__init__(units, seed, **options)
@@ -103,7 +103,12 @@ class Dilated(Rows):
 
     def call(self, x):
         """[N, T, channels] -> [N, T, units]."""
-        past, kernel = self._past(x), tf.convert_to_tensor(self.kernel)
+        kernel = tf.convert_to_tensor(self.kernel)
+        if not self.products:
+            padded = tf.pad(x, [[0, 0], [self.dilation, 0], [0, 0]])
+            found = tf.nn.convolution(padded, kernel, padding="VALID", dilations=self.dilation)
+            return tf.nn.bias_add(found, tf.convert_to_tensor(self.bias))
+        past = self._past(x)
         if self.products == 1:
             kernel = tf.reshape(kernel, [-1, self.units])
             rows = self.affine(_rows(tf.concat([past, x], -1)), kernel)
