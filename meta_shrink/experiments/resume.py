@@ -20,13 +20,14 @@ def resume(
     workdir: Workdir,
     state: MetaState,
     workers: Workers,
-    saved: Callable[[], None],
+    sync: Callable[[], None],
     log: Callable[[str], Any],
 ) -> tuple[Callable[[int], None], int]:
     """Read the newest checkpoint into the state, or make a warm start; the chief first.
 
     Args:
-      saved: called after each checkpoint that was written.
+      sync: called by the chief after each checkpoint, by the others before they read the first:
+        what keeps copies of one workdir alike.
 
     Returns:
       What saves the state, in all processes of the job together; the meta-step that was reached.
@@ -43,6 +44,8 @@ def resume(
         is_chief=workers.is_chief,
     )
     with workers.chief_first():
+        if not workers.is_chief:
+            sync()
         start = checkpoints.restore()
         if start is None and workers.is_chief and experiment.config["warm_start"]["steps"]:
             phi = warm_started(experiment, os.path.join(workdir.path, "warm_start"), log)
@@ -50,12 +53,13 @@ def resume(
                 variable.assign(value)
             start = 0
             _save(workdir, checkpoints, start, schedule.steps)
-            saved()
+            sync()
     _require_same_start(workdir, workers, start)
 
     def save(step: int) -> None:
         _save(workdir, checkpoints, step, schedule.steps)
-        saved()
+        if workers.is_chief:
+            sync()
         workers.gather(step)  # None ends while the chief still writes.
 
     return save, start or 0

@@ -100,7 +100,13 @@ def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) ->
     """
     schedule = experiment.schedule
     loop.check_intervals(_intervals(schedule))
-    if not schedule.steps and not experiment.config["warm_start"]["steps"]:
+    warm, source = experiment.config["warm_start"]["steps"], experiment.source
+    if warm and source.labelled is None and source.mixed is None:
+        raise UsageError(
+            f"warm_start got steps={warm}, but this task has neither labelled classes nor a "
+            "mixture of its tasks to learn from: set warm_start.steps to 0."
+        )
+    if not schedule.steps and not warm:
         raise UsageError("train got steps=0 without a warm start: nothing would be learned.")
     for name in ("chunk_steps", "keep_checkpoints"):
         if getattr(schedule, name) < 1:
@@ -117,12 +123,12 @@ def train(
     *,
     strategy: tf.distribute.Strategy | None = None,
     profile: Span | None = None,
-    saved: Callable[[], None] = lambda: None,
+    sync: Callable[[], None] = lambda: None,
     log: Callable[[str], Any] = print,
 ) -> Training:
     """Meta-train in a workdir, from its newest checkpoint on, until train.steps.
 
-    The chief traces `profile` for TensorBoard; `saved` is called after each checkpoint.
+    The chief traces `profile` for TensorBoard. sync: as in `resume`.
 
     Raises:
       Preempted: SIGTERM or Ctrl-C; everything is saved.
@@ -136,7 +142,7 @@ def train(
             training = set_up(experiment, strategy, lambda: stop.requested)
             state = training.state
             validate = validation(experiment, state, strategy)
-            save, start = resume(experiment, workdir, state, workers, saved, log)
+            save, start = resume(experiment, workdir, state, workers, sync, log)
         workdir.metrics.rewind(start)
         workdir.timing.rewind(start)
         owed = loop.owes_evaluation(workdir.metrics, start, schedule.eval_every)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from meta_shrink.durable_files import to_json
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.task_data import task_source
 from meta_shrink.images.whole_files import only_maker_of
 from meta_shrink.sections import call, named
 from meta_shrink.tasks.augment import random_affine
@@ -91,7 +92,7 @@ def _mixing(experiment: Experiment, task: Mapping[str, Any], seed: int) -> Any:
     """The source itself, or that of the section's own task options."""
     if task == dict(experiment.config["task"]):
         return experiment.source
-    return named("task", experiment.components.tasks, task, seed=seed)
+    return task_source({"task": task, "seed": seed}, experiment.components.tasks)
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

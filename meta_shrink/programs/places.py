@@ -102,22 +102,24 @@ def local_places() -> Iterator[None]:
 
 @contextlib.contextmanager
 def owned(path: str, *, is_chief: bool) -> Iterator[Callable[[], None]]:
-    """Own the folder of a run, which may be a copy of one in a store, and upload it when told.
+    """Own the folder of a run, which may be a copy of one in a store.
 
     Yields:
-      What uploads the changes: call it after each checkpoint. Nothing to do for a local folder,
-      which has its lock, and in processes of a job other than its chief.
+      What uploads the changes of a job's chief, and what makes the copy of another process what
+      the store has. Nothing to do for a local folder, which has its lock.
 
     Raises:
       InUseError: another process owns it.
       ArtefactError: of the store.
     """
     mirror = _open[-1].of(path) if _open else None
-    if mirror is None or not is_chief:
+    if mirror is None:
         yield lambda: None
-        return
-    with mirror.leased():
-        yield mirror.push
+    elif not is_chief:
+        yield mirror.pull
+    else:
+        with mirror.leased():
+            yield mirror.push
 
 
 def require_writable(path: str) -> None:

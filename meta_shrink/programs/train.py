@@ -53,7 +53,7 @@ def main(argv):
     with workers.loss_told():
         workers.require_same("config", recorded_text(experiment.config))
         with (
-            owned(WORKDIR.value, is_chief=workers.is_chief) as upload,
+            owned(WORKDIR.value, is_chief=workers.is_chief) as sync,
             open_workdir(
                 WORKDIR.value,
                 experiment.config,
@@ -61,4 +61,4 @@ def main(argv):
                 is_chief=workers.is_chief,
             ) as workdir,
         ):
-            train(experiment, workdir, strategy=strategy, profile=profile, saved=upload)
+            train(experiment, workdir, strategy=strategy, profile=profile, sync=sync)

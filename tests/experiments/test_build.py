@@ -107,6 +107,7 @@ BAD_CONFIGS = [
     ("maml", {"model.dimensions": 3}, "Model and task do not fit together"),
     ("maml", {"model": {"name": "mlp", "hidden": [3]}}, "Model and task do not fit together"),
     ("maml", {"task.sigma": [1.0]}, "1 sigma"),
+    ("maml", {"warm_start.steps": 3}, "neither labelled classes nor a mixture"),
     ("maml", {"modules": {"by": "pattern", "patterns": {"a": "x"}}}, "matches no module"),
 ]
 

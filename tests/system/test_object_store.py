@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_gcs import fake_gcs
+from tests.system.test_replicas import ends, start_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = (
@@ -97,6 +98,18 @@ def test_a_stop_signal_saves_into_the_bucket(gcs):
     process.terminate()
     process.communicate(timeout=600)
     assert process.returncode == 42 and "run/.lease" not in server.objects
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_bucket(gcs):
+    """Each has a copy of its own."""
+    server, environment = gcs
+    flags = [*CONFIG, "--workdir=gs://bucket/run"]
+    for steps in (20, 40):
+        ends(start_workers(*flags, f"--config.train.steps={steps}", environment=environment))
+        assert f"run/checkpoints/ckpt-{steps}.sha256" in server.objects
+        flags.append("--allow_config_change")
+    assert "run/.lease" not in server.objects
 
 
 def test_a_bucket_that_refuses_ends_a_run_before_it_starts(gcs):

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -53,15 +53,18 @@ def free_ports(count: int) -> list[int]:
 
 
 def start_workers(
-    *arguments: str, others: Sequence[str] = (), program: str = "train"
+    *arguments: str,
+    others: Sequence[str] = (),
+    program: str = "train",
+    environment: Mapping[str, str] = os.environ,
 ) -> list[subprocess.Popen]:
     """Two processes; the second has these arguments too."""
     hosts, processes = [f"127.0.0.1:{port}" for port in free_ports(2)], []
     for index, more in enumerate(((), others)):
         config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
-        environment = os.environ | {"TF_CONFIG": json.dumps(config)}
+        own = {**environment, "TF_CONFIG": json.dumps(config)}
         flags = ["--strategy=multi_worker", *arguments, *more]
-        processes.append(start(program, *flags, env=environment))
+        processes.append(start(program, *flags, env=own))
     return processes
 
 
