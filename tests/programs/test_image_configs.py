@@ -17,7 +17,6 @@ from meta_shrink import UsageError
 from meta_shrink.experiments.config import check_learned, check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.programs.comparison.declared import read_set
-from meta_shrink.tasks import TASKS
 
 SETTINGS = {
     omniglot_few_shot: tuple(omniglot_few_shot.WAYS_SHOTS),
@@ -40,7 +39,7 @@ def test_every_argument_gives_a_whole_config(module):
 def checked(config) -> dict:
     """The config as a dictionary, with all sections and what its algorithm needs."""
     config = config.to_dict()
-    check_sections(config, tasks=TASKS)
+    check_sections(config)
     check_learned(META_GRADIENTS[config["algorithm"]["name"]], config)
     return config
 

@@ -9,14 +9,13 @@ from meta_shrink import ModuleRegistry, UsageError
 from meta_shrink.experiments.config import check_learned, check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.models import wavenet
-from meta_shrink.tasks import TASKS
 
 
 @pytest.mark.parametrize("method", speech.METHODS)
 @pytest.mark.parametrize("size", ["", "quick_"])
 def test_every_argument_gives_a_whole_config(size, method):
     config = speech.get_config(size + method).to_dict()
-    check_sections(config, tasks=TASKS)
+    check_sections(config)
     check_learned(META_GRADIENTS[config["algorithm"]["name"]], config)
     window = config["task"]["crop_frames"] + config["task"]["context_frames"]
     assert (config["model"]["frames"], config["model"]["samples"]) == (window, 80 * window)
