@@ -65,8 +65,8 @@ def get_config(argument: str = "quick_sigma_reptile"):
         **size["model"],
     }
     config.loss = {"name": "sequence_cross_entropy", "reduction": "mean"}
-    config.adapt.update({"optimizer": "proximal_adam", "learning_rate": 5e-4, "batch_size": 1})
-    config.adapt.steps = size["steps"]
+    config.adapt.update({"optimizer": "proximal_adam", "learning_rate": 5e-4})
+    config.adapt.update({"batch_size": 1, "steps": size["steps"]})
     config.prior.beta = 1e-7
     steps, batch_size = size["pretraining"]
     config.warm_start = {
@@ -78,10 +78,8 @@ def get_config(argument: str = "quick_sigma_reptile"):
         "validate_every": 250,
         "cache": "data/warm_start",
     }
-    config.train.update(
-        {"steps": 200, "meta_batch_size": 2, "task_axis": "sequential", "log_every": 10}
-    )
-    config.train.update({"checkpoint_every": 10})
+    config.train.update({"steps": 200, "meta_batch_size": 2, "task_axis": "sequential"})
+    config.train.update({"log_every": 10, "checkpoint_every": 10})
     config.eval.update({"num_tasks": 10, "points": 16, "kinds": ["all", "selected", "single"]})
     whole, group = (steps // size["steps"] for steps in size["evaluated"])
     config.eval.update({"horizon": whole, "group_horizon": group})
