@@ -40,7 +40,7 @@ def wavenet(
       channels, gate, skip: of the residual path, a half of the gate, the skip path; 0: the first.
       speakers, speaker_channels: a network of many voices has a third input, the number of the
         speaker [N], its vector in a module `speaker`, and a module `speaker` more a block.
-      products: a dilated convolution is 1 matrix product of [past, now], 2, or (0) TensorFlow's own.
+      products: a dilated convolution is 1 or 2 matrix products, or (0) TensorFlow's own.
 
     Raises:
       UsageError: a size below 1, or samples that are no multiple of frames.
