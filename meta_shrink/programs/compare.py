@@ -38,6 +38,7 @@ from meta_shrink.programs.comparison.runs import (
     missing,
     workdir_of,
 )
+from meta_shrink.programs.places import local_only
 from meta_shrink.reporting.methods import Compared
 from meta_shrink.reporting.methods_table import write_methods
 from meta_shrink.reporting.wording import listed
@@ -47,6 +48,7 @@ from meta_shrink.stopping import StopSignal
 SET = config_flags.DEFINE_config_file("set", None, "File of the set; executes that Python file.")
 flags.mark_flag_as_required("set")
 OUT = flags.DEFINE_string("out", None, "Folder of all runs and the table. Default: runs/compare_*.")
+local_only("out")
 JOBS = flags.DEFINE_integer(
     "jobs", None, "Runs at once; 1 for one accelerator. Default: CPU cores.", lower_bound=1
 )

@@ -17,8 +17,8 @@ from meta_shrink.remote.store import is_remote
 
 PLACES = ("workdir", "out", "backbone", "data", "adapter", "adapters", "from", "like", "copy")
 PLACES += ("tokens",)
-# Read again while a program runs, so that a copy would not do.
-_LIVE = ("adapters", "tokens")
+# Read again while a program runs, so that a copy would not do; and those of `local_only`.
+_LIVE = {"adapters", "tokens"}
 _WRITTEN = ("out", "copy")
 
 
@@ -34,6 +34,11 @@ def check_places() -> None:
                 raise UsageError(f"--{name}= is empty: name a file or folder.")
             if name in _LIVE:
                 refuse_url(f"--{name}", value)
+
+
+def local_only(flag: str) -> None:
+    """This program's flag takes no URL: what it names is written for hours, by several runs."""
+    _LIVE.add(flag)
 
 
 class Copies:

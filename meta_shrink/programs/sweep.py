@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from meta_shrink.errors import DivergedError
 from meta_shrink.programs import cli
+from meta_shrink.programs.places import local_only
 from meta_shrink.stopping import is_requested
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE or FILE:ARGUMENT.")
@@ -19,6 +20,7 @@ flags.mark_flag_as_required("config")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the search; one workdir per trial in it.", required=True
 )
+local_only("workdir")
 SAMPLER = flags.DEFINE_enum("sampler", "tpe", ["tpe", "random"], "How settings are chosen.")
 PRUNER = flags.DEFINE_enum("pruner", "median", ["median", "none"], "Which trials end early.")
 

@@ -52,10 +52,18 @@ class Store(NamedTuple):
             return {}
         except Exception as error:
             raise _told("read", f"{self.url}/{name}", error) from error
-        short = {path[len(self.root) + 1 :]: _stamp(info) for path, info in found.items()}
+        names = {
+            path[len(self.root) + 1 :]: _stamp(info)
+            for path, info in found.items()
+            if info["type"] == "file" and not path.endswith("/")
+        }
+        if odd := [path for path in names if {"", ".", ".."} & set(path.split("/"))]:
+            raise ArtefactError(
+                f"{self.url} has an object {odd[0]!r}, which names no file below a folder: remove it."
+            )
         return {
             path: stamp
-            for path, stamp in short.items()
+            for path, stamp in names.items()
             if f"{path}/".startswith(f"{name}/") and not is_own(path)
         }
 

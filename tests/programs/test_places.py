@@ -45,9 +45,13 @@ def test_every_flag_is_a_place_or_a_text():
     [
         ("serve", "tokens", ["--backbone=b", "--adapters=a"]),
         ("serve", "adapters", ["--backbone=b"]),
+        ("sweep", "workdir", [f"--config={ROOT}/configs/sinusoid.py:reptile"]),
+        ("compare", "out", [f"--set={ROOT}/configs/comparisons/omniglot_small.py"]),
     ],
 )
-def test_a_url_of_what_is_read_again_is_told_and_nothing_is_made(tmp_path, program, flag, others):
+def test_a_url_of_what_is_used_while_it_runs_is_told_and_nothing_is_made(
+    tmp_path, program, flag, others
+):
     done = run(tmp_path, program, *others, f"--{flag}=gs://bucket/run")
     assert f"error: --{flag} is the URL gs://bucket/run: " in done.stderr
     assert "local path" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from fsspec.implementations.memory import MemoryFileSystem
 
 from meta_shrink import ArtefactError, UsageError
 from meta_shrink.errors import InUseError
@@ -106,6 +107,23 @@ def test_a_file_and_what_is_written_beside_it(copy, url):
 
 def test_a_name_that_begins_alike_is_another_folder(copy, url):
     Store.of(url.rpartition("/")[0]).write("one_more/x", b"1")
+    assert files(copy()) == {}
+
+
+@pytest.mark.parametrize("name", ["one/../../escaped", "one/./x", "one//x"])
+def test_an_object_that_leads_out_of_the_copy_is_refused(copy, url, monkeypatch, name):
+    """Whoever may write the bucket may not write this machine."""
+    root = url.removeprefix("memory:/").removesuffix("/one")
+    found = {f"{root}/{name}": {"type": "file", "size": 1}}
+    monkeypatch.setattr(MemoryFileSystem, "find", lambda *_, **__: found)
+    with pytest.raises(ArtefactError, match="has an object 'one/"):
+        copy()
+
+
+def test_markers_of_folders_are_no_files(copy, url, monkeypatch):
+    root = url.removeprefix("memory:/").removesuffix("/one")
+    found = {f"{root}/one/": {"type": "file"}, f"{root}/one/x": {"type": "directory"}}
+    monkeypatch.setattr(MemoryFileSystem, "find", lambda *_, **__: found)
     assert files(copy()) == {}
 
 
