@@ -59,7 +59,7 @@ class Store(NamedTuple):
         }
         if odd := [path for path in names if {"", ".", ".."} & set(path.split("/"))]:
             raise ArtefactError(
-                f"{self.url} has an object {odd[0]!r}, which names no file below a folder: remove it."
+                f"{self.url} has an object {odd[0]!r}, which is no file's name: remove it."
             )
         return {
             path: stamp
