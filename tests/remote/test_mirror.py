@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -177,6 +178,18 @@ def test_an_owner_pulls_again_and_keeps_others_out(copy):
             pass
     with second.leased():
         assert files(second)["one/x"] == "1"
+
+
+def test_who_lost_the_folder_uploads_nothing(copy, url):
+    """Stopped for so long that another process has taken over: it may come back at any line."""
+    first, folder = copy(), url.rpartition("/")[0]
+    with pytest.raises(InUseError, match="was taken over"), first.leased():
+        Store.of(folder).write("one/.lease", b'{"owner": "another"}')
+        for number in range(500):
+            write(first, "x", str(number))
+            first.push()
+            time.sleep(0.01)
+    assert b"another" in (Store.of(folder).read("one/.lease") or b"")
 
 
 def test_a_store_that_refuses_is_one_sentence(tmp_path, monkeypatch):
