@@ -103,17 +103,20 @@ def groups(*, voiced: bool) -> dict:
 
 
 def sigma_reptile(config):
-    """The rate of phi is proportional to sigma^2 (Section 4.2)."""
+    """The rate of phi is proportional to sigma^2 (Section 4.2).
+
+    The variances settle within 200 meta-steps; from 0.01 and at a rate of 0.05 they do not.
+    """
     config.algorithm = {
         "name": "sigma_reptile",
         "cg_steps": 2,
         "damping": 0.1,
         "phi_scale": "sigma2",
     }
-    config.prior.sigma2 = 1e-2
+    config.prior.sigma2 = 1.0
     config.meta_optimizer = {
         "phi": common.sgd(0.5, decay="linear"),
-        "log_sigma2": common.adam(0.05),
+        "log_sigma2": common.adam(0.2),
     }
 
 
