@@ -97,6 +97,25 @@ def test_locks_and_what_is_being_written_stay_here(copy):
     assert files(copy()) == {"one/c/ckpt-6.index": "whole"}
 
 
+def test_what_says_that_others_are_whole_comes_last_and_goes_first(copy, monkeypatch):
+    """TF Serving takes a version whose SavedModel it sees."""
+    first, calls = copy(), []
+    names = "1/assets.extra/backbone.json", "1/saved_model.pb", "1/variables/variables.index"
+    names += ("ckpt-1.index", "ckpt-1.sha256")
+    for name in names:
+        write(first, name, name)
+    upload, remove = Store.upload, Store.remove
+    monkeypatch.setattr(Store, "upload", lambda s, path, n: calls.append(n) or upload(s, path, n))
+    monkeypatch.setattr(Store, "remove", lambda s, n: calls.append(n) or remove(s, n))
+    first.push()
+    assert set(calls[:2]) == {"one/1/variables/variables.index", "one/ckpt-1.index"}
+    calls.clear()
+    for name in names:
+        os.remove(Path(first.path) / name)
+    first.push()
+    assert set(calls[3:]) == {"one/1/variables/variables.index", "one/ckpt-1.index"}
+
+
 def test_a_file_and_what_is_written_beside_it(copy, url):
     sound = copy()
     Path(sound.path).write_text("sound")
