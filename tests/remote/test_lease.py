@@ -72,6 +72,15 @@ def test_of_several_who_take_it_over_one_has_it(store):
     found[0].release()
 
 
+def test_a_takeover_that_another_one_is_at_is_left_to_it(store):
+    dead = held(store)
+    kill(dead)
+    assert store.create(f"run/.lease-of-{dead._me}-ended", b"")
+    with pytest.raises(InUseError):
+        held(store)
+    assert json.loads(store.read("run/.lease") or b"")["owner"] == dead._me
+
+
 def test_an_owner_that_was_stopped_too_long_writes_no_more(store):
     first = held(store)
     store.write("run/.lease", json.dumps({"owner": "another", "count": 0}).encode())
