@@ -85,6 +85,8 @@ setup(
         # pyworld 0.3.5 imports pkg_resources, which setuptools 82 lacks: speech/signal.py helps it.
         "speech": ["g2p_en", "pocketsphinx>=5.0.4", "pyworld>=0.3.4", "scipy>=1.11", "soundfile"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
+        # Pinned: scores by another version of a network are other scores.
+        "score": ["distillmos==0.9.1", "resemblyzer==0.1.4", "torch>=2.4"],
         "search": ["optuna>=4"],
         "gcs": ["gcsfs>=2025.3"],
         "serve": ["aiohttp>=3.9", "prometheus-client>=0.20"],

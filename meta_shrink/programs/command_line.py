@@ -34,6 +34,7 @@ PROGRAMS = {
         "adapt": "make an adapter for each new task",
         "enroll": "make an adapter for each new speaker from recordings",
         "synthesize": "say a recording's words in an enrolled voice",
+        "score-speech": "say how good voices are, beside real recordings",
         "serve": "answer over HTTP",
     },
 }

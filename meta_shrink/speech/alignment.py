@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +15,34 @@ from meta_shrink.speech.signal import resample, speech_module
 from meta_shrink.speech.spelling import spell
 
 _RATE, _FRAMES_PER_SECOND = 16_000, 100
+SCORE_UNIT = 1024 * math.log(1.0001)  # Nats of a unit of its scores: base 1.0001, 10 bits less.
 # Default beams lose 75 of 180 utterances; these lost none of 1,406.
 _SETTINGS: dict[str, Any] = {"bestpath": False, "maxhmmpf": -1}
 _SETTINGS |= dict.fromkeys(("beam", "wbeam", "pbeam"), 1e-120)
+
+
+class NotAligned(DataError):
+    """A text does not fit its sound."""
+
+
+class HeardPhone(NamedTuple):
+    """A phone that pocketsphinx found: start and duration in frames of 10 ms.
+
+    score: the log likelihood of its frames less that of the best state in each (of the states that
+    the decoder computes there), in pocketsphinx's units (SCORE_UNIT).
+    """
+
+    name: str
+    start: int
+    duration: int
+    score: int
+
+
+class HeardWord(NamedTuple):
+    """A word that pocketsphinx found, with its phones; <sil> and the like are words too."""
+
+    name: str
+    phones: Sequence[HeardPhone]
 
 
 def words_of(text: str) -> list[str]:
@@ -45,7 +71,23 @@ def align(
       DataError: the text does not fit the sound.
       UsageError: a package is missing.
     """
-    decoder = _decoder()
+    return _phones(heard_words(samples, rate, text, lexicon))
+
+
+def heard_words(
+    samples: np.ndarray, rate: int, text: str, lexicon: Mapping[str, Sequence[str]], **settings: Any
+) -> list[HeardWord]:
+    """The words of `align` as pocketsphinx finds them, silences and noises included.
+
+    Args:
+      settings: of the decoder, beside those that lose no utterance.
+
+    Raises:
+      NotAligned: the text does not fit the sound.
+      DataError: a word of it has no pronunciation.
+      UsageError: a package is missing.
+    """
+    decoder = _decoder(settings)
     spoken = [_known(decoder, word, lexicon) for word in words_of(text)]
     sound = np.round(np.clip(resample(samples, rate, _RATE), -1, 1) * 32767).astype("<i2").tobytes()
     try:
@@ -53,9 +95,14 @@ def align(
         _hear(decoder, sound)
         decoder.set_alignment()
         _hear(decoder, sound)
-        return _phones(decoder.get_alignment() or ())
+        return [_heard(word) for word in decoder.get_alignment() or ()]
     except RuntimeError as error:
-        raise DataError(f"its text cannot be aligned to its sound ({error}).") from error
+        raise NotAligned(f"its text cannot be aligned to its sound ({error}).") from error
+
+
+def _heard(word: Any) -> HeardWord:
+    phones = [HeardPhone(p.name, p.start, p.duration, p.score) for p in word]
+    return HeardWord(word.name, phones)
 
 
 def _hear(decoder: Any, sound: bytes) -> None:
@@ -64,17 +111,17 @@ def _hear(decoder: Any, sound: bytes) -> None:
     decoder.end_utt()
 
 
-def _phones(words: Any) -> list[Phone]:
+def _phones(words: Sequence[HeardWord]) -> list[Phone]:
     phones, number = [], -1
     for word in words:
         silent = word.name.startswith(("<", "[", "+"))
         number += not silent
-        for phone in word:
+        for phone in word.phones:
             name = phone.name if phone.name in PHONES else SILENCE
             start, length = phone.start / _FRAMES_PER_SECOND, phone.duration / _FRAMES_PER_SECOND
             phones.append(Phone(name, start, length, -1 if silent else number))
     if number < 0:
-        raise DataError("its text cannot be aligned to its sound (no word was found).")
+        raise NotAligned("its text cannot be aligned to its sound (no word was found).")
     return phones
 
 
@@ -88,7 +135,7 @@ def _known(decoder: Any, word: str, lexicon: Mapping[str, Sequence[str]]) -> str
     return word
 
 
-def _decoder() -> Any:
+def _decoder(settings: Mapping[str, Any]) -> Any:
     """A new one for each utterance (0.1 s): what one has heard changes what it finds next."""
     pocketsphinx = speech_module("pocketsphinx")
-    return pocketsphinx.Decoder(lm=None, loglevel="FATAL", **_SETTINGS)
+    return pocketsphinx.Decoder(lm=None, loglevel="FATAL", **_SETTINGS, **settings)

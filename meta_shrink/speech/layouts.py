@@ -31,7 +31,7 @@ def find_recordings(source: str) -> Corpus:
         one name.
     """
     if not os.path.exists(source):
-        raise DataError(f"{source} does not exist: --from names a folder or a tar.")
+        raise DataError(f"{source} does not exist: expected a folder or a tar.")
     folder = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
     found: dict[tuple[str, str], Recording] = {}
     if tfds_corpus.is_prepared(source):

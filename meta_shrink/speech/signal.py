@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import importlib.metadata
-import importlib.util
 import math
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,16 +66,16 @@ def pitch(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     of the silence.
     """
     frames = len(samples) // hop_of(sample_rate)
-    world = _world()
+    library = world()
     wave = np.ascontiguousarray(samples, np.float64)
-    raw, times = world.dio(
+    raw, times = library.dio(
         wave,
         sample_rate,
         f0_floor=LOWEST_F0,
         f0_ceil=HIGHEST_F0,
         frame_period=1000 / FRAMES_PER_SECOND,
     )
-    f0 = world.stonemask(wave, raw, times, sample_rate)
+    f0 = library.stonemask(wave, raw, times, sample_rate)
     f0 = np.pad(f0[:frames], (0, max(frames - len(f0), 0)))
     return np.where(loud(samples, sample_rate), f0, 0.0)
 
@@ -104,14 +106,34 @@ def speech_module(name: str) -> Any:
         ) from error
 
 
-def _world() -> Any:
-    """pyworld; it asks pkg_resources for its own version, which setuptools 82 no longer has."""
-    if "pyworld" not in sys.modules and importlib.util.find_spec("pkg_resources") is None:
-        stand_in: Any = types.ModuleType("pkg_resources")
-        stand_in.get_distribution = importlib.metadata.distribution
-        sys.modules["pkg_resources"] = stand_in
-        try:
-            return speech_module("pyworld")
-        finally:
-            del sys.modules["pkg_resources"]
-    return speech_module("pyworld")
+@functools.cache
+def world() -> Any:
+    """pyworld.
+
+    Raises:
+      UsageError: it is not installed.
+    """
+    with version_teller():
+        return speech_module("pyworld")
+
+
+def version_teller() -> contextlib.AbstractContextManager[None]:
+    """While a package is imported that asks pkg_resources for its own version, as pyworld and
+    webrtcvad do; setuptools 82 no longer has it.
+    """
+    return stand_in("pkg_resources", get_distribution=importlib.metadata.distribution)
+
+
+@contextlib.contextmanager
+def stand_in(name: str, **attributes: Any) -> Iterator[None]:
+    """A module of these attributes in the place of one that is not imported yet."""
+    if name in sys.modules:
+        yield
+        return
+    module = types.ModuleType(name)
+    vars(module).update(attributes)
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]

@@ -19,6 +19,7 @@ import pytest
 
 from tests.image_data import published
 from tests.speech.exported import exported_voices
+from tests.speech.samples import humming, prepared_folder
 from tests.test_documents import DOCUMENTS, ROOT, blocks
 
 pytestmark = pytest.mark.configs
@@ -170,7 +171,13 @@ def test_voices(place, tmp_path_factory):
     for name, path in names.items():
         speak, python = speak.replace(name, path), python.replace(name, path)
     (place / "block.py").write_text(python)
-    out = shell(place, speak + "\npython block.py")
+    (place / "data/speech").mkdir(parents=True)
+    prepared_folder(place / "data/speech", [humming(n) for n in range(10)])
+    score = commands("voices.md", "python -m launch.score_speech")
+    for name in ("RECORDINGS", "DIR"):
+        score = score.replace(name, str(new))
+    out = shell(place, f"{speak}\npython block.py\n{score}")
+    assert "equal error rate" in out and (place / "scores/scores.md").exists()
     assert (place / "spoken.wav").stat().st_size > 10_000 and "\n(2, 3200)" in out
 
 
