@@ -36,11 +36,12 @@ def test_a_warm_start_of_the_chief_reaches_the_others(tmp_path, monkeypatch):
     experiment = built._replace(source=built.source._replace(mixed=mixed))
     warm = [phi + 7 for phi in experiment.initial.phi]
     monkeypatch.setattr(resumes, "warm_started", lambda *_: warm)
-    url, found = f"memory://{uuid.uuid4().hex}/run", {}
-    for name in ("chief", "other"):
+    url, mirrors, found = f"memory://{uuid.uuid4().hex}/run", {}, {}
+    for name in ("chief", "other"):  # Both programs have started before the chief makes anything.
         Path(tmp_path, name).mkdir()
-        mirror = Mirror(url, str(tmp_path / name))
-        mirror.pull()
+        mirrors[name] = Mirror(url, str(tmp_path / name))
+        mirrors[name].pull()
+    for name, mirror in mirrors.items():
         workers: Any = Workers(is_chief=name == "chief")
         state = set_up(experiment, tf.distribute.get_strategy()).state
         sync = mirror.push if workers.is_chief else mirror.pull
