@@ -111,7 +111,7 @@ lock: .venv-lock/.uv-$(UV_VERSION) ## compile requirements/*.txt (newer versions
 	$(COMPILE) $(TPU_PLATFORM) --python-version 3.12 requirements/tpu.in -o requirements/tpu-py312.txt
 
 clean: ## remove the environments, caches and build outputs (not runs/)
-	rm -rf .venv .venv-io .venv-tpu .venv-lock build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-io .venv-tpu .venv-gpu .venv-lock build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is built from nothing whenever its lock changes, so that it holds the lock and no
