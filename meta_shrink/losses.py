@@ -27,6 +27,7 @@ from meta_shrink.models.refusals import (
     example_specs,
 )
 from meta_shrink.network_loss import NetworkLoss
+from meta_shrink.speech.prosody_loss import prosody
 from meta_shrink.types import Batch, Params, batch_parts
 
 ExampleLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -106,6 +107,7 @@ LOSSES = {
     "cross_entropy": cross_entropy,
     "sequence_cross_entropy": cross_entropy,
     "gaussian": gaussian,
+    "prosody": prosody,
 }
 
 
@@ -243,4 +245,5 @@ METRICS = {
     "cross_entropy": MetricFacts("accuracy", False, lambda loss: accuracy()),
     "sequence_cross_entropy": MetricFacts("bits per sample", True, in_bits),
     "gaussian": MetricFacts("negative log-likelihood per observation", True, lambda loss: loss),
+    "prosody": MetricFacts("negative log-likelihood per phone", True, lambda loss: loss),
 }

@@ -5,7 +5,7 @@ Shapes are in brackets. M is the number of modules, V the number of trainable va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -104,6 +104,22 @@ class Recordings(NamedTuple):
     features_version: int
 
 
+class Prosody(NamedTuple):
+    """What a network of prosody was trained on: exports tell it, as of recordings.
+
+    version: of speech.prosody. features_version, frames_per_second, phones: of speech.features.
+    lowest_f0, highest_f0: Hz. longest: frames of a phone; what is said keeps to these.
+    """
+
+    version: int
+    features_version: int
+    frames_per_second: int
+    phones: Sequence[str]
+    lowest_f0: float
+    highest_f0: float
+    longest: int
+
+
 class TaskSource(NamedTuple):
     """Where tasks come from; both functions are pure, stateless and compilable.
 
@@ -119,7 +135,8 @@ class TaskSource(NamedTuple):
     draw: (key, training data of a task, size) -> mini-batch, where that is more than choosing
         `size` of the examples: pieces of recordings.
     pieces: the training data of such a task -> all of it as one batch, not compiled: for files.
-    pictures, recordings: how pictures or recordings become inputs, where that is what they are.
+    pictures, recordings, prosody: how pictures, recordings or the phones of a text become inputs,
+        where that is what they are.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
     """
 
@@ -135,6 +152,7 @@ class TaskSource(NamedTuple):
     pieces: Callable[[Any], Batch] | None = None
     pictures: Pictures | None = None
     recordings: Recordings | None = None
+    prosody: Prosody | None = None
     num_heldout: int = 0
     num_validation: int = 0
 

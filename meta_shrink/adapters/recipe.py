@@ -34,8 +34,9 @@ class Recipe:
     0 for all. augment: options of tasks.augment.random_affine; {} for none. loss: name and options
     of one of losses.LOSSES; {} for any other. reduction: "mean" or "sum" of the loss over examples.
     metric: a name of losses.METRICS, or "". targets: arrays of the loss, "targets" (and
-    "targets_weights") or one for each output; exports fill them in. pictures, recordings:
-    types.Pictures or types.Recordings as a dict, where that is what the inputs are.
+    "targets_weights") or one for each output; exports fill them in. pictures, recordings,
+    prosody: types.Pictures, types.Recordings or types.Prosody as a dict, where that is what the
+    inputs are.
     """
 
     optimizer: Mapping[str, Any] = field(default_factory=_gradient_descent)
@@ -48,14 +49,16 @@ class Recipe:
     targets: tuple[ArraySpec, ...] = ()
     pictures: Mapping[str, Any] = field(default_factory=dict)
     recordings: Mapping[str, Any] = field(default_factory=dict)
+    prosody: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As backbone.json has it: pictures are called images, targets are told by their names."""
         fields = asdict(self)
         if pictures := fields.pop("pictures"):
             fields["images"] = pictures
-        if not self.recordings:
-            del fields["recordings"]
+        for name in ("recordings", "prosody"):
+            if not fields[name]:
+                del fields[name]
         found = {x.name: {"shape": list(x.shape), "dtype": x.dtype} for x in self.targets}
         fields[TARGETS] = found[TARGETS] if list(found) == [TARGETS] else found
         return fields

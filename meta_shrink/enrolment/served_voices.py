@@ -14,6 +14,7 @@ from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.voices import SIGNATURE, STATE, Piece, Voices
+from meta_shrink.enrolment.saying import Sayer
 from meta_shrink.enrolment.speaking import features_of_sound
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.speech.audio_files import pcm, wav_header
@@ -60,10 +61,20 @@ class BackboneVoices:
     features = ArraySpec("features", (None, FEATURES), "float32")
     frames_per_second = FRAMES_PER_SECOND
 
-    def __init__(self, backbone: Backbone, *, threads: int = 0) -> None:
-        """Speaks `threads` pieces at a time, 0: one per core; UsageError without voices."""
+    def __init__(
+        self, backbone: Backbone, *, threads: int = 0, prosody: Backbone | None = None
+    ) -> None:
+        """Speaks `threads` pieces at a time, 0: one per core.
+
+        Args:
+          prosody: says texts.
+
+        Raises:
+          UsageError: the backbone has no voices, or one is of something else.
+        """
         self.at_a_time = threads or os.cpu_count() or 1
         self._voices, self._info = Voices(backbone), backbone.info
+        self._sayer = None if prosody is None else Sayer(prosody, backbone.info)
         some = next(self.pieces(np.zeros([1, FEATURES], np.float32), seed=0, temperature=1.0))
         self.network = SpeakingNetwork(backbone, some, self.silence(), self.at_a_time)
 
@@ -79,6 +90,20 @@ class BackboneVoices:
             )
         except DataError as error:
             raise UsageError(str(error)) from error
+
+    def say(self, text: str, *, shift: float, max_seconds: float) -> np.ndarray:
+        """float32 [F, FEATURES] of a text, with the timing and melody of no speaker's own.
+
+        Raises:
+          UsageError: no English text, one that is too long, or there is no prosody.
+        """
+        if self._sayer is None:
+            raise UsageError(
+                '"text" alone needs a server with --prosody: give "like" or "features" too.'
+            )
+        return self._sayer.features(
+            text, shift=shift, max_characters=len(text), max_seconds=max_seconds
+        )
 
     def silence(self) -> dict[str, np.ndarray]:
         """As Voices.silence."""

@@ -15,7 +15,7 @@ from meta_shrink.durable_files import read_file, write_atomically
 from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.audio_files import load, pcm, wav_header
-from meta_shrink.speech.features import NUMBERS, network_features
+from meta_shrink.speech.features import NUMBERS, Frames, network_features
 from meta_shrink.speech.prepare import told_frames
 from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.signal import mu_law_decode
@@ -45,16 +45,30 @@ def features_of_sound(
 ) -> np.ndarray:
     """As features_of, of the bytes of a sound file; name: what the errors call it."""
     told = recordings_of(info)
-    if not abs(shift) <= MAX_SHIFT:
-        raise UsageError(f"shift is {shift} semitones; expected {-MAX_SHIFT:g} to {MAX_SHIFT:g}.")
+    _check(shift)
     samples = load(content, name, told.sample_rate, max_seconds=max_seconds)
     try:
         frames = told_frames(samples, told.sample_rate, text, {})
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
+    return shifted(frames, shift)
+
+
+def shifted(frames: Frames, shift: float) -> np.ndarray:
+    """float32 [F, FEATURES] of frames whose pitch is moved by semitones.
+
+    Raises:
+      UsageError: more than MAX_SHIFT.
+    """
+    _check(shift)
     numbers = frames.numbers.copy()
     numbers[:, _LOG_F0] += numbers[:, _VOICED] * shift * math.log(2) / 12
     return network_features(frames.phones, numbers).numpy()
+
+
+def _check(shift: float) -> None:
+    if not abs(shift) <= MAX_SHIFT:
+        raise UsageError(f"shift is {shift} semitones; expected {-MAX_SHIFT:g} to {MAX_SHIFT:g}.")
 
 
 def _text_beside(path: str) -> str:

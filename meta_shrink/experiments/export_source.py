@@ -189,6 +189,7 @@ def _recipe(experiment: Experiment, log: Log) -> Recipe:
         metric=loss["name"],
         pictures=pictures,
         recordings=source.recordings._asdict() if source.recordings else {},
+        prosody=source.prosody._asdict() if source.prosody else {},
     )
 
 

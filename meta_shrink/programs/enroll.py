@@ -4,10 +4,15 @@
 
 --from is a folder or a tar as prepare-data speech reads it: sound files (.flac, .wav, .ogg) with
 metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, or a .txt beside each. Text is aligned to
-sound on this machine; what cannot be read or aligned is named and left out. Only the backbone's
-task-specific modules adapt, and nothing of a recording goes into the files. The same command goes
-on where it was stopped.
+sound on this machine; what cannot be read or aligned, or is nearly silent, clipped or too noisy, is
+named and left out. Only the backbone's task-specific modules adapt, and nothing of a recording goes
+into the files. The same command goes on where it was stopped.
+
+With --prosody, a backbone that was trained with configs/prosody.py, each speaker's own rhythm and
+melody go into adapters of it, in the folder prosody of --out, by its own number of steps.
 """
+
+import os
 
 from absl import flags
 
@@ -18,22 +23,40 @@ FROM = flags.DEFINE_string("from", None, "Folder or tar of recordings.", require
 NUM_HELDOUT = flags.DEFINE_integer(
     "num_heldout", 0, "Recordings of each speaker kept for the held-out metric.", lower_bound=0
 )
+PROSODY = flags.DEFINE_string("prosody", None, "Folder of export-backbone, of configs/prosody.py.")
 
 
 def main(argv):
     """Enrol; see the module's docstring."""
     # Late, so that --help is quick.
+    from meta_shrink.backbones.loaded import Backbone
     from meta_shrink.enrolment.adapt_tasks import adapt_tasks
-    from meta_shrink.enrolment.voices import voice_tasks
-    from meta_shrink.reporting.wording import Table
+    from meta_shrink.enrolment.saying import prosody_of
+    from meta_shrink.enrolment.voices import prosody_tasks, recorded_voices, voice_tasks
 
     cli.no_arguments(argv)
-    backbone = chosen_backbone()
-    tasks = voice_tasks(FROM.value, backbone.info, heldout=NUM_HELDOUT.value)
+    backbone, options = chosen_backbone(), chosen_options()
+    prosody = Backbone.load(PROSODY.value) if PROSODY.value else None
+    if prosody is not None:
+        prosody_of(prosody.info, backbone.info)
+    spoken = recorded_voices(FROM.value, backbone.info)
+    tasks = voice_tasks(spoken, backbone.info, heldout=NUM_HELDOUT.value)
+    show(adapt_tasks(backbone, tasks, OUT.value, options), "held-out bits per sample")
+    if prosody is not None:
+        own = prosody_tasks(spoken, heldout=NUM_HELDOUT.value)
+        out = os.path.join(OUT.value, "prosody")
+        done = adapt_tasks(prosody, own, out, options._replace(steps=0))
+        show(done, "held-out negative log-likelihood per phone")
+
+
+def show(tasks, metric):
+    """Print what was adapted."""
+    # Late, so that --help is quick.
+    from meta_shrink.reporting.wording import Table
+
     rows = []
-    for name, entry in adapt_tasks(backbone, tasks, OUT.value, chosen_options()).items():
-        bits = list(entry["metric"].values())
-        shown = f"{bits[0]:.3f} -> {bits[-1]:.3f}" if bits else "-"
+    for name, entry in tasks.items():
+        found = list(entry["metric"].values())
+        shown = f"{found[0]:.3f} -> {found[-1]:.3f}" if found else "-"
         rows.append([name, entry["adapter"], f"{entry['bytes']:,}", entry["steps"], shown])
-    heads = ["speaker", "adapter", "bytes", "steps", "held-out bits per sample"]
-    cli.print_table(Table(heads, rows, []))
+    cli.print_table(Table(["speaker", "adapter", "bytes", "steps", metric], rows, []))

@@ -16,7 +16,7 @@ from meta_shrink.remote.mirror import Mirror
 from meta_shrink.remote.store import is_remote
 
 PLACES = ("workdir", "out", "backbone", "data", "adapter", "adapters", "from", "like", "copy")
-PLACES += ("tokens", "real", "spoken", "corpus", "verifier_file")
+PLACES += ("tokens", "prosody", "prosody_adapter", "real", "spoken", "corpus", "verifier_file")
 # Read again while a program runs, so that a copy would not do; NAME=DIR; a file that may not be
 # there yet; and those of `local_only`.
 _LIVE = {"adapters", "tokens", "spoken", "verifier_file"}

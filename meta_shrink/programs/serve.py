@@ -8,8 +8,8 @@ again. SIGTERM answers the requests in flight and ends with 0. Metrics for Prome
 health: /healthz, /readyz. It does not encrypt: put a proxy in front that does.
 
 A backbone of voices speaks as synthesize does, and answers audio/wav; "like" is a sound file in
-base64, "stream": true answers while it speaks, voices:synthesize is the backbone's own voice. At /
-is a page to try them.
+base64, "stream": true answers while it speaks, voices:synthesize is the backbone's own voice. With
+--prosody, {"text": "..."} is enough. At / is a page to try them.
 
   curl -d '{"features": [[...]], "seed": 1}' localhost:8501/v1/models/NAME/voices/ID:synthesize
 
@@ -46,10 +46,11 @@ BODY_SECONDS = flags.DEFINE_float("body_seconds", 10.0, "For the body of a reque
 MAX_VOICES = flags.DEFINE_integer("max_voices", 8, "Utterances at a time; more get 429.", 1)
 MAX_TEXT = flags.DEFINE_integer("max_text", 1000, "Characters of an utterance.", 1)
 MAX_SECONDS = flags.DEFINE_float("max_seconds", 30.0, "Of sound, heard or spoken.", 0.01, 3600.0)
+PROSODY = flags.DEFINE_string("prosody", None, "Backbone of configs/prosody.py: says texts.")
 TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
 GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
-SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS)
+SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS, PROSODY)
 
 
 def main(argv):
@@ -91,7 +92,8 @@ def load() -> Any:
     backbone = Backbone.load(BACKBONE.value)
     voices = None
     if is_of_voices(backbone):
-        voices = BackboneVoices(backbone, threads=CPU_THREADS.value)
+        prosody = Backbone.load(PROSODY.value) if PROSODY.value else None
+        voices = BackboneVoices(backbone, threads=CPU_THREADS.value, prosody=prosody)
     elif given := [flag.name for flag in SPEECH_FLAGS if flag.present]:
         raise UsageError(f"--{given[0]} is of voices, and {BACKBONE.value} has none.")
     bank = AdapterBank(backbone, ADAPTERS.value, max_resident=MAX_RESIDENT.value)

@@ -87,6 +87,10 @@ class ServedVoices(Protocol):
         """Features [F, C] of a recording of these words; UsageError where that is not possible."""
         ...
 
+    def say(self, text: str, *, shift: float, max_seconds: float) -> np.ndarray:
+        """Features [F, C] of a text that nobody recorded; UsageError where that is not possible."""
+        ...
+
     def silence(self) -> dict[str, np.ndarray]:
         """The state before an utterance."""
         ...

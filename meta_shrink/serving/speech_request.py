@@ -1,7 +1,8 @@
 """What is to be spoken, as a request says it.
 
 {"features": [[...], ...]}, frames by numbers, or {"like": base64 of a sound file, "text": its
-words, "shift": semitones}; beside either "temperature" (1.0), "seed" (0) and "stream" (false).
+words, "shift": semitones}, or {"text": what is said, "shift": semitones}; beside any of them
+"temperature" (1.0), "seed" (0) and "stream" (false).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _parse(cursor: JsonCursor) -> dict[str, Any]:
             raise UsageError(f"The request has the unknown key {key[:64]!r}.")
         found[key] = cursor.value()
     cursor.expect_end()
-    if ("features" in found) == ("like" in found):
+    if not found.keys() & {"features", "like", "text"} or found.keys() >= {"features", "like"}:
         raise _no_form()
     if "features" in found and (extra := {"text", "shift"} & found.keys()):
         raise UsageError(f'{sorted(extra)[0]!r} belongs to "like": "features" say it already.')
@@ -76,7 +77,9 @@ def _parse(cursor: JsonCursor) -> dict[str, Any]:
 
 
 def _no_form() -> UsageError:
-    return UsageError('The request has to be an object with either "features" or "like".')
+    return UsageError(
+        'The request has to be an object with either "features" or "like", or "text" alone.'
+    )
 
 
 def _number(found: dict[str, Any], name: str) -> float:
@@ -89,8 +92,8 @@ def _number(found: dict[str, Any], name: str) -> float:
 def _features(
     found: dict[str, Any], voices: ServedVoices, limits: SpeechLimits, shift: float
 ) -> np.ndarray:
-    if "like" in found:
-        return _like(found, voices, limits, shift)
+    if "features" not in found:
+        return _told(found, voices, limits, shift)
     features = as_input(voices.features, found["features"])
     seconds = len(features) / voices.frames_per_second
     if seconds > limits.max_seconds:
@@ -100,16 +103,19 @@ def _features(
     return features
 
 
-def _like(
+def _told(
     found: dict[str, Any], voices: ServedVoices, limits: SpeechLimits, shift: float
 ) -> np.ndarray:
-    like, text = found["like"], found.get("text", "")
+    text, options = found.get("text", ""), {"shift": shift, "max_seconds": limits.max_seconds}
     if not isinstance(text, str) or not text.strip():
-        raise UsageError('"like" needs "text", the words that are said in it.')
+        what = '"like" needs "text", the' if "like" in found else '"text" needs'
+        raise UsageError(f"{what} words that are said in it.")
     if len(text) > limits.max_text:
         raise UsageError(f'"text" has {len(text)} characters; expected {limits.max_text} at most.')
+    if "like" not in found:
+        return voices.say(text, **options)
     try:
-        sound = base64.b64decode(like, validate=True)
+        sound = base64.b64decode(found["like"], validate=True)
     except (TypeError, ValueError):
         raise UsageError('"like" has to be the base64 of a sound file.') from None
-    return voices.like(sound, text, shift=shift, max_seconds=limits.max_seconds)
+    return voices.like(sound, text, **options)

@@ -21,6 +21,9 @@ _SETTINGS: dict[str, Any] = {"bestpath": False, "maxhmmpf": -1}
 _SETTINGS |= dict.fromkeys(("beam", "wbeam", "pbeam"), 1e-120)
 
 
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
+
+
 class NotAligned(DataError):
     """A text does not fit its sound."""
 
@@ -51,12 +54,23 @@ def words_of(text: str) -> list[str]:
     Raises:
       DataError: there is none, or a digit or a letter that is not English.
     """
-    words = re.findall(r"[^\W_]+(?:'[^\W_]+)*'?", text.replace("\u2019", "'").lower())
+    words = WORD.findall(text.replace("\u2019", "'").lower())
     if odd := [word for word in words if not re.fullmatch(r"[a-z']+", word)]:
         raise DataError(f"{odd[0]!r} of its text is no English word; write it in letters.")
     if not words:
         raise DataError("its text has no word.")
     return words
+
+
+def pronounce(words: Sequence[str], lexicon: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """The phones of each word (words_of), found where `align` finds them, the usual one of several.
+
+    Raises:
+      DataError: a word has none.
+      UsageError: a package is missing.
+    """
+    decoder = _decoder({})
+    return [_pronunciation(decoder, word, lexicon) for word in words]
 
 
 def align(
@@ -128,11 +142,29 @@ def _phones(words: Sequence[HeardWord]) -> list[Phone]:
 def _known(decoder: Any, word: str, lexicon: Mapping[str, Sequence[str]]) -> str:
     """The word, which the decoder knows then."""
     if decoder.lookup_word(word) is None:
-        phones = lexicon.get(word.upper()) or spell(word)
-        if not phones or not set(phones) <= set(PHONES):
-            raise DataError(f"{word!r} of its text has no pronunciation.")
-        decoder.add_word(word, " ".join(phones), True)
+        decoder.add_word(word, " ".join(_pronunciation(decoder, word, lexicon)), True)
     return word
+
+
+def _pronunciation(
+    decoder: Any, word: str, lexicon: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    # The apostrophe behind a word may be the end of a quotation.
+    known = decoder.lookup_word(word) or decoder.lookup_word(word.rstrip("'"))
+    phones = known.split() if known else lexicon.get(word.upper())
+    if not phones and word.endswith("'s"):
+        phones = _possessive(_pronunciation(decoder, word[:-2], lexicon))
+    phones = phones or spell(word)
+    if not phones or not set(phones) <= set(PHONES):
+        raise DataError(f"{word!r} of its text has no pronunciation.")
+    return tuple(phones)
+
+
+def _possessive(phones: tuple[str, ...]) -> tuple[str, ...]:
+    """The word with 's, which spell would leave out."""
+    if phones[-1] in ("S", "Z", "SH", "ZH", "CH", "JH"):
+        return *phones, "IH", "Z"
+    return *phones, "S" if phones[-1] in ("P", "T", "K", "F", "TH") else "Z"
 
 
 def _decoder(settings: Mapping[str, Any]) -> Any:

@@ -35,7 +35,7 @@ PHONES = (
 # fmt: on
 NUMBERS = ("position", "log_duration", "word_start", "word_end", "voiced", "log_f0")
 FEATURES = 3 * len(PHONES) + len(NUMBERS)
-_USUAL_SECONDS, _USUAL_F0 = 0.1, 150.0
+_USUAL_SECONDS, USUAL_F0 = 0.1, 150.0
 
 
 class Phone(NamedTuple):
@@ -82,7 +82,7 @@ def frame_features(phones: Sequence[Phone], f0: np.ndarray) -> Frames:
         numbers[first:end, 3] = now >= 0 and after != now
     voiced = f0 > 0
     numbers[:, 4] = voiced
-    numbers[voiced, 5] = np.log(f0[voiced] / _USUAL_F0)
+    numbers[voiced, 5] = np.log(f0[voiced] / USUAL_F0)
     return Frames(around, numbers)
 
 

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import DataError, UsageError
 from meta_shrink.speech.features import PHONES
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _FIRST_LETTER, _END_OF_WORD = 3, 2
 _START, _END = 2, 3
 _MOST_PHONES = 20
+_MOST_LETTERS = 20  # Of longer words it leaves out whole syllables.
 _VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 
 
@@ -28,6 +29,7 @@ def spell(word: str) -> tuple[str, ...]:
 
     Raises:
       UsageError: g2p_en is not installed.
+      DataError: it is too long for the network.
     """
     weights, names = _weights(), _phone_names()
     letters = [_FIRST_LETTER + _LETTERS.index(c) for c in word.lower() if c in _LETTERS]
@@ -35,13 +37,13 @@ def spell(word: str) -> tuple[str, ...]:
     for letter in [*letters, _END_OF_WORD]:
         state = _gru(weights, "enc", weights["enc_emb"][letter], state)
     phones, last = [], _START
-    while len(phones) < _MOST_PHONES:
+    while len(phones) < _MOST_PHONES and len(letters) <= _MOST_LETTERS:
         state = _gru(weights, "dec", weights["dec_emb"][last], state)
         last = int(np.argmax(weights["fc_w"] @ state + weights["fc_b"]))
         if last == _END:
-            break
+            return tuple(phone.rstrip("012") for phone in phones if phone)
         phones.append(names[last])
-    return tuple(phone.rstrip("012") for phone in phones if phone)
+    raise DataError(f"{word!r} of its text is too long to be spelled; write it as several words.")
 
 
 def _gru(weights: Mapping[str, np.ndarray], part: str, x: np.ndarray, h: np.ndarray) -> np.ndarray:

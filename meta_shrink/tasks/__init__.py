@@ -4,6 +4,7 @@ from meta_shrink.tasks.alphabets import omniglot_alphabets
 from meta_shrink.tasks.arrays import arrays
 from meta_shrink.tasks.few_shot import image_folder_few_shot, omniglot_few_shot
 from meta_shrink.tasks.gaussian import gaussian
+from meta_shrink.tasks.prosody import prosody
 from meta_shrink.tasks.sinusoid import sinusoid
 from meta_shrink.tasks.speech import speech
 
@@ -13,6 +14,7 @@ TASKS = {
     "image_folder_few_shot": image_folder_few_shot,
     "omniglot_alphabets": omniglot_alphabets,
     "omniglot_few_shot": omniglot_few_shot,
+    "prosody": prosody,
     "sinusoid": sinusoid,
     "speech": speech,
 }
@@ -24,6 +26,7 @@ __all__ = [
     "image_folder_few_shot",
     "omniglot_alphabets",
     "omniglot_few_shot",
+    "prosody",
     "sinusoid",
     "speech",
 ]

@@ -108,7 +108,7 @@ def array_source(
     }
     padded = len({len(t.train[TARGETS]) for t in whole.values()}) > 1
     padded |= len({len(t.heldout[TARGETS]) for t in whole.values()}) > 1
-    draw = {part: _drawing(tasks, padded) for part, tasks in parts.items()}
+    draw = {part: drawing(tasks, padded) for part, tasks in parts.items()}
     count = len(parts["train"])
     return TaskSource(
         sample=lambda key: draw["train"](uniform(key, "array_task", [], 0, count, tf.int32), key),
@@ -200,7 +200,7 @@ def _refuse_other_shapes(tasks: Mapping[str, TaskExamples]) -> None:
                     )
 
 
-def _drawing(tasks: Sequence[TaskExamples], padded: bool) -> Callable[..., Task]:
+def drawing(tasks: Sequence[TaskExamples], padded: bool) -> Callable[..., Task]:
     """(number, key) -> the Task; numbers wrap around."""
     train = _batches([task.train for task in tasks], padded)
     heldout = _batches([task.heldout for task in tasks], padded)

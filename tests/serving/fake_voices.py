@@ -50,6 +50,9 @@ class FakeVoices:
             raise UsageError("too long")
         return np.array([[byte, shift] for byte in sound], np.float32)
 
+    def say(self, text: str, *, shift: float, max_seconds: float) -> np.ndarray:
+        return self.like(text.encode(), text, shift=shift, max_seconds=max_seconds)
+
     def silence(self) -> dict[str, np.ndarray]:
         return {"last": np.array(0.0, np.float32)}
 

@@ -114,6 +114,18 @@ def test_a_recording_is_spoken_like(tmp_path):
         assert answer[0] == 400 and word in answer[1].decode()
 
 
+def test_a_text_alone_is_spoken(tmp_path):
+    async def talk(client, *_):
+        asked = ({"text": "ab", "shift": 2}, {"text": " "}, {"text": 3}, {"text": "t" * 9})
+        return [await hear(client, None, request) for request in asked]
+
+    answers = run(tmp_path, talk, speech_limits=SpeechLimits(max_text=8))
+    assert answers[0] == (200, b"WAV 2 " + bytes([99, 199]))
+    words = ("needs words", "needs words", "8 at most")
+    for answer, word in zip(answers[1:], words, strict=True):
+        assert answer[0] == 400 and word in answer[1].decode()
+
+
 def test_what_is_wrong_is_said_before_anything_is_spoken(tmp_path):
     broken = put_broken(tmp_path)
     good = {"features": FEATURES}

@@ -1,8 +1,8 @@
-"""A tiny run on voices and its backbone, for tests of what is made of them."""
+"""A tiny run on voices, one on prosody, and their backbones, for tests of what is made of them."""
 
 from __future__ import annotations
 
-from configs import speech
+from configs import prosody, speech
 from meta_shrink import build, open_workdir, train
 from meta_shrink.experiments.export import export_backbone
 from tests.speech.samples import prepared_folder, speaker
@@ -34,4 +34,22 @@ def exported_voices(tmp_path_factory) -> tuple[str, str]:
         train(build(config.to_dict()), opened, **NO_LOG)
     folder = str(tmp_path_factory.mktemp("backbone"))
     export_backbone(workdir, folder, num_tasks=1, modules=OWN, **NO_LOG)
+    return workdir, folder
+
+
+def exported_prosody(tmp_path_factory) -> tuple[str, str]:
+    """(workdir, backbone) of a tiny network of prosody after a short warm start and a meta-step."""
+    data, workdir = tmp_path_factory.mktemp("phones"), str(tmp_path_factory.mktemp("run"))
+    for number, split in enumerate(("train", "train", "test")):
+        prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])
+    config = prosody.get_config("sigma_reptile")
+    config.task.data_dir = str(data)
+    config.model.hidden = [4]
+    config.warm_start.update({"steps": 200, "batch_size": 8, "cache": "", "validation_size": 8})
+    config.train.update({"steps": 1, "meta_batch_size": 1, "jit": "off"})
+    config.eval.num_tasks = 1
+    with open_workdir(workdir, config.to_dict(), **NO_LOG) as opened:
+        train(build(config.to_dict()), opened, **NO_LOG)
+    folder = str(tmp_path_factory.mktemp("prosody"))
+    export_backbone(workdir, folder, num_tasks=1, **NO_LOG)
     return workdir, folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tarfile
 import wave
 from pathlib import Path
 
@@ -14,14 +13,13 @@ import pytest
 from meta_shrink import Backbone, DataError, UsageError
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.enrolment.speaking import features_of
-from meta_shrink.enrolment.voices import voice_tasks
+from meta_shrink.enrolment.voices import recorded_voices, voice_tasks
 from meta_shrink.reporting.spectrogram import levels
 from meta_shrink.speech.features import NUMBERS, PHONES
 from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.signal import mu_law_decode
 from meta_shrink.tasks.example_arrays import HELDOUT
-from tests.image_data import published
-from tests.speech.exported import HOP, exported_voices
+from tests.speech.exported import HOP
 from tests.system.test_programs import run
 from tests.tiny_runs import NO_LOG
 
@@ -32,37 +30,10 @@ if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "pyworld"
     pytest.skip("needs the extra speech", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory) -> str:
-    """Three real recordings of each of two speakers, each with its .txt."""
-    folder = tmp_path_factory.mktemp("recordings")
-    with tarfile.open(published("speech") / "so762_sample_wav.tar.gz") as archive:
-        lines = [json.loads(x) for x in _content(archive, "metadata.jsonl").splitlines()]
-        for line in [
-            x for x in lines if x["speaker"] in {lines[0]["speaker"], lines[-1]["speaker"]}
-        ]:
-            place = folder / line["speaker"] / f"{line['utterance']}.wav"
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(_content(archive, line["path"]))
-            place.with_suffix(".txt").write_text(line["text"])
-    return str(folder)
-
-
-def _content(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    assert file is not None
-    return file.read()
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory) -> str:
-    return exported_voices(tmp_path_factory)[1]
-
-
 def test_the_tasks_of_recordings_are_those_of_the_prepared_corpus(recordings, backbone, tmp_path):
     info = Backbone.load(backbone).info
     prepare_speech(recordings, str(tmp_path), **NO_LOG)
-    tasks = voice_tasks(recordings, info, heldout=1, **NO_LOG)
+    tasks = voice_tasks(recorded_voices(recordings, info, **NO_LOG), info, heldout=1)
     assert len(tasks) == 2
     for name, arrays in tasks.items():
         with np.load(tmp_path / f"{name}.npz") as prepared:
@@ -127,8 +98,9 @@ def test_a_shift_moves_the_pitch_and_nothing_else(recordings, backbone):
 
 def test_too_little_speech_is_refused(recordings, backbone):
     info = Backbone.load(backbone).info
+    spoken = recorded_voices(recordings, info, **NO_LOG)
     with pytest.raises(DataError, match=r"has 0\.0 s of voiced speech in 0 recordings"):
-        voice_tasks(recordings, info, heldout=3, **NO_LOG)
+        voice_tasks(spoken, info, heldout=3)
 
 
 def test_the_spectrogram_of_a_tone_is_a_line():

@@ -149,11 +149,16 @@ def test_production(place):
 
 
 def test_voices(place, tmp_path_factory):
-    """All but the training, which configs/speech.py's own test has."""
+    """All but the training of the voices, which configs/speech.py's own test has."""
     pytest.importorskip("pocketsphinx")
     workdir, _ = exported_voices(tmp_path_factory)
+    sample = published("speech") / "so762_sample_wav.tar.gz"
+    prepare = commands("voices.md", "python -m launch.prepare_data")
+    shell(place, prepare.replace("RECORDINGS", str(sample)))
+    (prosody,) = re.findall(r".*configs/prosody.*", commands("voices.md"))
+    shell(place, f"{prosody} --config.warm_start.steps=50")
     new = place / "new"
-    with tarfile.open(published("speech") / "so762_sample_wav.tar.gz") as archive:
+    with tarfile.open(sample) as archive:
         for member in archive:
             archive.extract(member, new, filter="data")
     (place / "runs/speech").symlink_to(workdir)
@@ -164,8 +169,9 @@ def test_voices(place, tmp_path_factory):
     script = commands("voices.md", "python -m export", "python -m launch.enroll")
     shell(place, script.replace("NEW", str(new)))
     adapters = list((place / "adapters").glob("*.safetensors"))
-    assert len(adapters) == 4
-    names = {"ADAPTER": str(adapters[0]), "SOUND": str(sound)}
+    own = list((place / "adapters/prosody").glob("*.safetensors"))
+    assert len(adapters) == len(own) == 4
+    names = {"PROSODY_ADAPTER": str(own[0]), "ADAPTER": str(adapters[0]), "SOUND": str(sound)}
     speak = commands("voices.md", "python -m launch.synthesize")
     python = "\n".join(blocks(ROOT / "docs" / "voices.md", language="python"))
     for name, path in names.items():
@@ -179,6 +185,7 @@ def test_voices(place, tmp_path_factory):
     out = shell(place, f"{speak}\npython block.py\n{score}")
     assert "equal error rate" in out and (place / "scores/scores.md").exists()
     assert (place / "spoken.wav").stat().st_size > 10_000 and "\n(2, 3200)" in out
+    assert (place / "said.wav").stat().st_size > 10_000
 
 
 def test_scaling_trains_as_two_processes(place):

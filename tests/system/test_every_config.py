@@ -57,6 +57,7 @@ SPEECH_COUNTS = {
     "adapt.steps": 2,
     "train.steps": 2,
 }
+PROSODY_COUNTS = {"warm_start.steps": 2, "warm_start.cache": ""}
 # Each of forty sets of the 123 modules is traced for seconds.
 EVALUATED = {"speech": ["--kinds=all"]}
 # From random parameters, eight steps of this rate diverge for every other task.
@@ -119,12 +120,13 @@ def data_flags(config: Any, fixture: Any) -> dict[str, Any]:
         return IMAGE_COUNTS | {"task.data_dir": fixture("omniglot_dir")}
     if config.task.name == "arrays":
         return {"task.data_dir": array_files(fixture("tmp_path") / "tasks")}
-    if config.task.name == "speech":
+    if config.task.name in ("speech", "prosody"):
         speakers = [
             speaker(f"s{n}", [20, 30, 12], split, n)
             for n, split in enumerate(("train", "train", "test", "test"))
         ]
-        return SPEECH_COUNTS | {"task.data_dir": prepared_folder(fixture("tmp_path"), speakers)}
+        counts = SPEECH_COUNTS if config.task.name == "speech" else PROSODY_COUNTS
+        return counts | {"task.data_dir": prepared_folder(fixture("tmp_path"), speakers)}
     pytest.skip(f"no data for tests of the task {config.task.name}")
 
 

@@ -1,0 +1,106 @@
+"""Texts become phones, or are refused in a sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import numpy as np
+import pytest
+
+from meta_shrink import UsageError
+from meta_shrink.speech.features import PHONES
+from meta_shrink.speech.pronunciation import text_phones
+
+if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "g2p_en")):
+    pytest.skip("needs the extra speech", allow_module_level=True)
+
+PHONES_OF = {
+    "good": "G UH D",
+    "cats": "K AE T S",
+    "don't": "D OW N T",
+    "Jess\u2019s": "JH EH S IH Z",
+    "reptile,": "R EH P T AY L SIL",
+    "shrinkage": "SH R IH NG K IH JH",
+    "'yes'": "Y EH S",
+    "U.S.": "Y UW EH S",
+    "well-read": "W EH L R EH D",
+    "-": "SIL",
+    "oh...": "OW SIL",
+    "(no)": "SIL N OW SIL",
+}
+REFUSED = (
+    "1998",
+    "3rd",
+    "na\u00efve",
+    "50%",
+    "cats&dogs",
+    "a_b",
+    "\u4f60\u597d",
+    "\u0130",
+    "K\u212a",
+    "e\u0301",
+)
+REFUSED += ("\u00bd", "\U0001f600", "a\x00b", "<b>", "\uff21")
+
+
+def shown(text: str) -> str:
+    phones = text_phones(text)
+    assert (phones.starts.sum() == phones.ends.sum()) and phones.starts.any()
+    return " ".join(PHONES[number] for number in phones.numbers)
+
+
+def test_known_words_and_pauses():
+    assert shown("good") == "SIL G UH D SIL"
+    assert shown("Good, cats") == "SIL G UH D SIL K AE T S SIL"
+    assert shown("Good.\nCats") == "SIL G UH D SIL K AE T S SIL"
+    assert shown("good\ncats!") == "SIL G UH D K AE T S SIL"
+    assert shown("reptile's flornick's") == "SIL R EH P T AY L Z F L AO R N IH K S SIL"
+    assert shown("good - cats") == "SIL G UH D SIL K AE T S SIL"
+    assert shown("\u201cGood\u201d \u2018cats\u2019") == "SIL G UH D K AE T S SIL"
+
+
+def test_starts_and_ends_of_words():
+    phones = text_phones("good, I")
+    assert phones.starts.tolist() == [False, True, False, False, False, True, False]
+    assert phones.ends.tolist() == [False, False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_drawn_texts_are_said_or_refused(seed):
+    """Of pieces that are known, in any order, with at most one that makes no English."""
+    rng = np.random.default_rng(seed)
+    words = [str(word) for word in rng.choice(list(PHONES_OF), 6)]
+    text = " ".join(words)
+    if not any(re.search("[a-zA-Z]", word) for word in words):
+        with pytest.raises(UsageError, match="has no word"):
+            text_phones(text)
+        return
+    said = [PHONES_OF[word] for word in words]
+    # The full stop of U.S. is followed by a pause, as any.
+    said = [phones + " SIL" * (word == "U.S.") for word, phones in zip(words, said, strict=True)]
+    expected = " ".join(["SIL", *said, "SIL"])
+    assert shown(text) == re.sub("SIL( SIL)+", "SIL", expected)
+    words.insert(int(rng.integers(7)), str(rng.choice(REFUSED)))
+    with pytest.raises(UsageError, match="cannot be spoken: write it in English words"):
+        text_phones(" ".join(words))
+
+
+@pytest.mark.parametrize("odd", REFUSED)
+def test_what_is_no_english_word_is_refused_by_its_sign(odd):
+    with pytest.raises(UsageError, match="cannot be spoken"):
+        text_phones(f"good {odd}")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "...", "'", "-", "?!", "\n"])
+def test_a_text_without_words_is_refused(text):
+    with pytest.raises(UsageError, match="has no word"):
+        text_phones(text)
+
+
+def test_a_text_or_a_word_that_is_too_long_is_refused():
+    assert text_phones("a" + " a" * 499 + ".").starts.sum() == 500
+    with pytest.raises(UsageError, match="1001 characters; expected 1000 at most"):
+        text_phones("a" + " a" * 500)
+    with pytest.raises(UsageError, match="too long to be spelled"):
+        text_phones("blaintedflornickwugsy")

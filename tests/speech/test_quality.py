@@ -1,0 +1,74 @@
+"""Recordings of known noise, clipping and level; real ones are good enough."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meta_shrink import DataError
+from meta_shrink.speech.audio_files import decode
+from meta_shrink.speech.layouts import find_recordings
+from meta_shrink.speech.quality import (
+    check_recording,
+    clipped_share,
+    loud_level,
+    signal_to_noise,
+)
+from tests.image_data import published
+
+RATE = 16_000
+
+
+def bursts(decibels: float, *, rate: int = RATE, level: float = 0.3) -> np.ndarray:
+    """A tone that is there every other 0.2 s for 4 s, in white noise so much weaker."""
+    time = np.arange(4 * rate) / rate
+    tone = np.sin(2 * np.pi * 200 * time) * (np.floor(time / 0.2) % 2)
+    noise = np.random.default_rng(0).normal(size=len(time)) * 10 ** (-decibels / 20) / np.sqrt(2)
+    return level * (tone + noise)
+
+
+def clipped(share: float, rate: int = RATE) -> np.ndarray:
+    """A tone whose top and bottom are cut off: |sin| > c for 1 - 2 asin(c) / pi of the time."""
+    top = np.sin((1 - share) * np.pi / 2)
+    tone = np.sin(2 * np.pi * 100 * np.arange(2 * rate) / rate + 0.1)
+    return np.clip(tone, -top, top) * (np.floor(np.arange(2 * rate) / rate / 0.5) % 2)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("decibels", [0, 5, 10, 20, 40])
+def test_a_known_ratio_of_signal_to_noise(decibels, rate):
+    assert signal_to_noise(bursts(decibels, rate=rate), rate) == pytest.approx(decibels, abs=1.2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.6])
+def test_a_known_share_of_clipped_samples(share):
+    # The tone is there for half of the time; a flat top of n samples lasts n - 1 periods.
+    assert clipped_share(clipped(share)) == pytest.approx(share / 2, abs=0.007)
+    assert clipped_share(0.2 * clipped(share)) == pytest.approx(share / 2, abs=0.007)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.1, 0.001])
+def test_a_known_level(level):
+    wave = level * np.sign(np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE + 0.1))
+    assert loud_level(wave, RATE) == pytest.approx(20 * np.log10(level), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (np.zeros(RATE), "nearly silent: its loud parts are at -120 dB"),
+        (np.zeros(3), "nearly silent"),
+        (bursts(40, level=5e-4), "nearly silent: its loud parts are at -6[0-9] dB"),
+        (bursts(5), r"too noisy: its speech is [456] dB above its noise, expected 10 or more"),
+        (clipped(0.1), r"clipped: [45]\.[0-9]% of its samples .* expected 0\.5% at most"),
+    ],
+)
+def test_what_no_voice_is_learned_from_is_refused(samples, sentence):
+    with pytest.raises(DataError, match=sentence):
+        check_recording(samples, RATE)
+
+
+def test_good_recordings_pass():
+    check_recording(bursts(15), RATE)
+    for recording in find_recordings(str(published("speech") / "so762_sample_wav.tar.gz"))[0]:
+        check_recording(*decode(recording.place.read(), recording.utterance))
