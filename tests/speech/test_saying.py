@@ -13,6 +13,7 @@ import pytest
 
 from meta_shrink import Backbone, UsageError
 from meta_shrink.enrolment.saying import Sayer, prosody_of
+from meta_shrink.enrolment.served_voices import BackboneVoices
 from meta_shrink.enrolment.voices import recorded_voices
 from meta_shrink.speech.audio_files import decode, pcm, wav_header
 from meta_shrink.speech.features import NUMBERS, PHONES
@@ -108,6 +109,16 @@ def test_too_long_a_text_is_refused(backbone, prosody):
     sayer = Sayer(Backbone.load(prosody), Backbone.load(backbone).info)
     with pytest.raises(UsageError, match=r"takes \d+\.\d s; expected 0\.1 s at most"):
         sayer.features("good cats", max_seconds=0.1)
+
+
+def test_a_server_says_texts_where_it_has_prosody(backbone, prosody):
+    voices, loaded = Backbone.load(backbone), Backbone.load(prosody)
+    said = {"shift": 1.0, "max_seconds": 5.0}
+    with pytest.raises(UsageError, match="needs a server with --prosody"):
+        BackboneVoices(voices, threads=1).say("good cats", **said)
+    found = BackboneVoices(voices, threads=1, prosody=loaded).say("good cats", **said)
+    expected = Sayer(loaded, voices.info).features("good cats", shift=1.0)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_recordings_that_are_no_good_are_named_and_left_out(recordings, backbone, tmp_path):

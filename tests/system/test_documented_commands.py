@@ -177,7 +177,9 @@ def test_voices(place, tmp_path_factory):
     for name, path in names.items():
         speak, python = speak.replace(name, path), python.replace(name, path)
     (place / "block.py").write_text(python)
-    (place / "data/speech").mkdir(parents=True)
+    # Another corpus, large enough for a verifier.
+    (place / "data/speech").rename(place / "data/prepared")
+    (place / "data/speech").mkdir()
     prepared_folder(place / "data/speech", [humming(n) for n in range(10)])
     score = commands("voices.md", "python -m launch.score_speech")
     for name in ("RECORDINGS", "DIR"):
