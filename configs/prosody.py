@@ -15,7 +15,7 @@ from meta_shrink.speech.prosody import FEATURES
 def get_config(argument: str = "sigma_reptile"):
     """The config of one method."""
     config = common.default_config(f"prosody:{argument}")
-    common.choose(METHODS, argument)  # Refuses an unknown one before anything else.
+    common.choose(ALGORITHMS, argument)  # Refuses an unknown one before anything else.
     config.device.cpu_threads = 1
     config.task = {"name": "prosody", "data_dir": "data/speech"}
     config.model = {"name": "prosody", "inputs": FEATURES, "hidden": [64, 64]}
@@ -37,7 +37,7 @@ def get_config(argument: str = "sigma_reptile"):
     config.eval.update({"num_tasks": 10, "points": 16})
     # All that varies at all: the whole network is 71 kB (docs/results/speech.md).
     config.eval.selection = {"rule": "relative", "value": 0.01}
-    METHODS[argument](config)
+    ALGORITHMS[argument](config)
     return config
 
 
@@ -69,4 +69,4 @@ def pretrained(config):
     config.eval.kinds = ["all", "single"]
 
 
-METHODS = {"pretrained": pretrained, "reptile": reptile, "sigma_reptile": sigma_reptile}
+ALGORITHMS = {"pretrained": pretrained, "reptile": reptile, "sigma_reptile": sigma_reptile}
