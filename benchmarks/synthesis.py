@@ -4,12 +4,16 @@
 
 One thread. `speak` compiled by XLA, by TensorFlow without it, and the same cached sampling written
 in NumPy; each row has its own 12 dilated layers, as adapters give them. The compiled one counts
-without its compilation, which is told apart. 16 kHz; all rows together.
+without its compilation, which is told apart. PyTorch, in a process of its own where it is
+installed, has one network for all rows, which is less work. 16 kHz; all rows together.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +30,8 @@ from meta_shrink.speech.synthesis import DRAWN, Noise, silence, speak
 
 CHANNELS = flags.DEFINE_list("channels", ["16", "32"], "Of the network.")
 ROWS = flags.DEFINE_list("rows", ["1", "16"], "Voices at once.")
-ROUNDS = flags.DEFINE_integer("rounds", 3, "The best of these.")
 FRAMES, HOP, RATE, OWN = 40, 80, 16_000, range(10, 22)
+ROUNDS = 3  # the best of these
 
 
 def voices_of(channels: int, rows: int) -> dict[str, tf.Tensor]:
@@ -76,17 +80,43 @@ def in_numpy(voices: dict[str, np.ndarray], features: np.ndarray, samples: int) 
     return codes
 
 
+def in_torch(channels: int, rows: int) -> float:
+    """The real-time factor of the PyTorch peer, in this process."""
+    import torch  # Not in the process of another framework.
+
+    from benchmarks.peers import wavenet_torch
+
+    torch.set_num_threads(1)
+    network = wavenet_torch.WaveNet(FEATURES, channels, 3)
+    features, given = torch.randn(rows, FEATURES, 8), torch.full([rows, 8 * HOP], -1)
+    _, best = seconds(lambda: wavenet_torch.speak(network, features, given, HOP))
+    return rows * 8 * HOP / RATE / best
+
+
+def of_torch(channels: int, rows: int) -> float | None:
+    """The same from a process of its own; None where PyTorch is not installed."""
+    call = f"from benchmarks.synthesis import in_torch; print(in_torch({channels}, {rows}))"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", call], capture_output=True, text=True, env=environment
+    )
+    if done.returncode and "No module named 'torch'" in done.stderr:
+        return None
+    done.check_returncode()
+    return float(done.stdout.splitlines()[-1])
+
+
 def seconds(call: Callable[[], Any]) -> tuple[float, float]:
     """(processor seconds of the first call, of the best later one)."""
     found = []
-    for _ in range(1 + ROUNDS.value):
+    for _ in range(1 + ROUNDS):
         start = time.process_time()
         call()
         found.append(time.process_time() - start)
     return found[0], min(found[1:])
 
 
-def measured(channels: int, rows: int) -> dict[str, float]:
+def measured(channels: int, rows: int) -> dict[str, float | None]:
     """Real-time factors: above 1 is faster than it is heard, all rows together."""
     voices = voices_of(channels, rows)
     features = np.random.default_rng(1).normal(size=[rows, FRAMES, FEATURES]).astype(np.float32)
@@ -105,6 +135,7 @@ def measured(channels: int, rows: int) -> dict[str, float]:
         "compile_s": compiled[0] - compiled[1],
         "tensorflow": sound / looped[1],
         "numpy": sound * 8 / FRAMES / numpy[1],
+        "torch": of_torch(channels, rows),
     }
 
 

@@ -74,6 +74,45 @@ def with_parameters(network: WaveNet, values: Mapping[str, np.ndarray]) -> WaveN
     return network
 
 
+@torch.inference_mode()
+def speak(network: WaveNet, features: torch.Tensor, given: torch.Tensor, hop: int):
+    """Cached sampling, one network for all rows: a ring of what each dilated layer heard.
+
+    Args:
+      features: [N, C, F]. given: codes [N, F hop] that are fed, -1 where one is drawn.
+
+    Returns:
+      codes [N, F hop] and the logits [N, F hop, 256] that each was drawn from, after code 128.
+    """
+    conditions = [layer(features) for layer in network.condition]
+    rows, count = given.shape
+    rings = [torch.zeros(d, rows, network.input_bias.numel()) for d in network.dilations]
+    code, codes, found = torch.full([rows], 128), torch.empty_like(given), []
+    for t in range(count):
+        path = network.input.weight[code] + network.input_bias
+        total = _pointwise(network.input_skip, path)
+        for block, dilation in enumerate(network.dilations):
+            layer, ring = network.dilated[block], rings[block]
+            x = F.linear(torch.cat([ring[t % dilation], path], 1), layer.weight.mT.flatten(1))
+            ring[t % dilation] = path
+            signal, gate = (x + layer.bias + conditions[block][:, :, t // hop]).chunk(2, dim=1)
+            z = torch.tanh(signal) * torch.sigmoid(gate)
+            total = total + _pointwise(network.skip[block], z)
+            if block < len(network.residual):
+                path = path + _pointwise(network.residual[block], z)
+        hidden = _pointwise(network.output_1, torch.relu(total))
+        logits = _pointwise(network.output_2, torch.relu(hidden))
+        drawn = torch.multinomial(torch.softmax(logits, 1), 1)[:, 0]
+        code = codes[:, t] = torch.where(given[:, t] < 0, drawn, given[:, t])
+        found.append(logits)
+    return codes, torch.stack(found, 1)
+
+
+def _pointwise(layer: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+    """A 1x1 convolution of one instant: [N, C] -> [N, U]."""
+    return F.linear(x, layer.weight[:, :, 0], layer.bias)
+
+
 def adapt(network: WaveNet, codes, features, targets, weights, *, steps: int, sigma2: float):
     """Adam, each step followed by the proximal one towards the start, in the rate of that step."""
     phi = [p.detach().clone() for p in network.parameters()]

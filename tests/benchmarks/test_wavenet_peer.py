@@ -30,3 +30,21 @@ def test_logits_are_those_of_the_peer():
         theirs = network(torch.tensor(codes).long(), told).numpy().transpose(0, 2, 1)
     ours = model([codes, features]).numpy()
     np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-3 * np.abs(ours).max())
+
+
+def test_cached_sampling_of_the_peer_is_its_network():
+    torch = pytest.importorskip("torch", reason=REASON)
+    from benchmarks.peers import wavenet_torch  # Needs PyTorch.
+
+    torch.manual_seed(0)
+    network = wavenet_torch.WaveNet(6, 4, 1)
+    codes = torch.randint(0, 256, [2, 24])
+    told = torch.randn(2, 6, 3)
+    spoken, logits = wavenet_torch.speak(network, told, codes, hop=8)
+    assert torch.equal(spoken, codes)
+    before = torch.cat([torch.full([2, 1], 128), codes[:, :-1]], 1)
+    with torch.no_grad():
+        whole = network(before, told).transpose(1, 2)
+    torch.testing.assert_close(logits, whole, atol=1e-5, rtol=1e-5)
+    drawn, _ = wavenet_torch.speak(network, told, torch.full([2, 24], -1), hop=8)
+    assert drawn.min() >= 0 and drawn.max() < 256
