@@ -46,7 +46,10 @@ def main(argv):
     from meta_shrink.speech.scores.copy_synthesis import copied
     from meta_shrink.speech.scores.listeners import listeners
     from meta_shrink.speech.scores.score import scores
+    from meta_shrink.speech.scores.verifier_file import require_source
 
+    if VERIFIER.value == "own":
+        require_source(CORPUS.value, VERIFIER_FILE.value)
     sounds, lexicon = compared.all_sounds(REAL.value, spoken)
     open_out(OUT.value)
     real = sounds[compared.REAL]

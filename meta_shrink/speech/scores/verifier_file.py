@@ -44,13 +44,9 @@ def own_verifier(
       UsageError: nothing is named, or the file is of another corpus or cannot be written.
       ArtefactError: the file is no verifier. DataError: the corpus is none, or has few speakers.
     """
+    require_source(corpus, path)
     if corpus is None:
-        if path is None or not os.path.exists(path):
-            raise UsageError(
-                f"There is no verifier {path or 'file'}: --corpus names the prepared speech that "
-                "one is trained on, --verifier_file a file that has one."
-            )
-        return _unknown_to(read_verifier(path), path, scored)
+        return _unknown_to(read_verifier(str(path)), str(path), scored)
     speakers = [
         speaker
         for speaker in read_speakers(corpus)
@@ -71,6 +67,15 @@ def own_verifier(
     verifier = _trained(speakers, corpus, path, log)
     log(_told(path, verifier))
     return verifier
+
+
+def require_source(corpus: str | None, path: str | None) -> None:
+    """Refuse early, with a UsageError, what own_verifier would: neither a corpus nor a file."""
+    if corpus is None and (path is None or not os.path.exists(path)):
+        raise UsageError(
+            f"There is no verifier {path or 'file'}: --corpus names the prepared speech that one "
+            "is trained on, --verifier_file a file that has one."
+        )
 
 
 def read_verifier(path: str) -> Verifier:
