@@ -16,7 +16,7 @@ import pytest
 from tests.distributions import ROOT, build
 
 EXTRAS = {"cpu", "gpu", "tpu", "images", "report", "search", "bench", "dev"}
-EXTRAS |= {"serve", "litert", "sign", "speech", "docs", "score"}
+EXTRAS |= {"serve", "litert", "sign", "speech", "docs", "score", "gcs"}
 HIDE_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None; "
 
 

@@ -148,8 +148,8 @@ def numbered_data(monkeypatch):
 
 
 def test_every_task_source_has_a_small_one_here_or_reads_files():
-    # tests/tasks/test_arrays.py and test_speech.py make the files that these two read.
-    assert set(TASKS) - set(SMALL_TASKS) == {"arrays", "speech"}
+    # Tests of each in tests/tasks and tests/speech make the files that these three read.
+    assert set(TASKS) - set(SMALL_TASKS) == {"arrays", "prosody", "speech"}
 
 
 @pytest.mark.parametrize("regime", COMPILED)
