@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
 from configs import prosody, speech
 from meta_shrink import build, open_workdir, train
 from meta_shrink.experiments.export import export_backbone
@@ -17,7 +23,29 @@ OWN += ("block_06_residual", "output_1", "output_2")
 
 
 def exported_voices(tmp_path_factory) -> tuple[str, str]:
-    """(workdir, backbone) of a network of ten blocks after one meta-step."""
+    """(workdir, backbone) of a network of ten blocks after one meta-step; not to be changed."""
+    return _once(tmp_path_factory, "voices", _voices)
+
+
+def exported_prosody(tmp_path_factory) -> tuple[str, str]:
+    """(workdir, backbone) of a tiny network of prosody after a short warm start and a meta-step."""
+    return _once(tmp_path_factory, "prosody", _prosody)
+
+
+def _once(tmp_path_factory, name: str, make: Callable[[Any], tuple[str, str]]) -> tuple[str, str]:
+    """What several files of tests need takes long: the first of all test processes makes it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = shared / f"{name}.json"
+    with open(shared / f"{name}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            made.write_text(json.dumps(make(tmp_path_factory)))
+    workdir, backbone = json.loads(made.read_text())
+    return workdir, backbone
+
+
+def _voices(tmp_path_factory) -> tuple[str, str]:
     data, workdir = tmp_path_factory.mktemp("voices"), str(tmp_path_factory.mktemp("run"))
     for number, split in enumerate(("train", "train", "test")):
         prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])
@@ -37,8 +65,7 @@ def exported_voices(tmp_path_factory) -> tuple[str, str]:
     return workdir, folder
 
 
-def exported_prosody(tmp_path_factory) -> tuple[str, str]:
-    """(workdir, backbone) of a tiny network of prosody after a short warm start and a meta-step."""
+def _prosody(tmp_path_factory) -> tuple[str, str]:
     data, workdir = tmp_path_factory.mktemp("phones"), str(tmp_path_factory.mktemp("run"))
     for number, split in enumerate(("train", "train", "test")):
         prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])

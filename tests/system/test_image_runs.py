@@ -78,6 +78,7 @@ def test_back_propagation_through_batch_norms_in_loops(photographs, tmp_path):
     assert "2/2" in shown
 
 
+@pytest.mark.slow
 def test_a_killed_image_run_ends_bit_equal(photographs, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run("train", *flags(PHOTOGRAPHS + "sigma_reptile", whole, 9, photographs))

@@ -87,6 +87,7 @@ def test_a_run_in_a_bucket_is_evaluated_reported_and_exported(gcs):
     assert not [key for key in server.objects if ".lease" in key or key.endswith(".tmp")]
 
 
+@pytest.mark.slow
 def test_a_stop_signal_saves_into_the_bucket(gcs):
     server, environment = gcs
     train = (*CONFIG, "--config.train.steps=100000", "--workdir=gs://bucket/run")
