@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_gcs import BUCKET, fake_gcs
 from tests.image_data import published
 from tests.speech.exported import exported_voices
 from tests.speech.samples import humming, prepared_folder
@@ -192,7 +193,7 @@ def test_voices(place, tmp_path_factory):
 
 def test_scaling_trains_as_two_processes(place):
     """On this machine instead of two."""
-    script = commands("scaling.md", "export TF_CONFIG", "meta-shrink train")
+    script = commands("scaling.md", "export TF_CONFIG", "meta-shrink train --strategy")
     assert script.count("/shared/run") == 1 and script.count('"index": 0') == 1
     with socket.socket() as one, socket.socket() as other:
         for number, free in enumerate((one, other), start=1):
@@ -203,6 +204,29 @@ def test_scaling_trains_as_two_processes(place):
     second = script.replace('"index": 0', '"index": 1')
     shell(place, f"({second}) & other=$!\n({script})\nwait $other")
     assert list((place / "run" / "checkpoints").glob("*3*"))
+
+
+def test_scaling_works_in_a_bucket(place, monkeypatch):
+    pytest.importorskip("gcsfs")
+    names = (
+        "meta-shrink train --config",
+        "meta-shrink evaluate",
+        "meta-shrink export-backbone",
+    )
+    train, evaluate, export = commands("scaling.md", *names).splitlines()
+    # Three meta-steps separate no module.
+    selection = "--config.eval.selection.rule=top_k --config.eval.selection.value=1"
+    lines = (
+        f"{train} {SHORT['launch.train']} {selection}",
+        f"{evaluate} {SHORT['launch.evaluate']}",
+        export,
+    )
+    with fake_gcs() as (server, environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        shell(place, "\n".join(lines).replace("BUCKET", BUCKET))
+        found = set(server.objects)
+    assert {"runs/one/evaluation.json", "backbones/one/1/saved_model.pb"} <= found, found
 
 
 def test_scaling_gives_the_commands_of_a_cloud_tpu(place):
