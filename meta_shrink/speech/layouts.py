@@ -7,10 +7,13 @@ import os
 import tarfile
 import zlib
 
+import numpy as np
+
 from meta_shrink.durable_files import open_file, read_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.file_tree import folder_tree
 from meta_shrink.speech import tfds_corpus
+from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.descriptions import described, json_lines
 from meta_shrink.speech.features import SILENCE, Phone
 from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording
@@ -55,11 +58,23 @@ def find_recordings(source: str) -> Corpus:
 
 def _require_same(one: Recording, other: Recording) -> None:
     """Refuses two utterances of one name; copies, as in a folder and in its tar, are one."""
-    if one.place != other.place and one.place.read() != other.place.read():
+    if one.place != other.place and not _sound_alike(one, other):
         raise DataError(
             f"Two recordings are called {one.speaker}/{one.utterance}, in {one.place.path} and in "
             f"{other.place.path}: rename one, or say who speaks in a metadata.jsonl."
         )
+
+
+def _sound_alike(one: Recording, other: Recording) -> bool:
+    """Whether the files are equal, or at least their samples, as of a FLAC and the WAV it is of."""
+    contents = [recording.place.read() for recording in (one, other)]
+    if contents[0] == contents[1]:
+        return True
+    try:
+        (first, rate), (second, other_rate) = (decode(c, one.utterance) for c in contents)
+    except DataError:
+        return False
+    return rate == other_rate and np.array_equal(first, second)
 
 
 def _trees(source: str) -> list[dict[str, Place]]:

@@ -66,6 +66,24 @@ def test_a_copy_in_a_tar_is_the_same_recording(tmp_path):
     assert found(tmp_path) == BOTH
 
 
+def test_the_same_samples_in_another_format_are_the_same_recording(tmp_path):
+    soundfile = pytest.importorskip("soundfile", reason="needs the extra [speech]")
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, 800).astype(np.int16)
+
+    def sound(form: str, samples: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        soundfile.write(file, samples, 16_000, format=form, subtype="PCM_16")
+        return file.getvalue()
+
+    flac = {"ann/a.flac": sound("FLAC", samples), "ann/a.txt": b""}
+    tar(folder(tmp_path, flac) / "x.tar", {"ann/a.wav": sound("WAV", samples), "ann/a.txt": b""})
+    assert list(found(tmp_path)) == ["ann/a"]
+    samples[400] ^= 1
+    tar(tmp_path / "x.tar", {"ann/a.wav": sound("WAV", samples), "ann/a.txt": b""})
+    with pytest.raises(DataError, match="Two recordings are called"):
+        find_recordings(str(tmp_path))
+
+
 @pytest.mark.parametrize("where", ["folder", "tar"])
 def test_two_recordings_of_one_name_are_refused(where, tmp_path):
     if where == "folder":  # "day" would be the speaker of both.
