@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import optuna
 import tensorflow as tf
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import TrialState
 
 from meta_shrink.durable_files import real_directory, to_json, write_atomically
@@ -30,6 +24,13 @@ from meta_shrink.errors import (
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.sweep_journal import open_study
+from meta_shrink.experiments.sweep_space import (
+    Search,
+    check_shares,
+    distribution_of,
+    search_of,
+    with_settings,
+)
 from meta_shrink.experiments.sweep_trials import (
     LOOKS,
     PRUNERS,
@@ -40,21 +41,7 @@ from meta_shrink.experiments.sweep_trials import (
 )
 from meta_shrink.experiments.train import check_trainable, train, validation
 from meta_shrink.runs.workdir import Workdir, open_workdir
-from meta_shrink.sections import call, choose
-
-KINDS = ("log", "linear", "int", "choice")
-
-
-class Search(NamedTuple):
-    """The `search` section.
-
-    num_trials: settings to try. steps: meta-steps of each. space: rows (dotted config key, kind,
-    low, high); for kind "choice" (key, kind, choices).
-    """
-
-    num_trials: int
-    steps: int
-    space: Sequence[Sequence[Any]]
+from meta_shrink.sections import choose
 
 
 def sweep(
@@ -62,6 +49,7 @@ def sweep(
     directory: str,
     *,
     components: Components | None = None,
+    strategy: tf.distribute.Strategy | None = None,
     sampler: str = "tpe",
     pruner: str = "median",
     log: Callable[[str], Any] = print,
@@ -77,29 +65,33 @@ def sweep(
       config: an experiment with a `search` section.
       directory: one workdir per trial, and the journal.
       components: of build.
+      strategy: each trial trains and validates on all of its replicas.
       sampler: "tpe", which learns from the trials before, or "random".
       pruner: "median" ends a trial that is worse than half of the others were at that meta-step
         (with train.eval_every 0 it looks four times), or "none".
       stop_requested: asked between trials; within one, train has its own signals.
 
     Raises:
-      UsageError: no search space, a bad row in it, a directory that cannot be written, or one
-        of a search with another config.
+      UsageError: no search space, a bad row in it, a meta-batch that the replicas cannot share, a
+        strategy of several processes, a directory that cannot be written, or one of a search with
+        another config.
       ArtefactError: a full disk, or a journal that is damaged; what is not done goes on later.
       Preempted: stopped; the same command goes on.
     """
-    search = call("search", Search, config["search"])
-    _check(search, config)
+    strategy = strategy or tf.distribute.get_strategy()
+    search = search_of(config)
     choose("sampler", SAMPLERS, sampler)
     choose("pruner", PRUNERS, pruner)
     # Every trial is evaluated: what that needs is asked for before the first.
     evaluated = with_settings(config, {"train.eval_every": 1}, search.steps)
     minimise = build(evaluated, components).metric_facts.lower_is_better
+    check_shares(search, config, strategy)
     try:
         how = {"sampler": sampler, "pruner": pruner}
         study = open_study(directory, {**config, "search": config["search"] | how}, minimise)
         study.pruner = PRUNERS[pruner]()
-        return _try_settings(study, search, config, components, directory, how, log, stop_requested)
+        run = partial(_run, components=components, strategy=strategy, directory=directory, log=log)
+        return _try_settings(study, search, config, directory, how, run, log, stop_requested)
     except OSError as error:
         raise unwritable(directory, error) from error
 
@@ -108,13 +100,13 @@ def _try_settings(
     study: optuna.Study,
     search: Search,
     config,
-    components,
     directory: str,
     how: Mapping[str, str],
+    run: Callable[..., float | None],
     log,
     stop_requested,
 ):
-    ranges = {row[0]: _distribution(row) for row in search.space}
+    ranges = {row[0]: distribution_of(row) for row in search.space}
     which = {"sampler": how["sampler"], "seed": config["seed"]}
     every = config["train"]["eval_every"]
     if how["pruner"] != "none":
@@ -126,9 +118,7 @@ def _try_settings(
             settings = {"train.eval_every": every, **trial.params}
             value, state = None, TrialState.PRUNED
             try:
-                value = _run(
-                    with_settings(config, settings, search.steps), components, directory, trial, log
-                )
+                value = run(with_settings(config, settings, search.steps), trial=trial)
                 state = TrialState.FAIL if value is None else TrialState.COMPLETE
             except optuna.TrialPruned as told:
                 log(f"Trial {trial.number} ended early: {told}")
@@ -141,59 +131,13 @@ def _try_settings(
     return study
 
 
-def with_settings(
-    config: Mapping[str, Any], settings: Mapping[str, Any], steps: int
-) -> dict[str, Any]:
-    """A copy of the config with dotted keys set and train.steps = steps.
-
-    Raises:
-      UsageError: a key that the config does not have.
-    """
-    changed = copy.deepcopy(dict(config))
-    for key, value in {**settings, "train.steps": steps}.items():
-        *sections, name = key.split(".")
-        place: Any = changed
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or name not in place:
-            raise UsageError(f"search.space has {key!r}, which the config does not have.")
-        place[name] = value
-    return changed
-
-
-def _check(search: Search, config: Mapping[str, Any]) -> None:
-    if not search.space or search.num_trials < 1 or search.steps < 1:
-        raise UsageError(
-            f"search has num_trials={search.num_trials}, steps={search.steps} and "
-            f"{len(search.space)} ranges; expected at least 1 each."
-        )
-    for row in search.space:
-        if len(row) < 3 or row[1] not in KINDS:
-            raise UsageError(
-                f"search.space row {list(row)}: expected (key, kind, low, high) with kind of "
-                f"{', '.join(KINDS)}; (key, 'choice', choices)."
-            )
-        with_settings(config, {row[0]: 0}, search.steps)
-        try:
-            _distribution(row)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"search.space row {list(row)}: {error}") from error
-
-
-def _distribution(row: Sequence[Any]) -> BaseDistribution:
-    _, kind, *bounds = row
-    if kind == "choice":
-        return CategoricalDistribution(list(bounds[0]))
-    if kind == "int":
-        return IntDistribution(*bounds, log=bounds[0] > 0)
-    return FloatDistribution(*bounds, log=kind == "log")
-
-
 def _run(
     config: Mapping[str, Any],
-    components: Components | None,
-    directory: str,
+    *,
     trial: Any,
+    components: Components | None,
+    strategy: tf.distribute.Strategy,
+    directory: str,
     log: Callable[[str], Any],
 ) -> float | None:
     """The validation metric of one trial, None if it diverged or cannot be built.
@@ -203,12 +147,12 @@ def _run(
     path = trial_dir(directory, trial.number)
     try:
         experiment = build(config, components)
-        check_trainable(experiment, tf.distribute.get_strategy())
+        check_trainable(experiment, strategy)
         with _opened(path, experiment.config) as workdir:
             watched: Any = WatchedRows(workdir.metrics, trial)
             workdir.metrics = watched
-            training = train(experiment, workdir, log=log)
-        value = validation(experiment, training.state)()["metric"]
+            training = train(experiment, workdir, strategy=strategy, log=log)
+        value = validation(experiment, training.state, strategy)()["metric"]
     except (DivergedError, UsageError) as error:
         if isinstance(error, InUseError):
             raise

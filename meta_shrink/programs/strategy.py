@@ -16,8 +16,10 @@ STRATEGY = flags.DEFINE_enum(
 TPU = flags.DEFINE_string("tpu", "", "Name of the TPU, or local: that of this machine.")
 
 
-def chosen_strategy() -> Any:
+def chosen_strategy(*, joined: str | None = None) -> Any:
     """The strategy of the flags.
+
+    joined: of make_strategy, for a program that does not join processes.
 
     Raises:
       UsageError: of make_strategy.
@@ -25,4 +27,4 @@ def chosen_strategy() -> Any:
     # Late, so that --help is quick.
     from meta_shrink.training.distribution import make_strategy
 
-    return make_strategy(STRATEGY.value, tpu=TPU.value)
+    return make_strategy(STRATEGY.value, tpu=TPU.value, joined=joined)

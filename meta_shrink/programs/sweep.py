@@ -4,7 +4,8 @@
 
 Each trial learns from those before (Optuna's TPE), and one that is worse than half of the others at
 the same meta-step ends early. Run the same command again to resume, or in several terminals at once
-to share the work; best settings first in WORKDIR/trials.json.
+to share the work; best settings first in WORKDIR/trials.json. A trial trains and validates on all
+devices of --strategy; processes are not joined (multi_worker), they share the trials.
 """
 
 from absl import flags
@@ -13,6 +14,7 @@ from ml_collections import config_flags
 from meta_shrink.errors import DivergedError
 from meta_shrink.programs import cli
 from meta_shrink.programs.places import local_only
+from meta_shrink.programs.strategy import chosen_strategy
 from meta_shrink.stopping import is_requested
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment, FILE or FILE:ARGUMENT.")
@@ -33,6 +35,7 @@ def main(argv):
     from meta_shrink.experiments.components import installed_components
     from meta_shrink.experiments.defaults import Device
     from meta_shrink.experiments.sweep import sweep
+    from meta_shrink.experiments.sweep_space import JOINED
     from meta_shrink.sections import call
     from meta_shrink.training.distribution import set_cpu_threads
 
@@ -43,6 +46,7 @@ def main(argv):
         config,
         WORKDIR.value,
         components=installed_components(cli.IMPORTS.value),
+        strategy=chosen_strategy(joined=JOINED),
         sampler=SAMPLER.value,
         pruner=PRUNER.value,
         stop_requested=is_requested,

@@ -60,7 +60,7 @@ def set_matmul_precision(name: str) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(name == "default")
 
 
-def make_strategy(name: str, *, tpu: str = "") -> tf.distribute.Strategy:
+def make_strategy(name: str, *, tpu: str = "", joined: str | None = None) -> tf.distribute.Strategy:
     """The strategy of a name; call before anything else touches a device.
 
     Args:
@@ -68,6 +68,7 @@ def make_strategy(name: str, *, tpu: str = "") -> tf.distribute.Strategy:
         TF_CONFIG names, each of which calls this and waits for the others), "tpu", or "auto": that
         of `tpu`, of a TF_CONFIG with several processes, of a TPU, of several GPUs, else one device.
       tpu: "local" or the name of a TPU; "" is "local" for the strategy "tpu".
+      joined: for a program that joins no processes, the sentence that refuses "multi_worker".
 
     Raises:
       UsageError: unknown name, a tpu for another strategy, no TPU where one was asked for, or a
@@ -82,6 +83,8 @@ def make_strategy(name: str, *, tpu: str = "") -> tf.distribute.Strategy:
     if name == "mirrored":
         return _mirrored()
     if name == "multi_worker":
+        if joined:
+            raise UsageError(joined)
         return _multi_worker()
     if name == "tpu":
         return _tpu(tpu or "local")

@@ -44,7 +44,7 @@ def nothing_is_built(monkeypatch):
 
 @pytest.fixture
 def instant(monkeypatch):
-    def run(config, components, directory, trial, log):
+    def run(config, *, trial, **_):
         return distance(trial.params)
 
     monkeypatch.setattr(sweep_job, "_run", run)
@@ -97,7 +97,7 @@ def test_what_is_worse_than_half_of_the_others_ends_early(tmp_path, monkeypatch,
     """Trials 5 and 7 are worse than the median of those before, from the first look on."""
     levels, seen = [1.0, 2.0, 3.0, 4.0, 5.0, 3.5, 2.5, 9.0], []
 
-    def run(config, components, directory, trial, log):
+    def run(config, *, trial, **_):
         watched = WatchedRows(log_of_it := Log(), trial)
         seen.append(log_of_it.rows)
         for step in (1, 2):
@@ -131,7 +131,7 @@ def test_a_stopped_trial_is_pruned_as_if_it_had_not_been(tmp_path, monkeypatch):
     """Stopped once its evaluation was known and before the pruner had spoken; then seen again."""
     levels, stops = [1.0, 2.0, 3.0, 4.0, 5.0, 9.0], [True]
 
-    def run(config, components, directory, trial, log):
+    def run(config, *, trial, **_):
         watched = WatchedRows(Log(), trial)
         for step in (1, 2):
             row = {"step": step, "kind": "eval", "metric": levels[trial.number]}
@@ -167,7 +167,7 @@ def test_what_cannot_be_evaluated_is_refused_before_the_first_trial(tmp_path, mo
 def test_trials_have_evaluations_to_be_judged_by(tmp_path, monkeypatch):
     seen = []
 
-    def run(config, components, directory, trial, log):
+    def run(config, *, trial, **_):
         seen.append(config["train"]["eval_every"])
         return 0.0
 

@@ -141,7 +141,14 @@ def test_a_trial_is_valued_by_validation_tasks(tmp_path, monkeypatch):
             get_trials=lambda deepcopy: [SimpleNamespace(intermediate_values={})]
         )
 
-    value = sweep._run(experiment.config, None, str(tmp_path), Trial(), NO_LOG["log"])
+    value = sweep._run(
+        experiment.config,
+        trial=Trial(),
+        components=None,
+        strategy=tf.distribute.get_strategy(),
+        directory=str(tmp_path),
+        **NO_LOG,
+    )
     assert value == pytest.approx(AFTER.mean(), rel=1e-4)
 
 

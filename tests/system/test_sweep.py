@@ -8,15 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from optuna.trial import TrialState
 
-from meta_shrink import Preempted
+from meta_shrink import Preempted, UsageError
 from meta_shrink.experiments import sweep as sweep_job
-from meta_shrink.experiments.sweep import sweep, with_settings
+from meta_shrink.experiments.sweep import sweep
 from meta_shrink.experiments.sweep_journal import open_study
+from meta_shrink.experiments.sweep_space import Search, distribution_of, with_settings
 from meta_shrink.experiments.sweep_trials import claim_trial
-from tests.tiny_runs import NO_LOG, tiny_config
+from meta_shrink.training.distribution import make_strategy
+from tests.tiny_runs import NO_LOG, changed, tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SPACE = [
@@ -37,7 +41,7 @@ def instant(monkeypatch, outcomes: list[Any]) -> list[dict[str, Any]]:
     """Replace what runs a trial: each takes the next outcome. The settings that were run."""
     started: list[dict[str, Any]] = []
 
-    def run(config, components, directory, trial, log):
+    def run(config, *, trial, **_):
         started.append(trial.params)
         outcome = outcomes.pop(0)
         if isinstance(outcome, BaseException):
@@ -86,10 +90,10 @@ def test_a_failed_trial_counts(tmp_path, monkeypatch):
 def test_a_trial_that_runs_elsewhere_is_left_alone(tmp_path, monkeypatch):
     config = search_config(2)
     instant(monkeypatch, [1.0])
-    search = sweep_job.Search(**config["search"])
+    search = Search(**config["search"])
     how = {"sampler": "tpe", "pruner": "median"}
     study = open_study(str(tmp_path), {**config, "search": config["search"] | how}, minimise=True)
-    ranges = {row[0]: sweep_job._distribution(row) for row in search.space}
+    ranges = {row[0]: distribution_of(row) for row in search.space}
     claimed = claim_trial(study, ranges, 2, str(tmp_path), sampler="tpe", seed=7)
     assert claimed is not None
     trial, claim = claimed
@@ -118,7 +122,7 @@ import sys, time
 from meta_shrink.experiments import sweep as sweep_job
 from tests.system.test_sweep import search_config
 
-def run(config, components, directory, trial, log):
+def run(config, *, trial, **_):
     time.sleep(0.2)
     return 1.0
 
@@ -138,3 +142,40 @@ def test_processes_share_the_trials(tmp_path):
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(shares) == 10
     assert len(json.loads((tmp_path / "trials.json").read_text())) == 10
+
+
+def is_strategy(value: Any) -> bool:
+    return isinstance(value, tf.distribute.Strategy)
+
+
+def test_a_trial_trains_and_validates_on_all_replicas(tmp_path, monkeypatch):
+    seen: list[int] = []
+
+    def spied(function):
+        def call(*args, **options):
+            seen.extend(
+                x.num_replicas_in_sync for x in (*args, *options.values()) if is_strategy(x)
+            )
+            return function(*args, **options)
+
+        return call
+
+    for name in ("check_trainable", "train", "validation"):
+        monkeypatch.setattr(sweep_job, name, spied(getattr(sweep_job, name)))
+    config, values = search_config(1), {}
+    for name in ("one", "mirrored"):
+        study = sweep(config, str(tmp_path / name), strategy=make_strategy(name), **NO_LOG)
+        values[name] = [trial.value for trial in study.trials]
+    assert seen == [1] * 3 + [2] * 3
+    np.testing.assert_allclose(values["mirrored"], values["one"], rtol=1e-5)
+
+
+def test_a_meta_batch_that_replicas_cannot_share_is_refused_unless_it_is_searched(tmp_path):
+    config = changed(search_config(1), {"train.meta_batch_size": 3})
+    mirrored = {"strategy": make_strategy("mirrored"), **NO_LOG}
+    with pytest.raises(UsageError, match="meta_batch_size is 3; expected a positive multiple of"):
+        sweep(config, str(tmp_path / "refused"), **mirrored)
+    assert not (tmp_path / "refused").exists()
+    space = [*SPACE, ("train.meta_batch_size", "choice", [2])]
+    (trial,) = sweep(changed(config, {"search.space": space}), str(tmp_path), **mirrored).trials
+    assert trial.state == TrialState.COMPLETE

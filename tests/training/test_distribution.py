@@ -45,6 +45,13 @@ def test_auto_takes_the_only_process_of_a_tf_config_for_none(monkeypatch):
     assert make_strategy("auto") is tf.distribute.get_strategy()
 
 
+@pytest.mark.parametrize("name", ["auto", "multi_worker"])
+def test_a_program_that_joins_no_processes_says_so_without_waiting_for_them(name, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": TWO, "task": FIRST}))
+    with pytest.raises(UsageError, match="share the work"):
+        make_strategy(name, joined="Start it in each; they share the work.")
+
+
 @pytest.mark.parametrize("name", ["one", "mirrored", "multi_worker"])
 def test_a_tpu_for_another_strategy_is_refused(name):
     with pytest.raises(UsageError, match=f"--tpu=pod goes with --strategy=tpu, not with {name}"):
