@@ -50,7 +50,8 @@ def set_up(
     Args:
       experiment: of experiment.build.
       strategy: any tf.distribute strategy; tf.distribute.get_strategy() for one device.
-      stop_requested: asked within a meta-step when adaptation runs in chunks.
+      stop_requested: asked within a meta-step when adaptation runs in chunks; the processes of a
+        job must hear the same.
 
     Raises:
       UsageError: settings that do not fit the strategy.
@@ -75,17 +76,17 @@ def set_up(
         "sigma2_range": (prior.sigma2_min, prior.sigma2_max),
     }
     how = {"task_axis": schedule.task_axis, "jit": experiment.jit}
-    if _in_chunks(experiment, schedule, strategy):
+    if experiment.method.in_chunks and experiment.adapt.steps > schedule.chunk_steps:
         core = make_chunked_core(
             experiment.meta_gradient,
             experiment.source,
             experiment.adapt.adaptation,
             steps=experiment.adapt.steps,
             chunk_steps=schedule.chunk_steps,
-            stop_requested=stop_requested,
             **how,
         )
-        return Training(state, make_chunked_run(core, state, **options), row_names)
+        run = make_chunked_run(core, state, strategy, stop_requested=stop_requested, **options)
+        return Training(state, run, row_names)
     core = make_core(experiment.meta_gradient, experiment.adapt.whole, experiment.source, **how)
     run = make_run(core, state, strategy, jit=experiment.jit, **options)
     return Training(state, run, row_names)
@@ -139,7 +140,7 @@ def train(
     log = workers.told_by_chief(log)
     with workers.loss_told(), StopSignal(abandons=workers.count == 1) as stop:
         with stop.abandonable():
-            training = set_up(experiment, strategy, lambda: stop.requested)
+            training = set_up(experiment, strategy, lambda: workers.agree(0, stop.requested)[1])
             state = training.state
             validate = validation(experiment, state, strategy)
             save, start = resume(experiment, workdir, state, workers, sync, log)
@@ -215,11 +216,6 @@ def _optimizers(sections: Mapping[str, Any], steps: int):
         component: call(f"meta_optimizer.{component}", meta_optimizer, options, steps=steps)
         for component, options in sections.items()
     }
-
-
-def _in_chunks(experiment: Experiment, schedule: Schedule, strategy) -> bool:
-    long = experiment.adapt.steps > schedule.chunk_steps
-    return long and experiment.method.in_chunks and strategy.num_replicas_in_sync == 1
 
 
 def _opening(experiment: Experiment, schedule: Schedule, start: int) -> str:

@@ -5,11 +5,12 @@ No variables and static shapes, so it can be compiled for a device that is not t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from meta_shrink.adaptation import Adaptation
+from meta_shrink.adaptation import Adaptation, AdaptState
 from meta_shrink.params import from_vector
 from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
 from meta_shrink.types import Adapt, MetaGradient, MetaParams, TaskSource
@@ -17,6 +18,21 @@ from meta_shrink.types import Adapt, MetaGradient, MetaParams, TaskSource
 Totals = tuple[MetaParams, tf.Tensor, dict[str, tf.Tensor]]
 # (Phi, keys [T, 2]) -> (sum of Delta over the finite tasks, their number [], {metric: sum}).
 Core = Callable[[MetaParams, tf.Tensor], Totals]
+
+
+class ChunkedCore(NamedTuple):
+    """A core in pieces, between which the host may end it.
+
+    begin: (Phi, keys [T, 2]) -> (T tasks, their states at theta = phi).
+    advance: (Phi, tasks, states, steps []) -> states, at most the longest of `chunks` at a time.
+    finish: (Phi, tasks, theta of each) -> as Core.
+    chunks: the steps of each piece, in order.
+    """
+
+    begin: Callable[[MetaParams, tf.Tensor], Any]
+    advance: Callable[..., AdaptState]
+    finish: Callable[..., Totals]
+    chunks: Sequence[int]
 
 
 def sum_finite(deltas: MetaParams, metrics: dict[str, tf.Tensor]) -> Totals:
@@ -56,13 +72,8 @@ def make_chunked_core(
     chunk_steps: int,
     task_axis: str,
     jit: bool,
-    stop_requested: Callable[[], bool],
-) -> Callable[[MetaParams, tf.Tensor], Totals | None]:
-    """As make_core, in pieces of at most chunk_steps adaptation steps, for long adaptation.
-
-    Args:
-      stop_requested: asked between pieces; once true, the result is None.
-    """
+) -> ChunkedCore:
+    """As make_core, in pieces of at most chunk_steps adaptation steps, for long adaptation."""
     sample = draw_tasks(source.sample, task_axis)
 
     @tf.function(jit_compile=jit, autograph=False)
@@ -86,12 +97,5 @@ def make_chunked_core(
 
         return sum_finite(*over_tasks(adapted, task_axis)((tasks, thetas)))
 
-    def core(meta: MetaParams, keys: tf.Tensor) -> Totals | None:
-        tasks, states = begin(meta, keys)
-        for done in range(0, steps, chunk_steps):
-            if stop_requested():
-                return None
-            states = advance(meta, tasks, states, tf.constant(min(chunk_steps, steps - done)))
-        return finish(meta, tasks, states.theta)
-
-    return core
+    chunks = [min(chunk_steps, steps - done) for done in range(0, steps, chunk_steps)]
+    return ChunkedCore(begin, advance, finish, chunks)

@@ -16,7 +16,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.params import global_norm
 from meta_shrink.prior import clip_log_sigma2, regulariser_gradient
 from meta_shrink.rng import fold_in, root_key
-from meta_shrink.training.meta_batch import Core, Totals
+from meta_shrink.training.meta_batch import ChunkedCore, Core, Totals
 from meta_shrink.training.meta_state import MetaState
 from meta_shrink.types import MetaParams
 
@@ -35,9 +35,7 @@ def make_run(
     jit: bool,
     seed: int,
     meta_batch_size: int,
-    metric_names: tuple[str, ...],
-    sigma2_range: tuple[float, float],
-    **update_options: Any,
+    **end_options: Any,
 ) -> Run:
     """A function that runs n meta-steps in one call.
 
@@ -49,31 +47,19 @@ def make_run(
       jit: compile the loop over meta-steps as well, updates included, on one replica (collectives
         do not compile): a small network's meta-step costs less than its dispatch.
       meta_batch_size: tasks of a meta-step, over all replicas.
-      metric_names: order of the core's metrics in state.window.
-      sigma2_range: least and largest sigma^2.
-      **update_options: of make_update.
+      **end_options: of make_end.
 
     Raises:
       UsageError: meta_batch_size is not a positive multiple of the number of replicas.
     """
-    replicas = strategy.num_replicas_in_sync
-    share, root = share_of_replica(meta_batch_size, replicas), root_key(seed, "train_tasks")
-    update = make_update(state, metric_names=metric_names, **update_options)
-
-    def replica_step() -> None:
-        context = tf.distribute.get_replica_context()
-        first = context.replica_id_in_sync_group * share
-        totals = core(state.meta(), task_keys(root, state.step, first, share))
-        if replicas > 1:
-            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
-        # Every replica has the same totals and writes the same values, each its own copy.
-        finish_step(state, *update(totals, meta_batch_size), sigma2_range)
+    keys = make_keys(state, strategy, seed=seed, meta_batch_size=meta_batch_size)
+    end = make_end(state, strategy, meta_batch_size=meta_batch_size, **end_options)
 
     def one_step(done: tf.Tensor) -> tf.Tensor:
-        strategy.run(replica_step)
+        strategy.run(lambda: end(core(state.meta(), keys())))
         return done + 1
 
-    return _repeat(one_step, jit=jit and replicas == 1)
+    return _repeat(one_step, jit=jit and strategy.num_replicas_in_sync == 1)
 
 
 def _repeat(one_step: Callable[[tf.Tensor], tf.Tensor], *, jit: bool) -> Run:
@@ -89,29 +75,39 @@ def _repeat(one_step: Callable[[tf.Tensor], tf.Tensor], *, jit: bool) -> Run:
 
 
 def make_chunked_run(
-    core: Callable[[MetaParams, tf.Tensor], Totals | None],
+    core: ChunkedCore,
     state: MetaState,
+    strategy: tf.distribute.Strategy,
     *,
+    stop_requested: Callable[[], bool],
     seed: int,
     meta_batch_size: int,
-    metric_names: tuple[str, ...],
-    sigma2_range: tuple[float, float],
-    **update_options: Any,
+    **end_options: Any,
 ) -> Run:
-    """As make_run for a core of make_chunked_core, on one replica, one meta-step a call."""
-    root = root_key(seed, "train_tasks")
-    update = make_update(state, metric_names=metric_names, **update_options)
+    """As make_run for a core of make_chunked_core, one meta-step a call.
 
-    @tf.function(autograph=False)
-    def finish(totals: Totals) -> None:
-        finish_step(state, *update(totals, meta_batch_size), sigma2_range)
+    Args:
+      stop_requested: asked between chunks; once true, the meta-step is given up. The processes of
+        a job must hear the same: those that go on would wait for the others' totals.
+    """
+    keys = make_keys(state, strategy, seed=seed, meta_batch_size=meta_batch_size)
+    end = make_end(state, strategy, meta_batch_size=meta_batch_size, **end_options)
 
-    def run(num_steps: int) -> int:
-        del num_steps
-        totals = core(state.meta(), task_keys(root, state.step, 0, meta_batch_size))
-        if totals is None:
-            return 0
-        finish(totals)
+    def on_replicas(function: Callable[..., Any]) -> Callable[..., Any]:
+        return tf.function(lambda *args: strategy.run(function, args=args), autograph=False)
+
+    # Each replica's tasks and states stay its own from chunk to chunk.
+    begin = on_replicas(lambda: core.begin(state.meta(), keys()))
+    advance = on_replicas(lambda *own: core.advance(state.meta(), *own))
+    finish = on_replicas(lambda *own: end(core.finish(state.meta(), *own)))
+
+    def run(_: int) -> int:
+        tasks, states = begin()
+        for steps in core.chunks:
+            if stop_requested():
+                return 0
+            states = advance(tasks, states, tf.constant(steps))
+        finish(tasks, states.theta)
         return 1
 
     return run
@@ -131,10 +127,54 @@ def share_of_replica(meta_batch_size: int, replicas: int) -> int:
     return meta_batch_size // replicas
 
 
+def make_keys(
+    state: MetaState, strategy: tf.distribute.Strategy, *, seed: int, meta_batch_size: int
+) -> Callable[[], tf.Tensor]:
+    """A function, called on each replica, that gives the keys of its share of a meta-step's tasks.
+
+    Raises:
+      UsageError: meta_batch_size is not a positive multiple of the number of replicas.
+    """
+    share = share_of_replica(meta_batch_size, strategy.num_replicas_in_sync)
+    root = root_key(seed, "train_tasks")
+
+    def keys() -> tf.Tensor:
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group * share
+        return task_keys(root, state.step, first, share)
+
+    return keys
+
+
 def task_keys(root: tf.Tensor, step: tf.Tensor, first: Any, count: int) -> tf.Tensor:
     """Keys [count, 2] of the tasks first, first + 1, ... of a meta-step."""
     step_key = fold_in(root, "meta_step", step)
     return tf.stack([fold_in(step_key, "task", first + number) for number in range(count)])
+
+
+def make_end(
+    state: MetaState,
+    strategy: tf.distribute.Strategy,
+    *,
+    meta_batch_size: int,
+    sigma2_range: tuple[float, float],
+    **update_options: Any,
+) -> Callable[[Totals], None]:
+    """A function, called on each replica with its own totals, that ends a meta-step.
+
+    Args:
+      sigma2_range: least and largest sigma^2.
+      **update_options: of make_update.
+    """
+    update = make_update(state, **update_options)
+
+    def end(totals: Totals) -> None:
+        if strategy.num_replicas_in_sync > 1:
+            context = tf.distribute.get_replica_context()
+            totals = context.all_reduce(tf.distribute.ReduceOp.SUM, totals)
+        # Every replica has the same totals and writes the same values, each its own copy.
+        finish_step(state, *update(totals, meta_batch_size), sigma2_range)
+
+    return end
 
 
 def make_update(
@@ -147,6 +187,7 @@ def make_update(
     """The meta-update of one step from the totals over all replicas.
 
     Args:
+      metric_names: order of the core's metrics in state.window.
       beta: strength of the inverse-Gamma regulariser of sigma^2 (Eq. 49); 0 for none.
       clip_norm: largest global norm of the mean meta-gradient, for phi, log sigma^2 and log alpha
         each on its own (their scales differ by 1/sigma^2); 0 for none.

@@ -96,7 +96,9 @@ def assert_same_but_for_rounding(workdir: Path) -> None:
     """phi, sigma^2 and log alpha of a run are those of its config on one device, to 1e-5."""
     experiment, found, step = restore(str(workdir), **NO_LOG)
     training = set_up(experiment, tf.distribute.get_strategy())
-    training.run(step)
+    done = 0
+    while done < step:  # In chunks a call is one meta-step.
+        done += training.run(step - done)
     expected = training.state.meta()
     for name in experiment.learned:
         got, wanted = (vector(getattr(meta, name)) for meta in (found, expected))
@@ -125,26 +127,6 @@ def test_devices_of_one_process_are_one(algorithm, count, tmp_path):
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert_same_but_for_rounding(tmp_path)
-
-
-@pytest.mark.slow
-def test_a_search_on_two_devices_comes_to_what_one_device_does(tmp_path):
-    """As a user runs it; a search of several processes is refused before anything is written."""
-    settings = [*config_of("reptile", 1), "--config.search.num_trials=2", "--config.search.steps=5"]
-    values = []
-    for count, strategy in ((1, "one"), (2, "mirrored")):
-        arguments = [*settings, f"--workdir={tmp_path / strategy}", f"--strategy={strategy}"]
-        command = [sys.executable, "-c", ON_DEVICES, str(count), "sweep", *arguments]
-        done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        rows = json.loads((tmp_path / strategy / "trials.json").read_text())
-        values.append([row["metric"] for row in rows])
-    assert len(values[0]) == 2
-    np.testing.assert_allclose(values[1], values[0], rtol=1e-5)
-    joined = [*settings, f"--workdir={tmp_path / 'joined'}"]
-    for _, error in ends(start_workers(*joined, program="sweep"), 2):
-        assert_one_error(error, "start the same command with --strategy=one and one folder in each")
-    assert not (tmp_path / "joined").exists()
 
 
 def steps_in(text: str) -> set[int]:

@@ -149,7 +149,27 @@ def test_adaptation_in_chunks_gives_the_same_update(algorithm):
         np.testing.assert_allclose(value, others[name], rtol=1e-6, atol=1e-7, err_msg=name)
 
 
-def test_a_stop_between_chunks_changes_nothing():
+@pytest.mark.parametrize("algorithm", mostly_slow(CHUNKED, "sigma_reptile"))
+def test_chunks_on_two_replicas_give_the_update_of_whole_adaptation_and_of_one(algorithm):
+    changes = {"train.meta_batch_size": 4, "adapt.steps": 7, "adapt.learning_rate": 0.05}
+    cut, strategy = changes | {"train.chunk_steps": 3}, make_strategy("mirrored")
+    chunked = set_up(build(tiny_config(algorithm, cut)), strategy)
+    whole = set_up(build(tiny_config(algorithm, changes)), strategy)
+    alone = tiny_training(algorithm, cut)[1]
+    whole.run(3)
+    for training in (chunked, alone):
+        assert [training.run(3) for _ in range(3)] == [1, 1, 1]
+    values = values_of(chunked)
+    for others in (values_of(whole), values_of(alone)):
+        for name, value in values.items():
+            np.testing.assert_allclose(value, others[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    for name, variable in chunked.state.trackables().items():
+        first, second = strategy.experimental_local_results(variable)
+        np.testing.assert_array_equal(first.numpy(), second.numpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["one", "mirrored"])
+def test_a_stop_between_chunks_changes_nothing(name):
     asked = []
 
     def stop_requested() -> bool:
@@ -157,7 +177,7 @@ def test_a_stop_between_chunks_changes_nothing():
         return len(asked) > 1
 
     experiment = build(tiny_config(changes={"train.chunk_steps": 2}))
-    training = set_up(experiment, one_device(), stop_requested)
+    training = set_up(experiment, make_strategy(name), stop_requested)
     before = values_of(training)
     assert training.run(1) == 0
     assert len(asked) == 2
