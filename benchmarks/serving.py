@@ -9,7 +9,8 @@ over rounds in which the cases take turns, so that a busy machine slows all of t
 those of the requirements: S1 throughput by resident adapters, S2 mixed batches against rows one by
 one, S3 verified cold loads, S4 hot swap under load, S5 working sets beyond what is resident, S6
 memory, S9 a row with an unknown adapter. Peers, in the same run: one SavedModel per task, and
-adapters assigned to variables. Prints a Markdown table.
+adapters assigned to variables. Prints a Markdown table. With --speak the rows are pieces of 0.2 s
+that a backbone of voices speaks, as its server does; without peers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from benchmarks import serving_figures as figures
 from benchmarks import serving_speed as speed
 from benchmarks.serving_load import Clients
 from benchmarks.serving_setup import Line, Setup, set_up
+from benchmarks.serving_voices import speaking
 from meta_shrink.training.distribution import set_cpu_threads
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export.backbone.", required=True)
@@ -40,7 +42,8 @@ SWAP_ROWS = flags.DEFINE_integer("swap_rows", 100_000, "S4: rows.", 8)
 SWAPS = flags.DEFINE_float("swaps_per_second", 100.0, "S4: swaps.", 0.1)
 LOADS = flags.DEFINE_integer("loads", 500, "S3: cold loads.", 1)
 CYCLES = flags.DEFINE_integer("cycles", 10_000, "S6: loads and evictions.", 20)
-MODELS = flags.DEFINE_integer("models", 8, "Peer: SavedModels.", 1)
+MODELS = flags.DEFINE_integer("models", 8, "Peer: SavedModels; 0: no peers in S1.", 0)
+SPEAK = flags.DEFINE_bool("speak", False, "Rows are pieces of speech.")
 THREADS = flags.DEFINE_integer("threads", 8, "Client threads.", 1)
 DEPTH = flags.DEFINE_integer("depth", 4, "Rows in flight per client thread.", 1)
 MAX_BATCH = flags.DEFINE_integer("max_batch", 16, "Of the batcher.", 1)
@@ -57,12 +60,11 @@ def main(argv):
     with tempfile.TemporaryDirectory() as temporary:
         directory = ADAPTERS.value or temporary
         setup = set_up(BACKBONE.value, directory, adapters_needed(), ENCODING.value)
+        setup = speaking(setup) if SPEAK.value else setup
         print_head(setup)
         for line in measured(setup):
-            met = {True: "yes", False: "no", None: ""}[line.met]
-            print(
-                f"| {line.figure} | {line.case} | {line.value} | {line.goal} | {met} |", flush=True
-            )
+            cells = (line.figure, line.case, line.value, line.goal, MET[line.met])
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def adapters_needed() -> int:
@@ -100,8 +102,13 @@ def _rounds() -> dict[str, int]:
 
 
 def _resident(setup: Setup, clients: Clients) -> list[Line]:
-    counts = resident_counts()
-    return speed.resident(setup, clients, counts, models=MODELS.value, **_rounds())
+    models = 0 if SPEAK.value else MODELS.value
+    return speed.resident(setup, clients, resident_counts(), models=models, **_rounds())
+
+
+def _one_for_all(setup: Setup, clients: Clients) -> list[Line]:
+    # The server's voices are a call each, whoever speaks beside them.
+    return [] if SPEAK.value else speed.one_for_all(setup, clients, rounds=ROUNDS.value)
 
 
 def _hot_swap(setup: Setup, clients: Clients) -> list[Line]:
@@ -109,15 +116,19 @@ def _hot_swap(setup: Setup, clients: Clients) -> list[Line]:
     return figures.hot_swap(setup, clients, **options)
 
 
+def _torn_peers(setup: Setup, clients: Clients) -> list[Line]:
+    return [] if SPEAK.value else figures.torn_peers(setup, clients, SWAP_ROWS.value // 20)
+
+
 def _memory(setup: Setup, _: Clients) -> list[Line]:
-    return figures.memory(setup, min(256, len(setup.ids)), CYCLES.value)
+    return figures.memory(setup, min(max(resident_counts()), len(setup.ids)), CYCLES.value)
 
 
 FIGURES: dict[str, list[Callable[[Setup, Clients], list[Line]]]] = {
-    "S1": [_resident],
+    "S1": [_resident, _one_for_all],
     "S2": [figures.exactness],
     "S3": [lambda setup, _: figures.cold_loads(setup, LOADS.value)],
-    "S4": [_hot_swap, lambda setup, c: figures.torn_peers(setup, c, SWAP_ROWS.value // 20)],
+    "S4": [_hot_swap, _torn_peers],
     "S5": [lambda setup, c: speed.working_sets(setup, c, CAPACITY.value, **_rounds())],
     "S6": [_memory],
     "S9": [figures.neighbours],

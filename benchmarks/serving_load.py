@@ -28,9 +28,11 @@ class Clients(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What came of a load. seconds: as a whole; latencies: of each row."""
+    """What came of a load. seconds, processor: as a whole, by the clock and of this process;
+    latencies: of each row."""
 
     seconds: float
+    processor: float
     latencies: np.ndarray
     errors: int
     wrong: int
@@ -39,6 +41,11 @@ class Load(NamedTuple):
     def rate(self) -> float:
         """Rows per second."""
         return len(self.latencies) / self.seconds
+
+    @property
+    def processor_rate(self) -> float:
+        """Rows per second of the processor, whatever else it does."""
+        return len(self.latencies) / self.processor
 
     def percentile(self, percent: float) -> float:
         """Milliseconds within which this share of the rows was answered."""
@@ -77,7 +84,7 @@ def drive(
     is_right(row number, outputs): what it denies is counted.
     """
     with ThreadPoolExecutor(clients.threads) as pool:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         jobs = [
             pool.submit(
                 _client,
@@ -91,9 +98,9 @@ def drive(
             for number in range(clients.threads)
         ]
         parts = [job.result() for job in jobs]
-        seconds = time.perf_counter() - start
+        seconds, used = time.perf_counter() - start, time.process_time() - used
     latencies, errors, wrong = zip(*parts, strict=True)
-    return Load(seconds, np.concatenate(latencies), sum(errors), sum(wrong))
+    return Load(seconds, used, np.concatenate(latencies), sum(errors), sum(wrong))
 
 
 def _client(setup, batcher, depth, numbers, names, is_right) -> tuple[list[float], int, int]:

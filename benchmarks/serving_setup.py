@@ -5,25 +5,45 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.probe import probe_inputs
+from meta_shrink.adapters.reading import Adapter
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.errors import UsageError
+from meta_shrink.serving.protocol import ServedBackbone
 
 SUFFIX = ".safetensors"
 NUM_INPUTS = 32
 
 
-class Setup(NamedTuple):
-    """A loaded backbone, a folder with adapters, their ids, and inputs {name: [32, ...]}."""
+class Measured(ServedBackbone, Protocol):
+    """What serves, and what the figures ask of it beside: a `Backbone`, or `serving_voices`."""
 
-    backbone: Backbone
+    @property
+    def signatures(self) -> Mapping[str, Any]:
+        """The functions that compute, by name."""
+        ...
+
+    def load_adapter(self, path: str) -> Adapter:
+        """An adapter file with all its checks, the probe included."""
+        ...
+
+    def predict(self, inputs: Any, adapter: Adapter | None = None) -> dict[str, np.ndarray]:
+        """Outputs {name: [B, ...]} by one adapter."""
+        ...
+
+
+class Setup(NamedTuple):
+    """What serves, a folder with adapters, their ids, and inputs {name: [32, ...]}."""
+
+    backbone: Measured
     directory: str
     ids: list[str]
     inputs: dict[str, np.ndarray]

@@ -1,20 +1,26 @@
-"""A network of the size of a speaker-adaptive WaveNet, with random weights, to measure serving.
+"""Networks of voices with random weights, to measure serving: how fast is no question of training.
 
-30 gated, dilated, causal layers of 128 channels, of which 12 are task-specific: 0.79 million of 3
-million parameters.
+`speaker_source`: of the size of the paper's, 30 gated, dilated, causal layers of 128 channels, of
+which 12 are task-specific: 0.79 million of 3 million parameters. `voice_source`: the network of
+configs/speech.py:quick_*, which speaks.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 import tensorflow as tf
 
+from benchmarks.settings import config_of
 from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.losses import cross_entropy
+from meta_shrink.models import MODELS
 from meta_shrink.prior import BYTES_PER_PARAMETER, Selection
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.types import MetaParams
+from meta_shrink.sections import named
+from meta_shrink.speech.features import FEATURES_VERSION, FRAMES_PER_SECOND
+from meta_shrink.types import MetaParams, Recordings
 
 LAYERS, TASK_SPECIFIC, CHANNELS, LEVELS = 30, 12, 128, 256
 RECIPE = Recipe(
@@ -51,17 +57,12 @@ def speaker_source() -> ExportSource:
     model = wavenet()
     registry = ModuleRegistry.by_layer(model)
     names = [n for n in registry.names if n.startswith("dilated")][-TASK_SPECIFIC:]
-    count = registry.num_modules
     return ExportSource(
         name="speaker",
         algorithm="none",
         model=model,
         registry=registry,
-        meta=MetaParams(
-            [tf.constant(v.numpy()) for v in model.trainable_variables],
-            tf.zeros([count]),
-            tf.fill([count], -6.0),
-        ),
+        meta=untrained(model, registry),
         state=[],
         selection=selection_of(registry, names),
         example_loss=lambda targets, outputs: tf.reduce_mean(
@@ -71,6 +72,44 @@ def speaker_source() -> ExportSource:
         adaptation=RECIPE,
         probe_range=(-1.0, 1.0),
     )
+
+
+def voice_source(**options: int) -> ExportSource:
+    """The network of configs/speech.py with its first weights; the 12 dilated layers in its middle,
+    of blocks 10 to 21, are a speaker's own.
+
+    options: of the config's model, instead of its own.
+    """
+    config = config_of("speech", "quick_sigma_reptile").to_dict()
+    sizes = config["model"] | options
+    model = named("model", MODELS, sizes, seed=config["seed"])
+    registry, task = ModuleRegistry.by_layer(model), config["task"]
+    dilated = [name for name in registry.names if name.endswith("_dilated")]
+    middle = dilated[10 : 10 + TASK_SPECIFIC] or dilated
+    rate = sizes["samples"] // sizes["frames"] * FRAMES_PER_SECOND
+    told = Recordings(rate, task["crop_frames"], task["context_frames"], FEATURES_VERSION)
+    return ExportSource(
+        name="voices",
+        algorithm="none",
+        model=model,
+        registry=registry,
+        meta=untrained(model, registry),
+        state=[],
+        selection=selection_of(registry, middle),
+        example_loss=cross_entropy(),
+        targets=ArraySpec("targets", (sizes["samples"],), "int32"),
+        weights=(sizes["samples"],),
+        adaptation=replace(RECIPE, recordings=told._asdict()),
+        probe_range=(-1.0, 1.0),
+        probe_integers=LEVELS,
+    )
+
+
+def untrained(model: keras.Model, registry: ModuleRegistry) -> MetaParams:
+    """The model's own weights, one variance for all modules."""
+    count = registry.num_modules
+    phi = [tf.constant(v.numpy()) for v in model.trainable_variables]
+    return MetaParams(phi, tf.zeros([count]), tf.fill([count], -6.0))
 
 
 def selection_of(registry: ModuleRegistry, names: Sequence[str]) -> Selection:

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,15 @@ class BackboneInfo:
     program_sha256: str = ""
     format: str = FORMAT
 
-    @property
-    def fingerprint(self) -> dict[str, str]:
+    @cached_property
+    def fingerprint(self) -> Mapping[str, str]:
         """What an adapter must name to belong to this backbone."""
         return {"registry_sha256": self.registry_sha256, "weights_sha256": self.weights_sha256}
+
+    @cached_property
+    def adapter_modules(self) -> tuple[Mapping[str, Any], ...]:
+        """`Manifest.modules` of every adapter of this backbone."""
+        return tuple({"name": m.name, "sigma2": m.sigma2} for m in self.modules if m.selected)
 
     @property
     def selected(self) -> tuple[str, ...]:

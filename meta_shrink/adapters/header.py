@@ -95,9 +95,9 @@ def check_order(entries: tuple[Entry, ...], where: str) -> None:
         )
 
 
-def stored_array(content: bytes, header: Header, entry: Entry) -> np.ndarray:
+def stored_array(payload: bytes | memoryview, entry: Entry) -> np.ndarray:
     """A read-only view of a tensor's bytes, without a copy."""
-    return np.ndarray(entry.shape, DTYPES[entry.dtype], content, header.start + entry.begin)
+    return np.ndarray(entry.shape, DTYPES[entry.dtype], payload, entry.begin)
 
 
 def _header_bytes(content: bytes, where: str) -> bytes:

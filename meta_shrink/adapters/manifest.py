@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.canonical_json import canonical
 from meta_shrink.adapters.probe import NUM_OUTPUTS
 from meta_shrink.errors import AdapterError
@@ -74,11 +73,6 @@ class Manifest:
 def is_sha256(value: Any) -> bool:
     """Whether it is text of 64 lowercase hexadecimal digits."""
     return type(value) is str and _SHA256.fullmatch(value) is not None
-
-
-def backbone_modules(backbone: BackboneInfo) -> tuple[dict[str, Any], ...]:
-    """`Manifest.modules` of every adapter of this backbone."""
-    return tuple({"name": m.name, "sigma2": m.sigma2} for m in backbone.modules if m.selected)
 
 
 def parse_manifest(text: str, where: str) -> Manifest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -24,7 +24,6 @@ from meta_shrink.adapters.canonical_json import sha256 as sha256_of
 from meta_shrink.adapters.encodings import Arrays
 from meta_shrink.adapters.manifest import (
     Manifest,
-    backbone_modules,
     is_sha256,
     parse_manifest,
 )
@@ -132,7 +131,11 @@ def parse_adapter(
     encodings.check_layout(stored.entries, layout, where)
     header.check_order(stored.entries, where)
     tensors = encodings.decode(stored.arrays, backbone, encoding, default, where)
-    return Adapter(stored.id, stored.manifest, MappingProxyType(tensors), stored.num_bytes)
+    # Of thousands of adapters, what is equal in all of them is there once.
+    manifest = replace(
+        stored.manifest, backbone=backbone.fingerprint, modules=backbone.adapter_modules
+    )
+    return Adapter(stored.id, manifest, MappingProxyType(tensors), stored.num_bytes)
 
 
 def parse_stored(
@@ -156,7 +159,11 @@ def parse_stored(
         raise AdapterError(
             "content", f"{where} was altered after it was written: fetch the adapter again."
         )
-    arrays = {entry.name: header.stored_array(content, head, entry) for entry in head.entries}
+    # Arrays of float32 stay views of it for as long as the adapter is used; without the header.
+    payload = (
+        content[head.start :] if facts.encoding == "f32" else memoryview(content)[head.start :]
+    )
+    arrays = {entry.name: header.stored_array(payload, entry) for entry in head.entries}
     return StoredAdapter(digest, facts, arrays, head.entries, len(content))
 
 
@@ -185,7 +192,7 @@ def _check_backbone(facts: Manifest, backbone: BackboneInfo, where: str) -> None
             f"{where} was made for {'other weights of this' if same else 'another'} backbone "
             f"than {backbone.name}: adapt the task again with this one.",
         )
-    if facts.modules != backbone_modules(backbone):
+    if facts.modules != backbone.adapter_modules:
         raise AdapterError(
             "modules",
             f"{where} has other modules or variances than {backbone.name} selects: adapt the task "

@@ -15,7 +15,7 @@ from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.encodings import Arrays
 from meta_shrink.adapters.header import KEY, parse_header
-from meta_shrink.adapters.manifest import ENCODINGS, Manifest, TaskFacts, backbone_modules
+from meta_shrink.adapters.manifest import ENCODINGS, Manifest, TaskFacts
 from meta_shrink.adapters.reading import SUFFIX, content_sha256, parse_adapter
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.errors import AdapterError, UsageError
@@ -49,7 +49,7 @@ def encode_adapter(
         algorithm=backbone.algorithm,
         encoding=encoding,
         backbone=backbone.fingerprint,
-        modules=backbone_modules(backbone),
+        modules=backbone.adapter_modules,
         selection=backbone.selection,
         task=task,
         probe=tuple(float(value) for value in probe),

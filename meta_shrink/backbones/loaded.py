@@ -7,7 +7,6 @@ another one's adapter, and no function is traced again.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import (
-    AdapterTensor,
     BackboneInfo,
     argument_name,
     read_backbone_info,
@@ -30,6 +28,7 @@ from meta_shrink.adapters.reading import Adapter, load_adapter, load_default
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.writing import encode_adapter, quantised
 from meta_shrink.backbones.operations import check_operations
+from meta_shrink.backbones.stacking import Stacks, lent
 from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
 from meta_shrink.tasks.user_tasks import named_inputs
 
@@ -48,7 +47,7 @@ class Backbone:
         self.path, self.info, self.default = path, info, default
         self._loaded = loaded  # Its variables live as long as it does.
         self.signatures: Mapping[str, Any] = loaded.signatures
-        self._memory = threading.local()
+        self._stacks = Stacks(info.tensors)
 
     @classmethod
     def load(cls, directory: str, *, allow_operations: Collection[str] = ()) -> Backbone:
@@ -178,26 +177,13 @@ class Backbone:
             )
         if not self.info.mixed:
             return self._grouped(inputs, adapters, index)
-        others = {"adapter_index": np.asarray(index, np.int32), **self.stacked(adapters)}
-        return self._call("serve_mixed", inputs, others)
+        own = {name: lent(value) for name, value in self.stacked(adapters).items()}
+        own["adapter_index"] = tf.constant(index, tf.int32)
+        return self._call("serve_mixed", inputs, own)
 
     def stacked(self, adapters: Sequence[Adapter]) -> dict[str, np.ndarray]:
         """The tensors of A adapters as arguments [A, ...], in memory that the next call reuses."""
-        return {
-            argument_name(spec.name): self._stacked(spec, adapters) for spec in self.info.tensors
-        }
-
-    def _stacked(self, spec: AdapterTensor, adapters: Sequence[Adapter]) -> np.ndarray:
-        """One tensor of all adapters, [A, ...], in memory that the thread's next call uses again.
-
-        TensorFlow copies what it gets; new memory for each call would cost more than the copy.
-        """
-        buffers: dict[str, np.ndarray] = vars(self._memory)
-        buffer = buffers.get(spec.name)
-        if buffer is None or len(buffer) < len(adapters):
-            buffer = buffers[spec.name] = np.empty((len(adapters), *spec.shape), np.float32)
-        values = [adapter.tensors[spec.name] for adapter in adapters]
-        return np.stack(values, out=buffer[: len(adapters)])
+        return self._stacks(adapters)
 
     def _grouped(self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray):
         order = np.argsort(index, kind="stable")
@@ -222,12 +208,14 @@ class Backbone:
             "serve", inputs, {argument_name(name): value for name, value in tensors.items()}
         )
 
-    def _call(self, signature: str, inputs: Arrays, others: Arrays) -> dict[str, np.ndarray]:
+    def _call(
+        self, signature: str, inputs: Arrays, others: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
         arguments = {
             argument_name(spec.name): tf.constant(inputs[spec.name], spec.dtype)
             for spec in self.info.inputs
         }
-        arguments |= {name: tf.constant(value) for name, value in others.items()}
+        arguments |= {name: tf.convert_to_tensor(value) for name, value in others.items()}
         outputs = self.signatures[signature](**arguments)
         return {name: value.numpy() for name, value in outputs.items()}
 

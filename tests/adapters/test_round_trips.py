@@ -202,3 +202,11 @@ def test_inspect_counts_the_scales_of_a_module_with_its_tensors():
     stored = parse_stored(samples.encoded(INFO, "int8_delta"))
     rows = {row["name"]: (row["tensors"], row["bytes"]) for row in describe(stored)["modules"]}
     assert rows == {"conv": (4, 28 + 20), "gain": (2, 1 + 4), "moments": (2, 32)}
+
+
+def test_what_all_adapters_share_is_in_memory_once():
+    one, other = (round_trip("f32", samples.theta(INFO, seed=seed)) for seed in (1, 2))
+    assert one.manifest.modules is other.manifest.modules
+    assert one.manifest.backbone is other.manifest.backbone
+    payload = {id(value.base): len(value.base) for value in one.tensors.values()}
+    assert list(payload.values()) == [sum(value.nbytes for value in one.tensors.values())]
