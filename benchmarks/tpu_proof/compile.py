@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
         "arguments": memory.argument_size_in_bytes,
         "flops": cost.get("flops"),
         "bytes": cost.get("bytes accessed"),
+        "seconds": cost.get("optimal_seconds"),
     }
     for name, operation in COUNTED.items():
         figures[name] = len(re.findall(rf" {operation}\(", text))

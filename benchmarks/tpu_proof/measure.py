@@ -9,9 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from benchmarks.tpu_proof.rows import Row
+from typing import Any, NamedTuple, Protocol
 
 # Without the first libtpu asks Google's metadata server for minutes; a TPU VM has one.
 ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -19,6 +17,15 @@ TIME_OUT, FAILED = "time-out", "failed"
 # The line in which a compiler that aborts, or Python, says why; "E0000 00:00:1.2  34 file.cc:5] ".
 REASON = re.compile(r"^(?:F\d{4} .*?\] |Check failed|[\w.]*(?:Error|Exception)\b)")
 LOGGED = re.compile(r"^[A-Z]\d{4} .*?\] ")
+
+
+class Named(Protocol):
+    """What is measured, by a name of its own: a row of rows.py, a part of parts.py."""
+
+    @property
+    def name(self) -> str:
+        """The name, of its file too."""
+        ...
 
 
 class Found(NamedTuple):
@@ -41,29 +48,29 @@ class State:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def load(self, row: Row) -> Found | None:
+    def load(self, row: Named) -> Found | None:
         """What was found of a row, or None."""
         path = self._path(row)
         return Found(**json.loads(path.read_text("utf-8"))) if path.exists() else None
 
-    def save(self, row: Row, found: Found) -> None:
+    def save(self, row: Named, found: Found) -> None:
         """Keep it, whole or not at all."""
         path = self._path(row)
         path.with_suffix(".tmp").write_text(json.dumps(found._asdict(), indent=1), "utf-8")
         os.replace(path.with_suffix(".tmp"), path)
 
-    def _path(self, row: Row) -> Path:
+    def _path(self, row: Named) -> Path:
         return self._folder / f"{row.name}.json"
 
 
-def programs(row: Row, module: str) -> dict[str, list[str]]:
+def programs(row: Any, module: str) -> dict[str, list[str]]:
     """The commands that lower and compile a row, one after the other."""
     arguments = {"lower": [row.name, module], "compile": [module, row.topology, str(row.replicas)]}
     start = [sys.executable, "-m"]
     return {name: [*start, f"{__package__}.{name}", *given] for name, given in arguments.items()}
 
 
-def measure(row: Row, commit: str, timeout: float, make_programs: Any = programs) -> Found:
+def measure(row: Named, commit: str, timeout: float, make_programs: Any = programs) -> Found:
     """Run a row's programs, one after another; the first that fails ends it.
 
     Args:

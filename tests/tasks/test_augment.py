@@ -10,12 +10,19 @@ import tensorflow as tf
 
 from meta_shrink import UsageError
 from meta_shrink.rng import uniform
+from meta_shrink.tasks import augment
 from meta_shrink.tasks.augment import INTERPOLATIONS, random_affine
 
 KEY = tf.constant([3, 4])
 SIZE = 9
 IMAGES = tf.random.stateless_uniform([3, SIZE, SIZE, 2], [1, 2], 0, 256, tf.int32)
 FILL = 7.0
+
+
+@pytest.fixture(params=["gathers", "products"], autouse=True)
+def platform(request, monkeypatch):
+    """Everywhere else, and on a TPU."""
+    monkeypatch.setattr(augment, "on_tpu", lambda: request.param == "products")
 
 
 def by_pixel_loop(images: np.ndarray, interpolation: str) -> np.ndarray:
