@@ -14,17 +14,13 @@ not measured twice.
 import argparse
 import re
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from benchmarks.commit import present_commit
+from benchmarks.tpu_proof.cost_rows import CPU, Part, all_parts
 from benchmarks.tpu_proof.costs_page import page
 from benchmarks.tpu_proof.measure import Found, State, measure
-from benchmarks.tpu_proof.parts import CPU, EXPERIMENTS, PARTS, Part
-
-V5E, V5P = "v5e:2x2", "v5p:2x2x1"
-MORE = (4, 16)  # tasks in one batch; times the size of mini-batches
 
 
 def main() -> None:
@@ -41,20 +37,6 @@ def main() -> None:
     if options.out:
         every: dict[Part, Found | None] = {part: state.load(part) for part in all_parts()}
         Path(options.out).write_text(page(every), "utf-8")
-
-
-def all_parts() -> list[Part]:
-    """Every part, small networks first."""
-    return list(dict.fromkeys(_parts()))
-
-
-def _parts() -> Iterator[Part]:
-    for name in EXPERIMENTS:
-        for topology in (CPU, V5E, V5P):
-            yield from (Part(name, part, topology) for part in PARTS)
-        yield from (Part(name, part, precision="default") for part in PARTS)
-        yield from (Part(name, "gradient", tasks=count) for count in MORE)
-        yield from (Part(name, "gradient", times=count) for count in MORE)
 
 
 def programs(part: Part, module: str, *, cpu_python: str = "") -> dict[str, list[str]]:

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.settings import config_of
+from benchmarks.tpu_proof.cost_rows import CPU, EXPERIMENTS, PARTS, V5E, V5P, Part
 from benchmarks.tpu_proof.measure import Found
-from benchmarks.tpu_proof.parts import CPU, EXPERIMENTS, PARTS, Part
 
 Every = Mapping[Part, Found | None]
 MISSING = "–"
@@ -23,7 +22,6 @@ class Chip(NamedTuple):
     dollars: float = 0.0
 
 
-V5E, V5P = "v5e:2x2", "v5p:2x2x1"
 CHIPS = {
     V5E: Chip(197e12, 819e9, 400e9, 1.20),
     V5P: Chip(459e12, 2765e9, 1200e9, 4.20),
@@ -143,16 +141,15 @@ def _meta_steps(every: Every) -> str:
 
 
 def _meta_step(every: Every, name: str, where: Slice) -> list[str]:
-    config = config_of(*EXPERIMENTS[name])
+    facts = every.get(Part(name, "gradient", CPU))
     step = _figure(every.get(Part(name, "step", where.topology)), "seconds")
     product = _figure(every.get(Part(name, "product", where.topology)), "seconds")
-    size = _figure(every.get(Part(name, CPU_PART, CPU)), "parameters")
-    if not (step and product and size):
+    if not (step and product and facts and facts.figures):
         return [MISSING] * 8
-    share = -(-config.train.meta_batch_size // where.chips)
-    adaptation = share * config.adapt.steps * step
-    solve = share * (config.algorithm.cg_steps + 2) * product
-    reduce = 2 * 4 * size / CHIPS[where.topology].links + where.hops * HOP
+    share = -(-facts.figures["tasks"] // where.chips)
+    adaptation = share * facts.figures["steps"] * step
+    solve = share * (facts.figures["cg_steps"] + 2) * product
+    reduce = 2 * 4 * facts.figures["parameters"] / CHIPS[where.topology].links + where.hops * HOP
     total = adaptation + solve + reduce
     hours = META_STEPS[name] * total / 3600
     return [
@@ -165,9 +162,6 @@ def _meta_step(every: Every, name: str, where: Slice) -> list[str]:
         f"{hours:.2g}",
         f"{hours * where.chips * CHIPS[where.topology].dollars:.3g}",
     ]
-
-
-CPU_PART = "gradient"  # Its row knows the number of parameters.
 
 
 def _figure(found: Found | None, name: str) -> Any:

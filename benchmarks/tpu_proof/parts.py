@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from benchmarks.settings import config_of
+from benchmarks.tpu_proof.cost_rows import EXPERIMENTS, PARTS, Part, part_named
 from benchmarks.tpu_proof.stand_ins import stand_ins
 from meta_shrink.experiments.build import Experiment, build
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
@@ -27,56 +28,32 @@ from meta_shrink.training.distribution import set_cpu_threads
 from meta_shrink.training.meta_step import task_keys
 from meta_shrink.types import Batch, MetaParams, Params, Task
 
-# The paper's three experiments, at its sizes. File of configs/, its argument.
-EXPERIMENTS = {
-    "sinusoid": ("sinusoid", "sigma_reptile"),
-    "omniglot_alphabets": ("omniglot_alphabets", "large_sigma_imaml"),
-    "speech": ("speech", "sigma_reptile"),
-}
-CPU = "cpu"
 POINTS = 10  # of a sinusoid, all of them in each step
 ROUNDS = 3  # timings
-
-
-class Part(NamedTuple):
-    """A part of the meta-step of an experiment.
-
-    topology: CPU to time it on this machine. tasks: as one batch (tf.vectorized_map) if more than
-    one. times: mini-batches of so many times the config's size. precision:
-    device.matmul_precision.
-    """
-
-    experiment: str
-    part: str = "step"
-    topology: str = "v5e:2x2"
-    tasks: int = 1
-    times: int = 1
-    precision: str = "float32"
-
-    @property
-    def name(self) -> str:
-        """Its name, on the command line and of its file."""
-        return "-".join(map(str, self))
-
-
-def part_named(name: str) -> Part:
-    """The part of a name."""
-    experiment, part, topology, tasks, times, precision = name.split("-")
-    return Part(experiment, part, topology, int(tasks), int(times), precision)
 
 
 def main(arguments: list[str]) -> None:
     """Lower a part, or time it; see the module's docstring."""
     name, *path = arguments
     set_cpu_threads(cpu_threads=1)
-    compiled, given = function_of(part_named(name))
+    experiment = experiment_of(part := part_named(name))
+    compiled, given = function_of(part, experiment)
     if path:
         how = {"stage": "hlo_serialized", "platform_name": "TPU"}
         Path(path[0]).write_bytes(compiled.experimental_get_compiler_ir(*given)(**how))
     else:
-        parameters = sum(int(tf.size(x)) for x in given[0].phi)
         seconds = fastest(lambda: compiled(*given))
-        print(json.dumps({"cpu_seconds": seconds, "parameters": parameters}))
+        print(json.dumps({"cpu_seconds": seconds, **facts(experiment)}))
+
+
+def facts(experiment: Experiment) -> dict[str, int]:
+    """Of a meta-step: parameters, tasks, adaptation steps, iterations of a solve."""
+    return {
+        "parameters": sum(experiment.registry.sizes),
+        "tasks": experiment.schedule.meta_batch_size,
+        "steps": experiment.adapt.steps,
+        "cg_steps": experiment.config["algorithm"]["cg_steps"],
+    }
 
 
 def experiment_of(part: Part) -> Experiment:
@@ -92,13 +69,14 @@ def experiment_of(part: Part) -> Experiment:
         return build(config)
 
 
-def function_of(part: Part) -> tuple[Any, tuple[MetaParams, tuple[Task, Batch]]]:
+def function_of(
+    part: Part, experiment: Experiment
+) -> tuple[Any, tuple[MetaParams, tuple[Task, Batch]]]:
     """The part as a function that XLA compiles, and its arguments: Phi, tasks, a batch of each."""
-    experiment = experiment_of(part)
     keys = task_keys(root_key(0, "train_tasks"), tf.constant(0, tf.int64), 0, part.tasks)
     drawn = [experiment.source.sample(key) for key in keys]
     pairs = [(task, experiment.adapt.next_batch(task, tf.constant(0))) for task in drawn]
-    repeated = PARTS[part.part]
+    repeated = REPEATED[part.part]
 
     @tf.function(jit_compile=True, autograph=False)
     def function(meta: MetaParams, pairs: tuple[Task, Batch]) -> Params:
@@ -134,7 +112,7 @@ def product(experiment: Experiment, meta: MetaParams, task: Task, batch: Batch) 
     return hessian_vector_product(experiment.nll, meta.phi, batch)(meta.phi)
 
 
-PARTS = {"step": step, "gradient": gradient, "product": product}
+REPEATED: dict[str, Any] = dict(zip(PARTS, (step, gradient, product), strict=True))
 
 
 def fastest(call: Callable[[], Any]) -> float:

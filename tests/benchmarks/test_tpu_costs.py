@@ -12,15 +12,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.tpu_proof.costs import all_parts, programs
+from benchmarks.tpu_proof.cost_rows import Part, all_parts, part_named
+from benchmarks.tpu_proof.costs import programs
 from benchmarks.tpu_proof.costs_page import page
 from benchmarks.tpu_proof.measure import Found
-from benchmarks.tpu_proof.parts import Part, function_of, part_named
+from benchmarks.tpu_proof.parts import experiment_of, function_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {"flops": 6e9, "bytes": 819e6, "seconds": 2e-3, "temporary": 0, "code": 0}
+FACTS = {"parameters": 1_000_000, "tasks": 2, "steps": 100, "cg_steps": 2}
 COMPILED = Found("abc1234", "compiled", [1.0, 2.0], FIGURES)
-TIMED = Found("abc1234", "compiled", [1.0], {"cpu_seconds": 0.02, "parameters": 1_000_000})
+TIMED = Found("abc1234", "compiled", [1.0], {"cpu_seconds": 0.02, **FACTS})
+
+
+def made(part: Part):
+    return function_of(part, experiment_of(part))
 
 
 def found(part: Part) -> Found:
@@ -37,8 +43,8 @@ def test_every_part_is_found_by_its_name():
 
 
 def test_a_step_from_phi_goes_along_the_gradient():
-    function, given = function_of(Part("sinusoid"))
-    gradient = function_of(Part("sinusoid", "gradient"))[0](*given)
+    function, given = made(Part("sinusoid"))
+    gradient = made(Part("sinusoid", "gradient"))[0](*given)
     rate, sigma2 = (tf.exp(x[0]) for x in (given[0].log_alpha, given[0].log_sigma2))
     for new, old, slope in zip(function(*given), given[0].phi, gradient, strict=True):
         moved = rate / (1 + rate / sigma2) * slope  # Algorithm 2
@@ -46,30 +52,37 @@ def test_a_step_from_phi_goes_along_the_gradient():
 
 
 def test_a_product_is_the_difference_of_gradients():
-    product, (meta, pair) = function_of(Part("sinusoid", "product"))
-    gradient = function_of(Part("sinusoid", "gradient"))[0]
+    product, (meta, pair) = made(Part("sinusoid", "product"))
+    gradient = made(Part("sinusoid", "gradient"))[0]
     near = [gradient(meta._replace(phi=[x * s for x in meta.phi]), pair) for s in (1.001, 0.999)]
     for found, up, down in zip(product(meta, pair), *near, strict=True):
         np.testing.assert_allclose(found, (up - down) / 0.002, rtol=0.05, atol=2e-3)
 
 
 def test_tasks_as_one_batch_have_the_gradients_of_each():
-    one, (meta, pair) = function_of(Part("sinusoid", "gradient"))
-    many, (_, pairs) = function_of(Part("sinusoid", "gradient", tasks=4))
+    one, (meta, pair) = made(Part("sinusoid", "gradient"))
+    many, (_, pairs) = made(Part("sinusoid", "gradient", tasks=4))
     for single, batched in zip(one(meta, pair), many(meta, pairs), strict=True):
         assert batched.shape[0] == 4
         np.testing.assert_allclose(single, batched[0], rtol=1e-4, atol=1e-6)
 
 
 def test_larger_mini_batches_are_larger():
-    _, (_, (task, batch)) = function_of(Part("sinusoid", times=4))
+    _, (_, (task, batch)) = made(Part("sinusoid", times=4))
     assert len(task.train[0]) == len(batch[0]) == 40
 
 
 def test_a_part_is_timed_on_this_machine():
     command = programs(Part("sinusoid", topology="cpu"), "", cpu_python=sys.executable)["time"]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
-    assert told["cpu_seconds"] > 0 and told["parameters"] == 1761
+    assert told.pop("cpu_seconds") > 0
+    assert told == {"parameters": 1761, "tasks": 5, "steps": 100, "cg_steps": 5}
+
+
+def test_no_tensorflow_is_loaded_but_by_the_parts():
+    """The tensorflow-tpu wheel asks for its hardware for minutes when it is."""
+    text = "import sys, benchmarks.tpu_proof.costs; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", text], check=True, cwd=ROOT)
 
 
 def test_the_page_has_the_roofline_and_what_meta_steps_cost():
