@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from meta_shrink.backbones.loaded import Backbone as Backbone
     from meta_shrink.backbones.source import ExportSource as ExportSource
     from meta_shrink.backbones.writing import save_backbone as save_backbone
-    from meta_shrink.enrolment.adapt_tasks import AdaptOptions as AdaptOptions
     from meta_shrink.enrolment.adapt_tasks import adapt_tasks as adapt_tasks
+    from meta_shrink.enrolment.one_task import AdaptOptions as AdaptOptions
     from meta_shrink.errors import AdapterError as AdapterError
     from meta_shrink.errors import ArtefactError as ArtefactError
     from meta_shrink.errors import DataError as DataError
@@ -80,7 +80,8 @@ _PUBLIC = {
     "backbones.loaded": "Backbone",
     "backbones.source": "ExportSource",
     "backbones.writing": "save_backbone",
-    "enrolment.adapt_tasks": "AdaptOptions adapt_tasks",
+    "enrolment.adapt_tasks": "adapt_tasks",
+    "enrolment.one_task": "AdaptOptions",
     "errors": "AdapterError ArtefactError DataError DivergedError MetaShrinkError Preempted "
     "UsageError",
     "experiments.build": "build",

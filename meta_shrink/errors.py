@@ -131,6 +131,10 @@ class AdapterError(ArtefactError):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """How it goes to another process."""
+        return type(self), (self.code, str(self))
+
 
 class Overloaded(MetaShrinkError):
     """More requests than fit: try again later."""

@@ -40,13 +40,15 @@ class Backbone:
     """One exported network and the functions of its signatures; made by `Backbone.load`.
 
     info: what it says about itself. default: the adapter of phi itself. path: of its version.
-    signatures: those of the SavedModel, by name. Safe to use from many threads.
+    signatures: those of the SavedModel, by name. allow_operations: of `load`. Safe to use from
+    many threads.
     """
 
     def __init__(self, path: str, info: BackboneInfo, default: Adapter, loaded: Any) -> None:
         self.path, self.info, self.default = path, info, default
         self._loaded = loaded  # Its variables live as long as it does.
         self.signatures: Mapping[str, Any] = loaded.signatures
+        self.allow_operations: tuple[str, ...] = ()
         self._stacks = Stacks(info.tensors)
 
     @classmethod
@@ -76,6 +78,7 @@ class Backbone:
         default = load_default(directory, info)
         try:
             backbone = cls(path, info, default, loaded)
+            backbone.allow_operations = tuple(allow_operations)
             backbone.check(default)
         except MetaShrinkError:
             raise

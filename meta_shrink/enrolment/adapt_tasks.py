@@ -8,47 +8,26 @@ OUT/tasks.jsonl        tasks that are done and not yet in the two (`finished_tas
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from meta_shrink.adapters.canonical_json import canonical, sha256
-from meta_shrink.adapters.checks import implausible
 from meta_shrink.adapters.index import INDEX_FILE, is_alias
-from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import SUFFIX
-from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.durable_files import remove_leftovers
 from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks
-from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
+from meta_shrink.enrolment.helpers import Named, Rows, adapted_by_helpers
+from meta_shrink.enrolment.one_task import AdaptOptions, OneTask
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
-from meta_shrink.errors import DataError, unwritable
-from meta_shrink.evaluation import recorded_steps
+from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.progress import Progress
-
-
-class AdaptOptions(NamedTuple):
-    """How tasks are adapted.
-
-    steps: 0 is the backbone's own. seed: of mini-batches and augmentation. encoding: of the files.
-    points: about as many steps at which the held-out metric is recorded. early_stop: end after
-    this many records without a better one; 0: never. num_heldout: pictures of each class kept for
-    the metric. consent, licence: text for the files.
-    """
-
-    steps: int = 0
-    seed: int = 0
-    encoding: str = "f32"
-    points: int = 8
-    early_stop: int = 0
-    num_heldout: int = 0
-    consent: str = ""
-    licence: str = ""
 
 
 def adapt_tasks(
@@ -57,6 +36,7 @@ def adapt_tasks(
     out: str,
     options: AdaptOptions | None = None,
     *,
+    processes: int = 1,
     stop_requested: Callable[[], bool] = lambda: False,
     log: Callable[[str], Any] = print,
 ) -> dict[str, dict[str, Any]]:
@@ -67,12 +47,16 @@ def adapt_tasks(
     Args:
       data: a task's file, a folder of tasks, or {name: (inputs, targets)}
         (user_tasks.task_examples). Names become the aliases of the adapters.
+      processes: that adapt tasks at a time, each on a GPU of its own where there are any, whose
+        memory this one must leave to them; the adapters are the same.
 
     Raises:
       UsageError: an option out of range, or a folder that another process uses.
-      DataError: no task, or one that is damaged; those before it are kept.
-      Preempted: stopped on request; finished tasks are kept.
+      DataError: no task, or one that is damaged; those that were finished are kept.
+      Preempted: stopped on request, or a process was killed; finished tasks are kept.
     """
+    if processes < 1:
+        raise UsageError(f"processes is {processes}; expected at least 1.")
     options = options or AdaptOptions()
     read = _readers(backbone, data, options, log)
     for name in read:
@@ -85,7 +69,7 @@ def adapt_tasks(
         os.makedirs(out, exist_ok=True)
         with only_process_in(out):
             remove_leftovers(out, f"*{SUFFIX}", TASKS_FILE, INDEX_FILE)
-            return _adapt_all(backbone, read, out, options, stop_requested, log)
+            return _adapt_all(backbone, read, out, options, processes, stop_requested, log)
     except OSError as error:
         raise unwritable(out, error) from error
 
@@ -103,36 +87,52 @@ def _readers(
     }
 
 
-def _adapt_all(backbone, read, out, options: AdaptOptions, stop_requested, log):
-    adapt = TaskAdaptation(backbone)
-    steps = options.steps or adapt.steps
+class _Steps:
+    """The progress of all tasks together, in adaptation steps."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._of, self._sum = progress, dict[str, int](), 0
+
+    def __call__(self, name: str, step: int) -> None:
+        self._sum += step - self._of.get(name, 0)
+        self._of[name] = step
+        self._progress.update(self._sum)
+
+
+def _adapt_all(backbone, read, out, options: AdaptOptions, processes, stop_requested, log):
+    steps = options.steps or backbone.info.adaptation.steps
     with Progress(len(read) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
-        for number, (name, read_one) in enumerate(read.items()):
-            task = read_one()
-            settings = _settings(backbone, task, options)
-            if _is_done(out, done.rows.get(name), settings):
-                progress.update((number + 1) * steps)
-                continue
-            adapted = adapt(
-                task.train,
-                task.heldout,
-                steps=steps,
-                seed=options.seed,
-                record=recorded_steps(steps, points=options.points),
-                early_stop=options.early_stop,
-                stop_requested=stop_requested,
-                told=lambda step, first=number * steps: progress.update(first + step),
-            )
-            row = _write(backbone, out, task, adapted, options) | {"settings": settings}
-            done.add(name, row)
-            if adapted.steps < steps:  # Stopped early; otherwise the last step has told.
-                progress.update((number + 1) * steps)
-            if row["unusual"]:
-                log(
-                    f"{name}: {', '.join(row['unusual'])} lie farther from the backbone, or "
-                    "nearer, than in any task that it was measured on; look at the data."
-                )
+        told, settings = _Steps(progress), dict[str, str]()
+
+        def to_do() -> Iterator[Named]:
+            for name, read_one in read.items():
+                task = read_one()
+                settings[name] = _settings(backbone, task, options)
+                if _is_done(out, done.rows.get(name), settings[name]):
+                    told(name, steps)
+                else:
+                    yield name, task
+
+        how = {"stop_requested": stop_requested, "told": told}
+        if processes == 1:
+            rows = _one_by_one(OneTask(backbone, out, options), to_do(), **how)
+        else:
+            rows = adapted_by_helpers(backbone, to_do(), out, options, processes=processes, **how)
+        with contextlib.closing(rows):  # Helpers end now, not when an error has been told.
+            for name, row in rows:
+                done.add(name, row | {"settings": settings[name]})
+                told(name, steps)  # It may have stopped early.
+                if row["unusual"]:
+                    log(
+                        f"{name}: {', '.join(row['unusual'])} lie farther from the backbone, or "
+                        "nearer, than in any task that it was measured on; look at the data."
+                    )
     return {name: done.rows[name] for name in read}
+
+
+def _one_by_one(adapt: OneTask, tasks: Iterator[Named], *, stop_requested, told) -> Rows:
+    for name, task in tasks:
+        yield name, adapt(task, stop_requested=stop_requested, told=partial(told, name))
 
 
 def _settings(backbone: Backbone, task: TaskFiles, options: AdaptOptions) -> str:
@@ -144,30 +144,6 @@ def _is_done(out: str, entry: Mapping[str, Any] | None, settings: str) -> bool:
     if entry is None or entry["settings"] != settings:
         return False
     return os.path.isfile(os.path.join(out, entry["adapter"] + SUFFIX))
-
-
-def _write(backbone: Backbone, out: str, task: TaskFiles, adapted: Adapted, options: AdaptOptions):
-    """Write one adapter, load it as a server will, and return its row of tasks.json."""
-    # No name: the file may go where nobody should know whose it is.
-    facts = TaskFacts("", task.train.count, adapted.steps, options.seed)
-    content = backbone.seal(
-        adapted.tensors,
-        facts,
-        encoding=options.encoding,
-        consent=options.consent,
-        licence=options.licence,
-    )
-    path = write_adapter(content, out)
-    adapter = backbone.load_adapter(path)
-    return {
-        "adapter": adapter.id,
-        "bytes": adapter.num_bytes,
-        "examples": facts.examples,
-        "steps": adapted.steps,
-        "classes": list(task.classes),
-        "metric": {str(step): value for step, value in adapted.curve.items()},
-        "unusual": implausible(adapter, backbone.info, backbone.default.tensors),
-    }
 
 
 def mean_curve(tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[int, float, int]]:

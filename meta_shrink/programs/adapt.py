@@ -5,13 +5,14 @@
 --data is one task or a folder of tasks. A task is an NPZ file with the arrays `inputs` and
 `targets` (and `heldout_inputs`, `heldout_targets` for a held-out metric), or, for images, a folder
 with a folder of pictures for each class. Only the backbone's task-specific modules adapt. Each
-adapter is written when it is done; the same command goes on where it was stopped.
+adapter is written when it is done; the same command goes on where it was stopped. --processes=N
+adapts N tasks at a time, to the same adapters.
 """
 
 from absl import flags
 
 from meta_shrink.programs import cli
-from meta_shrink.programs.adaptation import OUT, chosen_backbone, chosen_options
+from meta_shrink.programs.adaptation import OUT, PROCESSES, chosen_backbone, chosen_options
 
 DATA = flags.DEFINE_string("data", None, "One task, or a folder of tasks.", required=True)
 NUM_HELDOUT = flags.DEFINE_integer(
@@ -27,7 +28,8 @@ def main(argv):
 
     cli.no_arguments(argv)
     options = chosen_options(num_heldout=NUM_HELDOUT.value)
-    tasks = adapt_tasks(chosen_backbone(), DATA.value, OUT.value, options)
+    processes = PROCESSES.value
+    tasks = adapt_tasks(chosen_backbone(), DATA.value, OUT.value, options, processes=processes)
     curve = mean_curve(tasks)
     if curve:
         rows = [[step, f"{mean:.4f}", count] for step, mean, count in curve]

@@ -28,23 +28,33 @@ OPTIONS = {
 ALLOW_OPERATIONS = flags.DEFINE_list(
     "allow_operations", [], "TensorFlow operations that the backbone may hold beside the usual."
 )
+PROCESSES = flags.DEFINE_integer(
+    "processes",
+    1,
+    "Processes that adapt tasks at a time, each on a GPU of its own where there are any.",
+    lower_bound=1,
+)
 
 
 def chosen_backbone() -> Any:
-    """The backbone of the flags.
+    """The backbone of the flags; with several processes they have the GPUs, this one has none.
 
     Raises:
       ArtefactError: of Backbone.load.
     """
     # Late, so that --help is quick.
+    import tensorflow as tf
+
     from meta_shrink.backbones.loaded import Backbone
 
+    if PROCESSES.value > 1:
+        tf.config.set_visible_devices([], "GPU")
     return Backbone.load(BACKBONE.value, allow_operations=ALLOW_OPERATIONS.value)
 
 
 def chosen_options(**more: Any) -> Any:
     """The AdaptOptions of the flags, and more of them."""
     # Late, so that --help is quick.
-    from meta_shrink.enrolment.adapt_tasks import AdaptOptions
+    from meta_shrink.enrolment.one_task import AdaptOptions
 
     return AdaptOptions(**{name: flag.value for name, flag in OPTIONS.items()}, **more)

@@ -6,7 +6,8 @@
 metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, or a .txt beside each. Text is aligned to
 sound on this machine; what cannot be read or aligned, or is nearly silent, clipped or too noisy, is
 named and left out. Only the backbone's task-specific modules adapt, and nothing of a recording goes
-into the files. The same command goes on where it was stopped.
+into the files. The same command goes on where it was stopped. --processes=N adapts N speakers at a
+time, to the same adapters.
 
 With --prosody, a backbone that was trained with configs/prosody.py, each speaker's own rhythm and
 melody go into adapters of it, in the folder prosody of --out, by its own number of steps.
@@ -17,7 +18,7 @@ import os
 from absl import flags
 
 from meta_shrink.programs import cli
-from meta_shrink.programs.adaptation import OUT, chosen_backbone, chosen_options
+from meta_shrink.programs.adaptation import OUT, PROCESSES, chosen_backbone, chosen_options
 
 FROM = flags.DEFINE_string("from", None, "Folder or tar of recordings.", required=True)
 NUM_HELDOUT = flags.DEFINE_integer(
@@ -41,11 +42,13 @@ def main(argv):
         prosody_of(prosody.info, backbone.info)
     spoken = recorded_voices(FROM.value, backbone.info)
     tasks = voice_tasks(spoken, backbone.info, heldout=NUM_HELDOUT.value)
-    show(adapt_tasks(backbone, tasks, OUT.value, options), "held-out bits per sample")
+    processes = PROCESSES.value
+    done = adapt_tasks(backbone, tasks, OUT.value, options, processes=processes)
+    show(done, "held-out bits per sample")
     if prosody is not None:
         own = prosody_tasks(spoken, heldout=NUM_HELDOUT.value)
         out = os.path.join(OUT.value, "prosody")
-        done = adapt_tasks(prosody, own, out, options._replace(steps=0))
+        done = adapt_tasks(prosody, own, out, options._replace(steps=0), processes=processes)
         show(done, "held-out negative log-likelihood per phone")
 
 

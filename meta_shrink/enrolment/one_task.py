@@ -1,0 +1,90 @@
+"""One task of a backbone: how it is adapted, and the file and the row of tasks.json it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from meta_shrink.adapters.checks import implausible
+from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.writing import write_adapter
+from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
+from meta_shrink.enrolment.task_files import TaskFiles
+from meta_shrink.evaluation import recorded_steps
+
+
+class AdaptOptions(NamedTuple):
+    """How tasks are adapted.
+
+    steps: 0 is the backbone's own. seed: of mini-batches and augmentation. encoding: of the files.
+    points: about as many steps at which the held-out metric is recorded. early_stop: end after
+    this many records without a better one; 0: never. num_heldout: pictures of each class kept for
+    the metric. consent, licence: text for the files.
+    """
+
+    steps: int = 0
+    seed: int = 0
+    encoding: str = "f32"
+    points: int = 8
+    early_stop: int = 0
+    num_heldout: int = 0
+    consent: str = ""
+    licence: str = ""
+
+
+class OneTask:
+    """Adapts tasks one after another and writes their adapters into a folder."""
+
+    def __init__(self, backbone: Backbone, out: str, options: AdaptOptions) -> None:
+        self._backbone, self._out, self._options = backbone, out, options
+        self._adapt = TaskAdaptation(backbone)
+
+    def __call__(
+        self,
+        task: TaskFiles,
+        *,
+        stop_requested: Callable[[], bool] = lambda: False,
+        told: Callable[[int], Any] = lambda step: None,
+    ) -> dict[str, Any]:
+        """The row of a task in tasks.json; its adapter is written.
+
+        Raises:
+          UsageError, DataError, Preempted: of TaskAdaptation.
+          AdapterError: of Backbone.seal.
+          OSError: it could not be written.
+        """
+        steps = self._options.steps or self._adapt.steps
+        adapted = self._adapt(
+            task.train,
+            task.heldout,
+            steps=steps,
+            seed=self._options.seed,
+            record=recorded_steps(steps, points=self._options.points),
+            early_stop=self._options.early_stop,
+            stop_requested=stop_requested,
+            told=told,
+        )
+        return self._write(task, adapted)
+
+    def _write(self, task: TaskFiles, adapted: Adapted) -> dict[str, Any]:
+        """Write one adapter and load it as a server will."""
+        # No name: the file may go where nobody should know whose it is.
+        facts = TaskFacts("", task.train.count, adapted.steps, self._options.seed)
+        content = self._backbone.seal(
+            adapted.tensors,
+            facts,
+            encoding=self._options.encoding,
+            consent=self._options.consent,
+            licence=self._options.licence,
+        )
+        adapter = self._backbone.load_adapter(write_adapter(content, self._out))
+        return {
+            "adapter": adapter.id,
+            "bytes": adapter.num_bytes,
+            "examples": facts.examples,
+            "steps": adapted.steps,
+            "classes": list(task.classes),
+            "metric": {str(step): value for step, value in adapted.curve.items()},
+            "unusual": implausible(adapter, self._backbone.info, self._backbone.default.tensors),
+        }
