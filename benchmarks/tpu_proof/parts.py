@@ -4,8 +4,8 @@
     python -m benchmarks.tpu_proof.parts PART
 
 Writes the module for the TPU's compiler to FILE (by the tensorflow-tpu wheel); without one, prints
-a line of JSON: what the part takes on this machine's processor, compiled by XLA, on one thread
-(by any other TensorFlow).
+a line of JSON: what the part takes on this machine's processor (by any other TensorFlow), on one
+thread, compiled by XLA where train.jit auto has it so.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks.settings import config_of
-from benchmarks.tpu_proof.cost_rows import EXPERIMENTS, PARTS, Part, part_named
+from benchmarks.tpu_proof.cost_rows import CPU, EXPERIMENTS, PARTS, Part, part_named
 from benchmarks.tpu_proof.stand_ins import stand_ins
 from meta_shrink.experiments.build import Experiment, build
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
@@ -59,26 +59,26 @@ def facts(experiment: Experiment) -> dict[str, int]:
 def experiment_of(part: Part) -> Experiment:
     """The experiment of a part, on stand-ins for its data."""
     config = config_of(*EXPERIMENTS[part.experiment]).to_dict()
-    config["train"]["jit"] = "on"
+    config["train"]["jit"] = "auto" if part.topology == CPU else "on"
     config["device"]["matmul_precision"] = part.precision
     if config["adapt"]["batch_size"]:
         config["adapt"]["batch_size"] *= part.times
     else:
         config["task"]["num_train"] = part.times * POINTS
-    with stand_ins():
+    with stand_ins(tpu=part.topology != CPU):
         return build(config)
 
 
 def function_of(
     part: Part, experiment: Experiment
 ) -> tuple[Any, tuple[MetaParams, tuple[Task, Batch]]]:
-    """The part as a function that XLA compiles, and its arguments: Phi, tasks, a batch of each."""
+    """The part as a graph, and its arguments: Phi, tasks, a batch of each."""
     keys = task_keys(root_key(0, "train_tasks"), tf.constant(0, tf.int64), 0, part.tasks)
     drawn = [experiment.source.sample(key) for key in keys]
     pairs = [(task, experiment.adapt.next_batch(task, tf.constant(0))) for task in drawn]
     repeated = REPEATED[part.part]
 
-    @tf.function(jit_compile=True, autograph=False)
+    @tf.function(jit_compile=experiment.jit, autograph=False)
     def function(meta: MetaParams, pairs: tuple[Task, Batch]) -> Params:
         def one(pair: tuple[Task, Batch]) -> Params:
             return repeated(experiment, meta, *pair)
@@ -109,7 +109,8 @@ def gradient(experiment: Experiment, meta: MetaParams, task: Task, batch: Batch)
 def product(experiment: Experiment, meta: MetaParams, task: Task, batch: Batch) -> Params:
     """(grad^2 nll) phi on such a mini-batch."""
     del task
-    return hessian_vector_product(experiment.nll, meta.phi, batch)(meta.phi)
+    native = not experiment.jit
+    return hessian_vector_product(experiment.nll, meta.phi, batch, native=native)(meta.phi)
 
 
 REPEATED: dict[str, Any] = dict(zip(PARTS, (step, gradient, product), strict=True))

@@ -18,9 +18,10 @@ SPEAKERS, UTTERANCES, FRAMES, SAMPLE_RATE = 4, 5, 400, 16_000
 
 
 @contextmanager
-def stand_ins() -> Iterator[None]:
+def stand_ins(*, tpu: bool = True) -> Iterator[None]:
     """Within, the readers of Omniglot, picture folders and speech give random numbers; all else
-    of a task (drawing, turning, augmenting, cutting) is the experiment's own, as on a TPU."""
+    of a task (drawing, turning, augmenting, cutting) is the experiment's own, as on a TPU or as
+    here."""
     few_shot, alphabets = "meta_shrink.tasks.few_shot", "meta_shrink.tasks.alphabets"
     with ExitStack() as stack:
         for name, reader in {
@@ -30,7 +31,7 @@ def stand_ins() -> Iterator[None]:
             "meta_shrink.tasks.speech.read_speakers": speakers,
         }.items():
             stack.enter_context(mock.patch(name, reader))
-        stack.enter_context(mock.patch("meta_shrink.tasks.augment.on_tpu", lambda: True))
+        stack.enter_context(mock.patch("meta_shrink.tasks.augment.on_tpu", lambda: tpu))
         yield
 
 
