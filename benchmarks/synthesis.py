@@ -3,9 +3,10 @@
   python -m benchmarks.synthesis --channels=16,32 --rows=1,16
 
 One thread. `speak` compiled by XLA, by TensorFlow without it, and the same cached sampling written
-in NumPy; each row has its own 12 dilated layers, as adapters give them. The compiled one counts
-without its compilation, which is told apart. PyTorch, in a process of its own where it is
-installed, has one network for all rows, which is less work. 16 kHz; all rows together.
+in NumPy; each row has its own 12 dilated layers, as adapters give them. "one_voice" is the compiled
+one with one adapter for all rows, by turns with it; compilation does not count and is told apart.
+PyTorch, in a process of its own where it is installed, has one network for all rows, which is less
+work. 16 kHz; all rows together.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ ROUNDS = 3  # the best of these
 
 
 def voices_of(channels: int, rows: int) -> dict[str, tf.Tensor]:
-    """Parameters by path; those of the OWN dilated layers a row each."""
+    """Parameters by path; those of the OWN dilated layers a row each, unless rows is 0."""
     model = wavenet(seed=0, samples=HOP, frames=1, features=FEATURES, channels=channels, cycles=3)
     paths = ModuleRegistry.by_layer(model).paths
     voices = {
         p: tf.convert_to_tensor(v) for p, v in zip(paths, model.trainable_variables, strict=True)
     }
     own = {f"block_{block}_dilated/{part}" for block in OWN for part in ("kernel", "bias")}
-    return {p: tf.stack([v] * rows) if p in own else v for p, v in voices.items()}
+    return {p: tf.stack([v] * rows) if rows and p in own else v for p, v in voices.items()}
 
 
 def in_numpy(voices: dict[str, np.ndarray], features: np.ndarray, samples: int) -> np.ndarray:
@@ -108,12 +109,18 @@ def of_torch(channels: int, rows: int) -> float | None:
 
 def seconds(call: Callable[[], Any]) -> tuple[float, float]:
     """(processor seconds of the first call, of the best later one)."""
-    found = []
+    return by_turns(call)[0]
+
+
+def by_turns(*calls: Callable[[], Any]) -> list[tuple[float, float]]:
+    """`seconds` of each, in rounds."""
+    found: list[list[float]] = [[] for _ in calls]
     for _ in range(1 + ROUNDS):
-        start = time.process_time()
-        call()
-        found.append(time.process_time() - start)
-    return found[0], min(found[1:])
+        for call, own in zip(calls, found, strict=True):
+            start = time.process_time()
+            call()
+            own.append(time.process_time() - start)
+    return [(own[0], min(own[1:])) for own in found]
 
 
 def measured(channels: int, rows: int) -> dict[str, float | None]:
@@ -124,7 +131,11 @@ def measured(channels: int, rows: int) -> dict[str, float | None]:
     told, noise = tf.constant(features), tf.constant([Noise(n)(FRAMES * HOP) for n in range(rows)])
     plain = {path: value.numpy() for path, value in voices.items()}
     run = {jit: tf.function(speak, jit_compile=jit, autograph=False) for jit in (True, False)}
-    compiled = seconds(lambda: run[True](voices, told, drawn, noise, state).codes.numpy())
+    one = voices_of(channels, 0)
+    compiled, shared = by_turns(
+        lambda: run[True](voices, told, drawn, noise, state).codes.numpy(),
+        lambda: run[True](one, told, drawn, noise, state).codes.numpy(),
+    )
     looped = seconds(lambda: run[False](voices, told, drawn, noise, state).codes.numpy())
     numpy = seconds(lambda: in_numpy(plain, features, 8 * HOP))
     sound = rows * FRAMES * HOP / RATE
@@ -132,6 +143,7 @@ def measured(channels: int, rows: int) -> dict[str, float | None]:
         "channels": channels,
         "rows": rows,
         "compiled": sound / compiled[1],
+        "one_voice": sound / shared[1],
         "compile_s": compiled[0] - compiled[1],
         "tensorflow": sound / looped[1],
         "numpy": sound * 8 / FRAMES / numpy[1],
