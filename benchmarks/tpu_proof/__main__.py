@@ -1,7 +1,7 @@
 """The TPU proof: every algorithm and network, compiled by libtpu for TPUs that are not there.
 
     python -m benchmarks.tpu_proof [--only=REGEX] [--minutes=N] [--timeout=SECONDS] [--again]
-        [--state=FOLDER] [--out=FILE.md] [--page]
+        [--state=FILE] [--out=FILE.md] [--page]
 
 `make tpu-proof` builds its environment and runs it. Rows are compiled one after another, small
 ones first; what became of each (compiled, refused, a crash of the compiler, a time-out) is kept in
@@ -50,7 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row later")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds of a program")
     parser.add_argument("--again", action="store_true", help="rows of other commits too")
-    parser.add_argument("--state", default="runs/tpu_proof", help="folder of what was found")
+    parser.add_argument("--state", default="docs/results/tpu.jsonl", help="file of what was found")
     parser.add_argument("--out", default="", help="Markdown file to write; none if empty")
     parser.add_argument("--page", action="store_true", help="compile nothing")
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """What a meta-step of the paper's experiments would cost on TPUs, by their compiler's cost model.
 
-    python -m benchmarks.tpu_proof.costs [--only=REGEX] [--cpu_python=FILE] [--state=FOLDER]
+    python -m benchmarks.tpu_proof.costs [--only=REGEX] [--cpu_python=FILE] [--state=FILE]
         [--out=FILE.md] [--page]
 
 Compiles the parts of a meta-step that are repeated (an adaptation step, its gradient alone, a
@@ -21,6 +21,9 @@ from benchmarks.commit import present_commit
 from benchmarks.tpu_proof.cost_rows import CPU, Part, all_parts
 from benchmarks.tpu_proof.costs_page import page
 from benchmarks.tpu_proof.measure import Found, State, measure
+
+
+STATE = "docs/results/tpu_costs.jsonl"
 
 
 def main() -> None:
@@ -55,7 +58,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="parts whose names this regex finds; else all")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds of a program")
     parser.add_argument("--cpu_python", default="", help="to time the parts here; none if empty")
-    parser.add_argument("--state", default="runs/tpu_costs", help="folder of what was found")
+    parser.add_argument(
+        "--state", default="docs/results/tpu_costs.jsonl", help="file of what was found"
+    )
     parser.add_argument("--out", default="", help="Markdown file to write; none if empty")
     parser.add_argument("--page", action="store_true", help="measure nothing")
     return parser.parse_args()

@@ -42,25 +42,28 @@ class Found(NamedTuple):
 
 
 class State:
-    """What was found, a file a row: a row that is there need not be compiled again."""
+    """What was found, a line of JSON a row: a row that is there need not be compiled again.
 
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+    The file is kept beside the page (docs/results), so that another machine goes on.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        text = self._path.read_text("utf-8") if self._path.exists() else ""
+        rows = [json.loads(line) for line in text.splitlines()]
+        self._found = {row.pop("name"): Found(**row) for row in rows}
 
     def load(self, row: Named) -> Found | None:
         """What was found of a row, or None."""
-        path = self._path(row)
-        return Found(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+        return self._found.get(row.name)
 
     def save(self, row: Named, found: Found) -> None:
         """Keep it, whole or not at all."""
-        path = self._path(row)
-        path.with_suffix(".tmp").write_text(json.dumps(found._asdict(), indent=1), "utf-8")
-        os.replace(path.with_suffix(".tmp"), path)
-
-    def _path(self, row: Named) -> Path:
-        return self._folder / f"{row.name}.json"
+        self._found[row.name] = found
+        lines = [json.dumps({"name": name, **one._asdict()}) for name, one in self._found.items()]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.with_suffix(".tmp").write_text("\n".join(lines) + "\n", "utf-8")
+        os.replace(self._path.with_suffix(".tmp"), self._path)
 
 
 def programs(row: Any, module: str) -> dict[str, list[str]]:

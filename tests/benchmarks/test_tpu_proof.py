@@ -75,7 +75,7 @@ def test_it_resumes_row_by_row(tmp_path, monkeypatch):
         return COMPILED._replace(commit=commit)
 
     def run(*arguments: str) -> int:
-        every = [f"--state={tmp_path}", f"--out={tmp_path}/page.md", *arguments]
+        every = [f"--state={tmp_path}/found.jsonl", f"--out={tmp_path}/page.md", *arguments]
         monkeypatch.setattr(sys, "argv", ["tpu_proof", *every])
         with pytest.raises(SystemExit) as end:
             program.main()
@@ -97,7 +97,7 @@ def test_it_resumes_row_by_row(tmp_path, monkeypatch):
 
 
 def test_the_page(tmp_path):
-    state, rows = State(str(tmp_path)), all_rows()
+    state, rows = State(f"{tmp_path}/found.jsonl"), all_rows()
     crashed = Row("sinusoid", "maml")
     state.save(rows[0], COMPILED)
     state.save(crashed, Found("abc1234", "failed (compile, signal 6): Not modeled", [1.0], {}))
