@@ -22,7 +22,6 @@ from benchmarks.tpu_proof.cost_rows import CPU, Part, all_parts
 from benchmarks.tpu_proof.costs_page import page
 from benchmarks.tpu_proof.measure import Found, State, measure
 
-
 STATE = "docs/results/tpu_costs.jsonl"
 
 
