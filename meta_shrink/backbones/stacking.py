@@ -34,8 +34,9 @@ class Stacks:
         buffer = buffers.get(spec.name)
         if buffer is None or len(buffer) < len(adapters):
             buffer = buffers[spec.name] = aligned((len(adapters), *spec.shape))
-        values = [adapter.tensors[spec.name] for adapter in adapters]
-        return np.stack(values, out=buffer[: len(adapters)])
+        for row, adapter in enumerate(adapters):  # A third of the time of np.stack for small ones.
+            buffer[row] = adapter.tensors[spec.name]
+        return buffer[: len(adapters)]
 
 
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
