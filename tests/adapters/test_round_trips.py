@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -208,5 +210,6 @@ def test_what_all_adapters_share_is_in_memory_once():
     one, other = (round_trip("f32", samples.theta(INFO, seed=seed)) for seed in (1, 2))
     assert one.manifest.modules is other.manifest.modules
     assert one.manifest.backbone is other.manifest.backbone
-    payload = {id(value.base): len(value.base) for value in one.tensors.values()}
+    bases: list[Any] = [value.base for value in one.tensors.values()]
+    payload = {id(base): len(base) for base in bases}
     assert list(payload.values()) == [sum(value.nbytes for value in one.tensors.values())]
