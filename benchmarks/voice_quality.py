@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,9 @@ def study(exported: Exported, given: argparse.Namespace, state: State) -> None:
     sizes = {
         count: Size(exported.source, count, os.path.join(work, "backbones")) for count in counts
     }
+    heldouts: dict[str, Examples] = {}
     for voice, train, heldout in measure.tasks_of(experiment, given.share, found):
+        heldouts[voice.name] = heldout
         if not state.has(voice.name, REAL):
             real = measure.real_sentences(voice)
             measure.keep(os.path.join(work, "sound", voice.name, REAL), real)
@@ -129,7 +131,7 @@ def study(exported: Exported, given: argparse.Namespace, state: State) -> None:
         for size in sizes.values():
             speaking.sized(size, train)
     if SELECTED in sizes:
-        swapped(sizes[SELECTED], found, hearing, given, state)
+        swapped(sizes[SELECTED], found, heldouts, hearing, given, state)
 
 
 class Speaking:
@@ -138,7 +140,7 @@ class Speaking:
     def __init__(
         self,
         voice: Voice,
-        heldout: Examples | None,
+        heldout: Examples,
         hearing: Hearing,
         given: argparse.Namespace,
         state: State,
@@ -168,10 +170,9 @@ class Speaking:
         sounds = measure.said(size, adapter, voice, given.temperature)
         folder = os.path.join(given.work, "sound", voice.name, f"{modules}{encoding}")
         measure.keep(folder, sounds)
-        if self._heldout is not None:
-            about = {**about, "bits": round(measure.bits(size, adapter, self._heldout), 5)}
+        bits = round(measure.bits(size, adapter, self._heldout), 5)
         scores = self._hearing.scores(voice, sounds)
-        self._state.add(voice.name, modules, encoding, **about, scores=scores)
+        self._state.add(voice.name, modules, encoding, **about, bits=bits, scores=scores)
 
 
 def adapter_folder(given: argparse.Namespace, count: int, encoding: str, voice: Voice) -> str:
@@ -181,12 +182,18 @@ def adapter_folder(given: argparse.Namespace, count: int, encoding: str, voice: 
 
 
 def swapped(
-    size: Size, found: list[Voice], hearing: Hearing, given: argparse.Namespace, state: State
+    size: Size,
+    found: list[Voice],
+    heldouts: Mapping[str, Examples],
+    hearing: Hearing,
+    given: argparse.Namespace,
+    state: State,
 ) -> None:
     """Each voice's sentences by the adapter of the next one: what is not the adapter's doing."""
     for voice, adapter in followers(size, found, given):
         if not state.has(voice.name, ANOTHER):
-            Speaking(voice, None, hearing, given, state)(size, adapter, ANOTHER, "", {})
+            speaking = Speaking(voice, heldouts[voice.name], hearing, given, state)
+            speaking(size, adapter, ANOTHER, "", {})
 
 
 def followers(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from meta_shrink.reporting import style
 from meta_shrink.reporting.evaluation_file import plus_minus
 from meta_shrink.reporting.wording import markdown_table
-from meta_shrink.speech.scores.estimates import over_speakers, paired
+from meta_shrink.speech.scores.estimates import Estimate, over_speakers, paired
 from meta_shrink.speech.scores.similarity import Values
 
 REAL, OTHERS, ANOTHER = "real", "real, other speakers", "12, of another speaker"
@@ -117,15 +117,18 @@ def speakers_table(found: Mapping[Key, Sequence[Row]]) -> list[str]:
 
 
 def figure(found: Mapping[Key, Sequence[Row]]) -> Figure:
-    """A panel a measure, against the bytes of a file; a line an encoding, the bounds dashed."""
+    """A panel a measure, against the bytes of a file; a line an encoding, the bounds dashed.
+
+    Bits are the differences to no adapter, paired by speaker: speakers differ more than adapters.
+    """
     shown = measures_of(found)
     canvas = Figure(figsize=(4.2 * len(shown), 4.2), layout="constrained")
     axes = canvas.subplots(1, len(shown), squeeze=False)[0]
     for axis, measure in zip(axes, shown, strict=True):
         style.tidy(axis)
         _panel(axis, found, measure)
-    axes[0].legend(fontsize=8)
-    axes[-1].legend(fontsize=8)
+    handles, labels = axes[1].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
     return canvas
 
 
@@ -133,7 +136,7 @@ def _panel(axis: Axes, found: Mapping[Key, Sequence[Row]], measure: str) -> None
     encodings = dict.fromkeys(e for modules, e in found if isinstance(modules, int) and modules)
     for number, encoding in enumerate(encodings):
         sizes = [key for key in _ordered(found) if key[0] != 0 and key[1] == encoding]
-        heard = [over_speakers(values(found[key], measure)) for key in sizes]
+        heard = [_drawn(found, key, measure) for key in sizes]
         size = [statistics.median(row["bytes"] for row in found[key]) for key in sizes]
         options = {"color": style.CYCLE[number], "marker": "os^D"[number], "capsize": 2.5}
         mean, half = [e.mean for e in heard], [e.ci95 for e in heard]
@@ -144,8 +147,13 @@ def _panel(axis: Axes, found: Mapping[Key, Sequence[Row]], measure: str) -> None
     bounds: dict[Key, str] = {(0, ""): "no adapter", (ANOTHER, ""): "another's adapter"}
     bounds |= {(REAL, ""): REAL, (OTHERS, ""): OTHERS}
     for (key, label), dashes in zip(bounds.items(), ("-", "-.", "--", ":"), strict=True):
-        own = values(found.get(key, ()), measure)
-        if own:
-            mean = over_speakers(own).mean
+        if values(found.get(key, ()), measure):
+            mean = _drawn(found, key, measure).mean
             axis.axhline(mean, color=style.INK, linestyle=dashes, linewidth=0.9, label=label)
-    axis.set(xscale="log", xlabel="bytes of an adapter; numbers: its modules", title=measure)
+    title = f"{BITS} less no adapter" if measure == BITS else measure
+    axis.set(xscale="log", xlabel="bytes of an adapter; numbers: its modules", title=title)
+
+
+def _drawn(found: Mapping[Key, Sequence[Row]], key: Key, measure: str) -> Estimate:
+    own = values(found[key], measure)
+    return paired(own, values(found[0, ""], BITS)) if measure == BITS else over_speakers(own)
