@@ -99,7 +99,7 @@ OWED = (
         "S7",
         "similarity of voices at 5 sizes of adapters",
         "<= 1 % less than all modules",
-        "no trained network of speech yet; for pictures see adapter_size.md",
+        "by benchmarks.voice_quality instead: voices_size.md",
     ),
 )
 

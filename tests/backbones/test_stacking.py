@@ -24,7 +24,7 @@ def adapter(number: float) -> Adapter:
     return cast(Adapter, SimpleNamespace(tensors=tensors))
 
 
-def test_tensors_are_stacked_in_order_and_memory_is_used_again():
+def test_tensors_are_stacked_in_order():
     stacks = Stacks(TENSORS)
     first = stacks([adapter(1), adapter(2), adapter(3)])
     assert [value.shape for value in first.values()] == [(3, 2, 3), (3,)]
