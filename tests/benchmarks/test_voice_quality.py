@@ -47,6 +47,7 @@ def command(tmp_path, tmp_path_factory, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_once(command, monkeypatch):
     voice_quality.main()
     state = command / "state.jsonl"

@@ -72,6 +72,7 @@ def test_train_evaluate_and_report_on_photographs(photographs, tmp_path):
     assert (tmp_path / "report" / "index.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_back_propagation_through_batch_norms_in_loops(photographs, tmp_path):
     """TensorFlow's fused kernels say a wrong shape of outputs that such a loop may keep."""
     shown = run("train", *flags(PHOTOGRAPHS + "sigma_maml", tmp_path, 2, photographs)).stderr

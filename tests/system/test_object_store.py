@@ -51,6 +51,7 @@ def gcs():
         yield found
 
 
+@pytest.mark.slow
 def test_a_killed_run_in_a_bucket_resumes(gcs, tmp_path):
     server, environment = gcs
     train = (*CONFIG, "--config.train.steps=200", "--workdir=gs://bucket/runs/one")
