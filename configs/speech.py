@@ -6,7 +6,7 @@ python -m launch.train --config=configs/speech.py:quick_sigma_reptile --workdir=
 Arguments: [quick_]{sigma_reptile, reptile, sigma_imaml, sigma_maml, pretrained, sea}. pretrained
 and sea do no meta-training: the first adapts the pre-trained network, the second the network of all
 training voices with embeddings, all of it (SEA-All) and the new voice's embedding alone (SEA-Emb).
-Without quick_ the network has about the paper's size (2.5 M parameters), for an accelerator; quick_
+Without quick_ the network has about the paper's size (1.9 M parameters), for an accelerator; quick_
 has the same 123 modules with 16 channels and 0.18 M parameters, for 2 cores: 700 processor seconds
 an epoch of pre-training on an hour of speech, 2.5 minutes for 1,000 steps of adaptation; an
 evaluation adapts 1,000 steps instead of 10,000. docs/results/speech.md has what was measured.

@@ -76,16 +76,15 @@ def _parts(every: Every) -> str:
     lines = []
     for name in EXPERIMENTS:
         for part in PARTS:
-            own = every.get(Part(name, part, V5E))
-            seconds = _figure(own, "seconds")
+            own = _counted(every, Part(name, part))
             lines.append(
                 [
                     name,
                     part,
                     _shown(own, "flops", 1e9),
                     _shown(own, "bytes", 1e6),
-                    _shown(own, "seconds", 1e-6),
-                    f"{_share(own):.1%}" if seconds else MISSING,
+                    _shown(every.get(Part(name, part)), "seconds", 1e-6),
+                    _share(every.get(Part(name, part))),
                     _limit(own, CHIPS[V5E], PASSES),
                     _shown(every.get(Part(name, part, precision="default")), "seconds", 1e-6),
                     _shown(every.get(Part(name, part, V5P)), "seconds", 1e-6),
@@ -102,6 +101,8 @@ def _more(every: Every) -> str:
     lines = []
     for part in rows:
         found, alone = every[part], every.get(part._replace(tasks=1, times=1))
+        if not found:
+            continue
         seconds, one = _figure(found, "seconds"), _figure(alone, "seconds")
         count = part.tasks * part.times
         what = f"{part.tasks} tasks" if part.tasks > 1 else f"{part.times} times the mini-batch"
@@ -112,7 +113,7 @@ def _more(every: Every) -> str:
                 _shown(found, "flops", 1e9),
                 _shown(found, "bytes", 1e6),
                 _shown(found, "seconds", 1e-6),
-                f"{_share(found):.1%}" if seconds else MISSING,
+                _share(found),
                 f"{count * one / seconds:.2f}" if seconds and one else MISSING,
             ]
         )
@@ -135,15 +136,17 @@ def _meta_steps(every: Every) -> str:
         "paper's is smaller than most slices. Adaptation: steps of each task of a chip, one after "
         "another; solve: its Hessian products, and two for the gradients beside it. All-reduce: "
         "a ring's bytes over the links, and a microsecond a hop. Without what the host takes to "
-        "start a meta-step, which nobody could measure here and which decides for the sinusoid.\n\n"
+        "start a meta-step, which nobody could measure here and which decides for the sinusoid. "
+        "Where the cost model has no seconds (speech), from the limits of what it counts.\n\n"
         + _table(head, lines)
     )
 
 
 def _meta_step(every: Every, name: str, where: Slice) -> list[str]:
     facts = every.get(Part(name, "gradient", CPU))
-    step = _figure(every.get(Part(name, "step", where.topology)), "seconds")
-    product = _figure(every.get(Part(name, "product", where.topology)), "seconds")
+    step, product = (
+        _seconds(every, Part(name, part, where.topology)) for part in ("step", "product")
+    )
     if not (step and product and facts and facts.figures):
         return [MISSING] * 8
     share = -(-facts.figures["tasks"] // where.chips)
@@ -164,28 +167,52 @@ def _meta_step(every: Every, name: str, where: Slice) -> list[str]:
     ]
 
 
+def _seconds(every: Every, part: Part) -> float:
+    """By the cost model; where that has no number, the limit of a count made for another chip or
+    precision; 0 without one."""
+    known = _figure(every.get(part), "seconds")
+    if known and known > 0:
+        return known
+    counted = _counted(every, part)
+    return _least(counted, CHIPS[part.topology], PASSES)[0] if counted else 0.0
+
+
+def _counted(every: Every, part: Part) -> Found | None:
+    """The row of a part on a v5e that has its operations and bytes, in the precision that has."""
+    rows = (every.get(part._replace(topology=V5E, precision=how)) for how in ("float32", "default"))
+    return next((found for found in rows if _figure(found, "bytes")), None)
+
+
 def _figure(found: Found | None, name: str) -> Any:
     return found.figures.get(name) if found else None
 
 
 def _shown(found: Found | None, name: str, unit: float) -> str:
     value = _figure(found, name)
-    return MISSING if value is None else f"{value / unit:.3g}"
+    # The cost model has had negative seconds.
+    return MISSING if value is None or value < 0 else f"{value / unit:.3g}"
 
 
-def _share(found: Found | None) -> float:
+def _share(found: Found | None) -> str:
     """Of the peak of a v5e's products that a part reaches, were the cost model right."""
     seconds = _figure(found, "seconds")
-    return PASSES * _figure(found, "flops") / seconds / CHIPS[V5E].flops if seconds else 0.0
+    if not seconds or seconds < 0:
+        return MISSING
+    return f"{PASSES * _figure(found, 'flops') / seconds / CHIPS[V5E].flops:.1%}"
 
 
 def _limit(found: Found | None, chip: Chip, passes: int = 1) -> str:
-    """The roofline: what is more, its operations at the chip's peak or its bytes."""
-    flops, size = _figure(found, "flops"), _figure(found, "bytes")
-    if not flops or not size:
+    if not _figure(found, "bytes"):
         return MISSING
-    computing, moving = passes * flops / chip.flops, size / chip.memory
-    return f"{1e6 * max(computing, moving):.3g} ({'products' if computing > moving else 'bytes'})"
+    seconds, what = _least(found, chip, passes)
+    return f"{1e6 * seconds:.3g} ({what})"
+
+
+def _least(found: Found | None, chip: Chip, passes: int) -> tuple[float, str]:
+    """The roofline: what is more, its operations at the chip's peak or its bytes."""
+    computing = passes * _figure(found, "flops") / chip.flops
+    moving = _figure(found, "bytes") / chip.memory
+    return (computing, "products") if computing > moving else (moving, "bytes")
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -96,6 +96,20 @@ def test_the_page_has_the_roofline_and_what_meta_steps_cost():
     assert cells[5:] == ["8,000", "0.46", "4.44"]
 
 
+def test_without_seconds_a_meta_step_is_at_the_limit_of_what_was_counted():
+    every: dict[Part, Found | None] = {part: found(part) for part in all_parts()}
+    broken = Found("abc1234", "compiled", [1.0], FIGURES | {"seconds": -92.9})
+    every |= {
+        part: None for part in every if part.experiment == "speech" and part.topology != "cpu"
+    }
+    every |= {Part("speech", part, precision="default"): broken for part in ("step", "product")}
+    text = page(every)
+    # 819 MB at 819 GB/s is 1 ms a step; at 2,765 GB/s 0.296.
+    assert "| speech | v5e-8 | 8 | 100 | 4 |" in text
+    assert "| speech | v5p-256 | 128 | 29.6 | 1.18 |" in text
+    assert "| speech | step | 6 | 819 | – | – | 1e+03 (bytes) | – | – |" in text
+
+
 def test_the_page_says_what_is_missing():
     every: dict[Part, Found | None] = dict.fromkeys(all_parts())
     every[Part("sinusoid")] = Found("abc", "failed (lower, exit 1): no", [1.0], {})
