@@ -7,6 +7,7 @@ configs/speech.py:quick_*, which speaks.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -57,20 +58,32 @@ def speaker_source() -> ExportSource:
     model = wavenet()
     registry = ModuleRegistry.by_layer(model)
     names = [n for n in registry.names if n.startswith("dilated")][-TASK_SPECIFIC:]
-    return ExportSource(
+    return _untrained_source(
+        model,
+        registry,
+        names,
         name="speaker",
-        algorithm="none",
-        model=model,
-        registry=registry,
-        meta=untrained(model, registry),
-        state=[],
-        selection=selection_of(registry, names),
         example_loss=lambda targets, outputs: tf.reduce_mean(
             cross_entropy()(targets, outputs), axis=-1
         ),
         targets=ArraySpec("targets", (None,), "int32"),
         adaptation=RECIPE,
         probe_range=(-1.0, 1.0),
+    )
+
+
+def _untrained_source(
+    model: keras.Model, registry: ModuleRegistry, selected: Sequence[str], **own: Any
+) -> ExportSource:
+    """Of the network as it is, these modules a speaker's own."""
+    return ExportSource(
+        algorithm="none",
+        model=model,
+        registry=registry,
+        meta=untrained(model, registry),
+        state=[],
+        selection=selection_of(registry, selected),
+        **own,
     )
 
 
@@ -88,14 +101,11 @@ def voice_source(**options: int) -> ExportSource:
     middle = dilated[10 : 10 + TASK_SPECIFIC] or dilated
     rate = sizes["samples"] // sizes["frames"] * FRAMES_PER_SECOND
     told = Recordings(rate, task["crop_frames"], task["context_frames"], FEATURES_VERSION)
-    return ExportSource(
+    return _untrained_source(
+        model,
+        registry,
+        middle,
         name="voices",
-        algorithm="none",
-        model=model,
-        registry=registry,
-        meta=untrained(model, registry),
-        state=[],
-        selection=selection_of(registry, middle),
         example_loss=cross_entropy(),
         targets=ArraySpec("targets", (sizes["samples"],), "int32"),
         weights=(sizes["samples"],),

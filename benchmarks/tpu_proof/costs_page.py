@@ -1,14 +1,14 @@
 """docs/results/tpu_costs.md, of what was found."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.tpu_proof.cost_rows import CPU, EXPERIMENTS, PARTS, V5E, V5P, Part
 from benchmarks.tpu_proof.measure import Found
+from benchmarks.tpu_proof.page import MISSING, table
 
 Every = Mapping[Part, Found | None]
-MISSING = "–"
 HEAD = Path(__file__).with_name("costs_head.md")
 
 
@@ -92,7 +92,7 @@ def _parts(every: Every) -> str:
                     _shown(every.get(Part(name, part, CPU)), "cpu_seconds", 1e-3),
                 ]
             )
-    return "## The parts\n\n" + _table(head, lines)
+    return "## The parts\n\n" + table(head, lines)
 
 
 def _more(every: Every) -> str:
@@ -120,7 +120,7 @@ def _more(every: Every) -> str:
     return (
         "## What fills a chip\n\nSeveral tasks as one batch (`tf.vectorized_map`), and larger "
         "mini-batches, on a v5e. Gain: the time of as many one by one over this.\n\n"
-        + _table(head, lines)
+        + table(head, lines)
     )
 
 
@@ -138,7 +138,7 @@ def _meta_steps(every: Every) -> str:
         "a ring's bytes over the links, and a microsecond a hop. Without what the host takes to "
         "start a meta-step, which nobody could measure here and which decides for the sinusoid. "
         "Where the cost model has no seconds (speech), from the limits of what it counts.\n\n"
-        + _table(head, lines)
+        + table(head, lines)
     )
 
 
@@ -213,10 +213,3 @@ def _least(found: Found | None, chip: Chip, passes: int) -> tuple[float, str]:
     computing = passes * _figure(found, "flops") / chip.flops
     moving = _figure(found, "bytes") / chip.memory
     return (computing, "products") if computing > moving else (moving, "bytes")
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rule = "|---|" + "---:|" * (len(head) - 1)
-    return "\n".join(
-        ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(x) + " |" for x in lines), ""]
-    )

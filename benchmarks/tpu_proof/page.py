@@ -42,7 +42,8 @@ def page(every: Every) -> str:
     )
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Markdown, all columns but the first to the right."""
     rule = "|---|" + "---:|" * (len(head) - 1)
     return "\n".join(
         ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(x) + " |" for x in lines), ""]
@@ -60,7 +61,7 @@ def _memory(every: Every) -> str:
     return (
         "## Memory against adaptation steps\n\nThe paper's argument in bytes: back-propagation "
         "keeps every step, implicit differentiation none. One chip of a v5e, the configs' "
-        "meta-batch, at 1, 10 and 100 steps.\n\n" + _table(head, map(line, COMPARED))
+        "meta-batch, at 1, 10 and 100 steps.\n\n" + table(head, map(line, COMPARED))
     )
 
 
@@ -81,7 +82,7 @@ def _experiment(every: Every, experiment: str) -> str:
             _number(shared, "all_reduces"),
         ]
 
-    return f"## {experiment}, {TOPOLOGY}\n\n{_table(head, map(line, ALGORITHMS))}"
+    return f"## {experiment}, {TOPOLOGY}\n\n{table(head, map(line, ALGORITHMS))}"
 
 
 def _others(every: Every) -> str:
@@ -93,7 +94,7 @@ def _others(every: Every) -> str:
         cells = [(_mib(one, "temporary"), _number(one, "all_reduces")) for one in found]
         return [experiment, *(cell for pair in cells for cell in pair)]
 
-    return f"## Other topologies\n\n{_table(head, map(line, EXPERIMENTS))}"
+    return f"## Other topologies\n\n{table(head, map(line, EXPERIMENTS))}"
 
 
 def _rest(every: Every) -> str:
