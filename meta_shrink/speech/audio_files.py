@@ -30,7 +30,10 @@ _NATIVE = {
 
 
 MAX_RATE, MAX_CHANNELS = 192_000, 8
+MOST = 4.0  # Of full scale: what is louder than 12 dB above it are integers kept as floats.
 UNKNOWN = 2**32 - 1  # In the place of a length, of a WAV that is not at its end.
+_STREAMED = 2**31 - 2**13  # Lengths from here on are in its place, too.
+_OGG_PAGE, _OGG_LAST = b"OggS", 4  # How a page begins; the flag of the last one.
 
 
 def decode(
@@ -42,7 +45,8 @@ def decode(
       max_seconds: no more is read. A few bytes of FLAC may hold, or say that they hold, years.
 
     Raises:
-      DataError: it is no sound file, or holds no sound, more than that, or none of people.
+      DataError: it is no sound file or cut off, or holds no sound, more than that, none of people,
+        or samples that are none.
     """
     soundfile = speech_module("soundfile")
     try:
@@ -59,7 +63,35 @@ def decode(
         raise DataError(f"{name} holds no sound.")
     if len(samples) == most:
         raise DataError(f"{name} is longer than {max_seconds:g} s: cut it.")
+    if len(samples) < (told.frames if most < 0 else min(told.frames, most)) or _is_short(content):
+        raise DataError(f"{name} is cut off: it has fewer samples than it says; copy it again.")
+    _check_samples(samples, name)
     return samples.mean(axis=1), int(told.samplerate)
+
+
+def _is_short(content: bytes) -> bool:
+    """Whether a WAV or an Ogg ends before its samples do, which soundfile passes over."""
+    if content.startswith(_OGG_PAGE):
+        flags = content[content.rfind(_OGG_PAGE) + 5 :][:1]
+        return not flags or not flags[0] & _OGG_LAST
+    at = 12
+    while content.startswith(b"RIFF") and at + 8 <= len(content):
+        kind, size = struct.unpack_from("<4sI", content, at)
+        at += 8
+        if kind == b"data":
+            return size < _STREAMED and at + size > len(content)
+        at += size + size % 2
+    return False
+
+
+def _check_samples(samples: np.ndarray, name: str) -> None:
+    """Files of floats hold any number; the codes of speech hold -1 to 1."""
+    loudest = np.abs(samples).max()
+    if not loudest <= MOST:
+        raise DataError(
+            f"{name} has samples up to {loudest:g}; expected -1 to 1: divide integers that "
+            "were kept as floats by their full scale, or record it again."
+        )
 
 
 def _check(told: Any, name: str) -> None:

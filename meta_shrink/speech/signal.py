@@ -84,11 +84,13 @@ def loud(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Which whole frames are within 30 dB of the loud ones: bool [N // hop]."""
     hop = hop_of(sample_rate)
     frames = len(samples) // hop
+    if not frames:
+        return np.zeros([0], bool)
     power = np.square(np.asarray(samples[: frames * hop], np.float64)).reshape(frames, hop)
     # Over 25 ms, as a frame of 5 ms is shorter than the period of a low voice.
-    power = np.convolve(power.mean(1), np.ones(5) / 5, mode="same")
+    power = np.convolve(np.pad(power.mean(1), 2), np.ones(5) / 5, mode="valid")
     level = 10 * np.log10(power + 1e-12)
-    return level > (np.percentile(level, 95) if frames else 0) - _GATE_DB
+    return level > np.percentile(level, 95) - _GATE_DB
 
 
 def speech_module(name: str) -> Any:

@@ -57,6 +57,14 @@ def test_frames_30_db_below_the_loud_ones_are_not_loud():
     assert loud_frames[5:195].all() and not loud_frames[205:].any()
 
 
+@pytest.mark.parametrize("samples", [1, 79, 80, 170, 250, 399, 480])
+def test_a_short_recording_has_its_whole_frames(samples):
+    wave = buzz(150, samples / 16_000, 16_000)
+    assert len(wave) == samples
+    assert loud(wave, 16_000).tolist() == [True] * (samples // 80)
+    assert len(pitch(wave, 16_000)) == samples // 80
+
+
 @pytest.mark.parametrize(("rate", "wanted"), [(48_000, 16_000), (22_050, 16_000), (16_000, 24_000)])
 def test_a_tone_keeps_its_frequency_and_level(rate, wanted):
     time = np.arange(rate) / rate
