@@ -1,35 +1,42 @@
-"""How a meta-step grows: with tasks, adaptation steps, width and replicas, in time and memory.
+"""How a meta-step grows: with tasks, adaptation steps, width, replicas and workers; time, memory.
 
   python -m benchmarks.scaling --state=scaling.jsonl --out=docs/results/scaling
 
 One thing at a time changes, from the sinusoid's config of sigma-iMAML (5 tasks, 100 steps, layers
 of 40; XLA, one thread). Each row is a process of its own, which compiles, then times meta-steps:
 processor milliseconds of one (the best of three spans of a second), and the peak memory of the
-process over one that has only built the same experiment. The slope is that of a line through the
-logarithms of a curve: 1 is proportional, 0 flat. The same command goes on where it ended.
+process over one that has only built the same experiment. Workers are processes of this machine that
+meet over TF_CONFIG: their milliseconds are added up, for spans of a number of meta-steps that all
+know, and the memory is the largest of theirs. The slope is that of a line through the logarithms of
+a curve: 1 is proportional, 0 flat. The same command goes on where it ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 from benchmarks import settings
 
 AXES = ("sequential", "parallel", "vectorized")
 TASKS, STEPS, WIDTHS = (1, 2, 4, 8, 16), (10, 100, 1_000, 10_000), (40, 80, 160, 320)
-MAML_STEPS, REPLICAS = (10, 100, 1_000), (1, 2, 4)
+MAML_STEPS, REPLICAS, WORKERS = (10, 100, 1_000), (1, 2, 4), (1, 2, 4)
 SPAN = 1.0  # seconds
+SPAN_OF_WORKERS = 100  # meta-steps: a clock of its own would let a worker wait for the others.
 
 
 class Row(NamedTuple):
@@ -44,6 +51,7 @@ class Row(NamedTuple):
     width: int = 40
     axis: str = "vectorized"
     replicas: int = 1
+    workers: int = 1
 
 
 def rows() -> list[Row]:
@@ -60,6 +68,7 @@ def rows() -> list[Row]:
     ]
     found += [Row("sigma-iMAML", "width", n, width=n) for n in WIDTHS]
     found += [Row("4 tasks", "replicas", n, tasks=4, replicas=n) for n in REPLICAS]
+    found += [Row("4 tasks", "workers", n, tasks=4, workers=n) for n in WORKERS]
     return found
 
 
@@ -69,7 +78,7 @@ def measure(row: Row) -> dict[str, float]:
 
     from meta_shrink.experiments import build as experiment
     from meta_shrink.experiments.train import set_up
-    from meta_shrink.training.distribution import set_cpu_threads
+    from meta_shrink.training.distribution import make_strategy, set_cpu_threads
 
     set_cpu_threads(cpu_threads=1)
     config = settings.sinusoid(row.algorithm)
@@ -77,7 +86,7 @@ def measure(row: Row) -> dict[str, float]:
     config.train.meta_batch_size, config.train.task_axis = row.tasks, row.axis
     config.train.jit = "on"
     config.model.hidden = [row.width] * len(config.model.hidden)
-    strategy = tf.distribute.get_strategy()
+    strategy = make_strategy("multi_worker" if row.workers > 1 else "one")
     if row.replicas > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration()] * row.replicas
@@ -87,16 +96,39 @@ def measure(row: Row) -> dict[str, float]:
     built = peak_mib()
     training.run(1)
     training.run(1)
-    return {"ms": 1000 * min(seconds(training.run) for _ in range(3)), "mib": peak_mib() - built}
+    spans = [seconds(training.run, SPAN_OF_WORKERS if row.workers > 1 else 0) for _ in range(3)]
+    return {"ms": 1000 * min(spans), "mib": peak_mib() - built}
 
 
-def seconds(run: Any) -> float:
-    """Of the processor, a meta-step, over about SPAN of them."""
+def seconds(run: Any, steps: int) -> float:
+    """Of the processor, a meta-step, over so many of them; over about SPAN seconds where 0."""
     count, started = 0, time.process_time()
-    while not count or time.process_time() - started < SPAN:
+    while count < steps or (not steps and (not count or time.process_time() - started < SPAN)):
         run(1)
         count += 1
     return (time.process_time() - started) / count
+
+
+def measured_apart(row: Row) -> dict[str, float]:
+    """The row in processes of its own: milliseconds of all together, MiB of the largest."""
+    with ExitStack() as stack:  # All at once, so that the ports differ.
+        sockets = [stack.enter_context(socket.socket()) for _ in range(row.workers)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    command = [sys.executable, "-m", "benchmarks.scaling", "--row", json.dumps(row._asdict())]
+    started = []
+    for index in range(row.workers):
+        place = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        own = {"TF_CONFIG": json.dumps(place)} if row.workers > 1 else {}
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | own)
+        )
+    printed = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise SystemExit(f"{row} failed; what its processes said is above.")
+    found = [json.loads(text.splitlines()[-1]) for text in printed]
+    return {"ms": sum(one["ms"] for one in found), "mib": max(one["mib"] for one in found)}
 
 
 def peak_mib() -> float:
@@ -145,16 +177,26 @@ def draw(found: dict[Row, dict[str, float]], path: Path) -> None:
     """Milliseconds against what changes, a panel each; a dotted line of slope 1."""
     matplotlib.use("Agg")
     kinds = list(dict.fromkeys(by for by, _ in curves(found)))
-    figure, axes = plt.subplots(1, len(kinds), figsize=(4 * len(kinds), 3.6), squeeze=False)
-    for by, axis in zip(kinds, axes[0], strict=True):
+    rows, columns = -(-len(kinds) // 3), min(len(kinds), 3)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(kinds) :]:
+        axis.remove()
+    for by, axis in zip(kinds, axes.flat, strict=False):
+        ticks: set[int] = set()
         for (kind, curve), own in curves(found).items():
             if kind == by:
                 values, times = [r.value for r in own], [found[r]["ms"] for r in own]
                 axis.plot(values, times, marker="o", label=curve)
                 axis.plot(values, [times[0] * v / values[0] for v in values], "k:", lw=0.6)
+                ticks |= set(values)
         axis.set(xscale="log", yscale="log", xlabel=by, ylabel="processor ms a meta-step")
+        axis.set_xticks(sorted(ticks), [f"{tick:,}" for tick in sorted(ticks)])
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
         axis.legend(fontsize=8)
-    figure.tight_layout()
     figure.savefig(path, dpi=110)
 
 
@@ -173,9 +215,7 @@ def main() -> None:
     for row in rows():
         if row in read(given.state):
             continue
-        command = [sys.executable, "-m", "benchmarks.scaling", "--row", json.dumps(row._asdict())]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        line = {"row": row._asdict(), "found": json.loads(done.stdout.splitlines()[-1])}
+        line = {"row": row._asdict(), "found": measured_apart(row)}
         with given.state.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print(f"{row.curve}, {row.value:,} {row.by}: {line['found']}", flush=True)

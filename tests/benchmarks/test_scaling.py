@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def test_table_and_picture(tmp_path):
 
 def test_no_row_is_measured_twice_and_all_differ(tmp_path, monkeypatch, capsys):
     rows = scaling.rows()
-    assert len(set(rows)) == len(rows) == 33
+    assert len(set(rows)) == len(rows) == 36
     state = tmp_path / "state.jsonl"
     lines = [{"row": row._asdict(), "found": {"ms": 1.0, "mib": 1.0}} for row in rows]
     state.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -47,9 +46,8 @@ def test_no_row_is_measured_twice_and_all_differ(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_row_of_two_replicas_measures_itself():
-    row = Row("x", "replicas", 2, tasks=2, steps=3, replicas=2)
-    command = [sys.executable, "-m", "benchmarks.scaling", "--row", json.dumps(row._asdict())]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    measured = json.loads(done.stdout.splitlines()[-1])
+@pytest.mark.parametrize("more", [{"replicas": 2}, {"workers": 2}])
+def test_a_row_of_two_measures_itself(more, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    measured = scaling.measured_apart(Row("x", "x", 2, tasks=2, steps=3, **more))
     assert measured["ms"] > 0 and measured["mib"] > 0
