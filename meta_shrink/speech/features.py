@@ -36,6 +36,7 @@ PHONES = (
 NUMBERS = ("position", "log_duration", "word_start", "word_end", "voiced", "log_f0")
 FEATURES = 3 * len(PHONES) + len(NUMBERS)
 _USUAL_SECONDS, USUAL_F0 = 0.1, 150.0
+_MOST_BEHIND = 10  # Frames that an alignment may be longer than the sound, by its rounding.
 
 
 class Phone(NamedTuple):
@@ -65,7 +66,7 @@ def frame_features(phones: Sequence[Phone], f0: np.ndarray) -> Frames:
       f0: pitch in Hz of each frame [F], 0 where unvoiced; its length is that of the utterance.
 
     Raises:
-      DataError: an unknown phone, or phones out of order.
+      DataError: an unknown phone, phones out of order, or behind the end.
     """
     spans = _spans(phones, len(f0))
     names = [SILENCE, *(span.phone.name for span in spans), SILENCE]
@@ -121,8 +122,14 @@ def _spans(phones: Sequence[Phone], frames: int) -> list[_Span]:
                 f"Phone {phone.name} starts at {phone.start:.3f} s, before the phone ahead of it "
                 f"has ended ({done / FRAMES_PER_SECOND:.3f} s); the alignment is out of order."
             )
+        end = round((phone.start + phone.length) * FRAMES_PER_SECOND)
+        if end > frames + _MOST_BEHIND:
+            raise DataError(
+                f"Phone {phone.name} ends at {end / FRAMES_PER_SECOND:.3f} s, and the sound at "
+                f"{frames / FRAMES_PER_SECOND:.3f} s; the alignment is of another recording."
+            )
         add(_silence(done, first), first)
-        add(phone, round((phone.start + phone.length) * FRAMES_PER_SECOND))
+        add(phone, end)
     add(_silence(done, frames), frames)
     return spans
 

@@ -12,6 +12,9 @@ from meta_shrink.errors import DataError
 from meta_shrink.speech.features import Phone
 
 AUDIO = (".flac", ".wav", ".ogg")
+ENDINGS = (*AUDIO, *(ending.upper() for ending in AUDIO))
+# Sound that is not read.
+OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".opus", ".aif", ".aiff", ".wma", ".sph", ".webm", ".mp4")
 
 
 class Place(NamedTuple):

@@ -74,11 +74,17 @@ def test_phones_beyond_the_end_are_left_out():
     [
         ([Phone("XX", 0.0, 0.1, 0)], "'XX' is none of"),
         ([Phone("AA", 0.0, 0.1, 0), Phone("B", 0.05, 0.1, 0)], "out of order"),
+        ([Phone("AA", 0.0, 0.1, 0), Phone("B", 0.1, 0.11, 0)], "another recording"),
     ],
 )
 def test_a_bad_alignment_is_refused(phones, says):
     with pytest.raises(DataError, match=says):
         frame_features(phones, np.zeros([30]))
+
+
+def test_an_alignment_may_be_longer_by_its_rounding():
+    phones = [Phone("AA", 0.0, 0.1, 0), Phone("B", 0.1, 0.1, 0)]
+    assert len(frame_features(phones, np.zeros([30])).phones) == 30
 
 
 def test_what_the_network_gets():

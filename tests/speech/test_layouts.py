@@ -35,7 +35,12 @@ def test_words_are_counted_and_noises_are_silence(tmp_path):
     }
 
 
-@pytest.mark.parametrize("phones", [[["AA", 0]], [["AA", "x", 3, "a"]], 7, None])
+NO_PHONES = [[["AA", 0]], 7, None]
+NO_PHONES += [[["AA", *span, "a"]] for span in (["x", 3], [0.12, 0.03], [0, float("nan")], [5, -1])]
+NO_PHONES += [[[None, 0, 3, "a"]]]
+
+
+@pytest.mark.parametrize("phones", NO_PHONES)
 def test_rows_that_are_no_phones_are_refused(tmp_path, phones):
     with pytest.raises(DataError, match="is no alignment"):
         read_alignment(alignment(tmp_path, phones))
