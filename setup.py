@@ -76,6 +76,8 @@ setup(
         "numpy>=1.26",
         "rich>=13",
         "safetensors>=0.4.3",
+        # The quantiles of every interval.
+        "scipy>=1.11",
         "tensorboard>=2.17",
     ],
     extras_require={
@@ -83,8 +85,8 @@ setup(
         # tensorflow-datasets 4.9.10 imports importlib_resources without requiring it.
         "images": ["importlib_resources", "pillow>=10.1", "tensorflow-datasets>=4.9.10"],
         # pyworld 0.3.5 imports pkg_resources, which setuptools 82 lacks: speech/signal.py helps it.
-        "speech": ["g2p_en", "pocketsphinx>=5.0.4", "pyworld>=0.3.4", "scipy>=1.11", "soundfile"],
-        "report": ["jinja2>=3.1", "matplotlib>=3.9", "scipy>=1.11"],
+        "speech": ["g2p_en", "pocketsphinx>=5.0.4", "pyworld>=0.3.4", "soundfile"],
+        "report": ["jinja2>=3.1", "matplotlib>=3.9"],
         # Pinned: scores by another version of a network are other scores.
         "score": ["distillmos==0.9.1", "resemblyzer==0.1.4", "torch>=2.4"],
         "search": ["optuna>=4"],

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.adapter_size_measure import Size, Study
-from meta_shrink.evaluation import mean_and_ci95
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.reporting import style as plotting
 
 MARKERS = ("o", "s", "^", "D")

@@ -19,6 +19,7 @@ import numpy as np
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
 from meta_shrink.enrolment.task_files import fitted_examples
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.speech.corpus import read_speakers
 from meta_shrink.speech.features import PHONES
 from meta_shrink.speech.prosody import POINTS
@@ -60,8 +61,7 @@ def main() -> None:
 
 def cells(values: np.ndarray) -> list[str]:
     """Mean and 95 % of each column."""
-    spread = 1.96 * values.std(axis=0, ddof=1) / math.sqrt(len(values))
-    return [f"{m:.3g} ± {s:.2g}" for m, s in zip(values.mean(axis=0), spread, strict=True)]
+    return [f"{m:.3g} ± {s:.2g}" for m, s in zip(*mean_and_ci95(values), strict=True)]
 
 
 def predictions(

@@ -26,9 +26,10 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink import MetaParams, build
-from meta_shrink.evaluation import mean_and_ci95, recorded_steps
+from meta_shrink.evaluation import recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.restore import restore
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.prior import freeze_others
 from meta_shrink.training.distribution import set_cpu_threads
 

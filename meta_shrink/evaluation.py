@@ -191,13 +191,6 @@ def require_tasks(source: TaskSource, count: int, *, validation: bool = False) -
         )
 
 
-def mean_and_ci95(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over axis 0 and the half width of its 95 % normal confidence interval."""
-    count = values.shape[0]
-    spread = values.std(axis=0, ddof=1) if count > 1 else np.full(values.shape[1:], np.nan)
-    return values.mean(axis=0), 1.96 * spread / np.sqrt(count)
-
-
 def transductive(metric: Metric) -> TaskMetric:
     """The metric on the validation data as one batch."""
     return lambda theta, task: metric(theta, task.val)

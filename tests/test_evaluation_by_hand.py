@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import MetaParams, Task, build
-from meta_shrink.evaluation import Curves, mean_and_ci95
+from meta_shrink.evaluation import Curves
 from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.subsets import (
@@ -30,6 +30,7 @@ from meta_shrink.experiments.subsets import (
     select,
     summary,
 )
+from meta_shrink.intervals import mean_and_ci95
 from tests.tiny_runs import tiny_config
 from tests.training.test_meta_step_by_hand import ONE_NUMBER
 
@@ -98,7 +99,8 @@ def test_three_held_out_tasks(jit):
     row = summary(scheme, curves, 3)
     # The variances of (0.5, 8, 0.5) and (0, 2, 8) with n - 1 are 18.75 and 52/3.
     np.testing.assert_allclose(row["mean"], [3.0, 10 / 3], rtol=1e-5)
-    half_widths = 1.96 * np.sqrt(np.array([18.75, 52 / 3]) / 3)
+    # Student's t of 2 degrees of freedom at 97.5 %: 4.302653.
+    half_widths = 4.302653 * np.sqrt(np.array([18.75, 52 / 3]) / 3)
     np.testing.assert_allclose(row["ci95"], half_widths, rtol=1e-5)
     nobody = no_adaptation(curves, 3)
     assert nobody["kind"] == "none" and nobody["modules"] == []
@@ -111,15 +113,24 @@ def test_the_interval_of_one_task_is_unknown():
     assert mean.tolist() == [2.0, 4.0] and np.isnan(ci95).all()
 
 
+@pytest.mark.parametrize(("count", "quantile"), [(2, 12.7062), (5, 2.77645), (10, 2.26216)])
+def test_intervals_of_few_values_are_student_s(count, quantile):
+    values = np.random.default_rng(0).normal(size=[count, 3])
+    mean, ci95 = mean_and_ci95(values)
+    np.testing.assert_allclose(mean, values.mean(0))
+    spread = np.sqrt(((values - mean) ** 2).sum(0) / (count - 1))
+    np.testing.assert_allclose(ci95, quantile * spread / np.sqrt(count), rtol=1e-5)
+
+
 def test_evaluations_during_training_adapt_validation_tasks():
     # Of validation tasks 0 and 1 only, as eval.validation_tasks has it.
     source = {"validation": task_of(TRAIN, VAL), "sample": never, "heldout": never}
     experiment = experiment_of(source, eval__num_tasks=3, eval__validation_tasks=2)
     training = training_job.set_up(experiment, tf.distribute.get_strategy())
     found = training_job.validation(experiment, training.state)()
-    # At phi = 0: AFTER is (0, 2), with variance 2.
+    # At phi = 0: AFTER is (0, 2), with variance 2; t of 1 degree of freedom: 12.706205.
     assert found["metric"] == pytest.approx(1.0, rel=1e-5)
-    assert found["ci95"] == pytest.approx(1.96, rel=1e-5)
+    assert found["ci95"] == pytest.approx(12.706205, rel=1e-5)
 
 
 def test_without_a_validation_split_later_held_out_tasks_serve():

@@ -22,11 +22,12 @@ from meta_shrink.durable_files import write_atomically
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
 from meta_shrink.errors import UsageError, unwritable
-from meta_shrink.evaluation import mean_and_ci95, recorded_steps
+from meta_shrink.evaluation import recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.export_source import source_from_workdir
 from meta_shrink.experiments.restore import restore
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.runs.progress import Progress
 from meta_shrink.task_axis import draw_tasks
 from meta_shrink.tasks.example_arrays import HELDOUT

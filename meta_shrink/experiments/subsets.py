@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.evaluation import Curves, HeldOutEvaluator, mean_and_ci95, recorded_steps
+from meta_shrink.evaluation import Curves, HeldOutEvaluator, recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import EvalOptions
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
 from meta_shrink.sections import call
 from meta_shrink.types import MetaParams

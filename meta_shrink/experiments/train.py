@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
-from meta_shrink.evaluation import mean_and_ci95
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import Schedule
 from meta_shrink.experiments.resume import resume
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.runs.progress import Progress
 from meta_shrink.runs.tensorboard import Summaries
 from meta_shrink.runs.workdir import Workdir

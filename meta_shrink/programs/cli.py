@@ -41,7 +41,6 @@ EXTRAS = {
     "prometheus_client": "serve",
     "jinja2": "report",
     "matplotlib": "report",
-    "scipy": "report",
 }
 
 IMPORTS = flags.DEFINE_multi_string(

@@ -1,7 +1,6 @@
 """The report of a run, and the comparison of several: HTML, figures and tables.
 
-From here down TensorFlow is not needed; matplotlib and jinja2 are (extra `report`), and scipy for
-methods over seeds.
+From here down TensorFlow is not needed; matplotlib and jinja2 are (extra `report`).
 """
 
 from meta_shrink.reporting.comparison import write_comparison

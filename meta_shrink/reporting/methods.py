@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.reporting.evaluation_file import (
     TITLES,
     Estimate,
@@ -133,9 +133,8 @@ def over_seeds(estimates: Sequence[Estimate]) -> Interval:
         return Interval(first.mean, first.ci95, values, first.step)
     if not all(math.isfinite(value) for value in values):
         return Interval(math.nan, math.nan, values, first.step)
-    half_width = float(stdtrit(len(values) - 1, 0.975)) * np.std(values, ddof=1)
-    ci95 = float(half_width / math.sqrt(len(values)))
-    return Interval(float(np.mean(values)), ci95, values, first.step)
+    mean, ci95 = mean_and_ci95(np.array(values))
+    return Interval(float(mean), float(ci95), values, first.step)
 
 
 def modules_found(evaluations: Sequence[dict[str, Any]]) -> dict[str, int] | None:

@@ -32,8 +32,8 @@ def test_the_table_by_hand():
     assert lines[2] == (
         "| sigma-Reptile | 4.500 | 3.500 (10) | 3.500 | +0.000 ± 0.000 | +0.000 ± 0.000 |"
     )
-    # Risen by 0.2 and 0.4: 0.3, and 1.96 standard errors of 0.1; above by 0.7 and 0.9.
-    assert lines[3] == "| Reptile | 4.500 | 4.000 (10) | 4.300 | +0.300 ± 0.196 | +0.800 ± 0.196 |"
+    # Risen by 0.2 and 0.4: 0.3, and 12.706 standard errors of 0.1; above by 0.7 and 0.9.
+    assert lines[3] == "| Reptile | 4.500 | 4.000 (10) | 4.300 | +0.300 ± 1.271 | +0.800 ± 1.271 |"
 
 
 def test_picture_and_table_are_written(tmp_path):

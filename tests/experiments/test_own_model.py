@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import meta_shrink as ms
-from meta_shrink.evaluation import mean_and_ci95
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.training import loop
 
 RNG = np.random.default_rng(0)

@@ -103,8 +103,9 @@ def test_the_inductive_metric_has_its_own_columns():
     metrics = [np.array([[1.0], [3.0]]), np.array([[4.0], [8.0]])]
     row = summary(ModuleSubset("all modules", "all", ()), Curves(np.array([5]), metrics, None), 2)
     assert (row["mean"], row["inductive_mean"]) == ([2.0], [6.0])
-    # Half widths of two values: 1.96 times half of their difference.
-    np.testing.assert_allclose([row["ci95"], row["inductive_ci95"]], [[1.96], [3.92]])
+    # Half widths of two values: 12.706 times half of their difference.
+    half_widths = [row["ci95"], row["inductive_ci95"]]
+    np.testing.assert_allclose(half_widths, [[12.706205], [25.41241]], rtol=1e-6)
 
 
 def test_examples_show_each_scheme_as_it_adapts():

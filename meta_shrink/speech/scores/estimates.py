@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.speech.scores.similarity import Values
-from meta_shrink.speech.signal import speech_module
 
 
 class Estimate(NamedTuple):
@@ -51,9 +51,4 @@ def speaker_means(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]
 
 
 def _estimate(numbers: Sequence[float]) -> Estimate:
-    """By Student's t, as there may be few of them."""
-    count, mean = len(numbers), float(np.mean(numbers))
-    if count < 2:
-        return Estimate(mean, float("nan"))
-    quantile = speech_module("scipy.stats").t.ppf(0.975, count - 1)
-    return Estimate(mean, float(quantile * np.std(numbers, ddof=1) / np.sqrt(count)))
+    return Estimate(*map(float, mean_and_ci95(np.array(numbers))))
