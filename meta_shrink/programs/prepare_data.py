@@ -19,10 +19,10 @@ images.npz in --out (data/<name of PATH>).
 speech: PATH is a folder or a tar (or a folder of tars) with sound files (.flac, .wav, .ogg) and
 their texts: metadata.jsonl (path, text, speaker in each line), the layout of VCTK, LibriTTS or
 LJSpeech, or a .txt or .lab beside each sound; or a folder NAME/CONFIG/VERSION that
-tensorflow-datasets prepared (vctk and the like). phone_alignment.jsonl.gz and lexicon.txt in PATH
-are used; without the first, pocketsphinx aligns text to phones. Each speaker becomes one NPZ file
-in --out (data/<name of PATH>). What cannot be read or aligned is named and left out. --sample_rate
-and --processes may be set.
+tensorflow-datasets prepared (vctk and the like). phone_alignment.jsonl.gz in PATH is used, else
+pocketsphinx aligns text to phones; lexicon.txt has the words that its dictionary has not. Each
+speaker becomes one NPZ file in --out (data/<name of PATH>). What cannot be read or aligned is named
+and left out. --sample_rate and --processes may be set.
 
 A preparation that was killed is repaired by the same command, and one that is done is not repeated.
 """

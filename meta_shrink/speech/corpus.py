@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from meta_shrink.speech.signal import hop_of
 
 FORMAT = "meta_shrink speech 1"
 SUFFIX = ".npz"
+PARTS = "parts"  # The folder of what is prepared of a speaker: NAME.FIRST.npz.
+_PART = re.compile(r"(?s:.+)\.\d+\.npz(?:\.\d+\.tmp)?")
 ARRAYS = ("codes", "phones", "numbers", "utterances", "frames")
 _ERRORS = (ValueError, KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile, zlib.error)
 
@@ -101,8 +104,14 @@ def read_speakers(folder: str) -> list[Speaker]:
     """All speakers of a prepared folder, in the order of their names.
 
     Raises:
-      DataError: there is none, one is damaged, or their sample rates differ.
+      DataError: there is none, one is damaged, their sample rates differ, or some are still to be
+        prepared.
     """
+    if part_files(folder):
+        raise DataError(
+            f"{folder} is prepared in part: the same command of meta-shrink prepare-data speech "
+            "goes on."
+        )
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
     except OSError:
@@ -116,6 +125,15 @@ def read_speakers(folder: str) -> list[Speaker]:
     if len(rates := {speaker.sample_rate for speaker in speakers}) > 1:
         raise DataError(f"{folder} has several sample rates, {sorted(rates)}; prepare it again.")
     return speakers
+
+
+def part_files(folder: str) -> list[str]:
+    """The files of a preparation that goes on or was stopped."""
+    parts = os.path.join(folder, PARTS)
+    try:
+        return [os.path.join(parts, name) for name in os.listdir(parts) if _PART.fullmatch(name)]
+    except OSError:
+        return []
 
 
 def _cut(arrays: Mapping[str, np.ndarray], hop: int) -> list[Utterance]:

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
-import json
+import contextlib
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.errors import DataError, MetaShrinkError, UsageError
+from meta_shrink.durable_files import remove_file
+from meta_shrink.errors import DataError, Preempted, UsageError, one_line
+from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.alignment import align
 from meta_shrink.speech.audio_files import load
-from meta_shrink.speech.corpus import SUFFIX, Speaker, Utterance, read_speaker, write_speaker
-from meta_shrink.speech.features import FEATURES_VERSION, Frames, Phone, frame_features
+from meta_shrink.speech.corpus import PARTS, Speaker, Utterance, part_files, write_speaker
+from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.recordings import Recording
 from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch
-
-CHUNK = 50
-PARTS = "parts"
-
-
-class Job(NamedTuple):
-    """What one process makes at a time: some recordings of one speaker, one file."""
-
-    path: str
-    recordings: Sequence[Recording]
-    sample_rate: int
-    lexicon: Mapping[str, Sequence[str]]
+from meta_shrink.speech.speaker_files import (
+    Job,
+    kept,
+    other_speakers,
+    pieces_of,
+    settings_of,
+    speaker_jobs,
+)
 
 
 class Prepared(NamedTuple):
@@ -56,8 +53,8 @@ def prepare_speech(
 ) -> list[Prepared]:
     """Writes a file per speaker into a folder; what is there already is not made again.
 
-    An utterance that cannot be read or aligned is named and left out. Work is kept in pieces of
-    CHUNK utterances in <folder>/parts until a speaker is whole.
+    An utterance that cannot be read or aligned is named and left out. Work is kept in pieces of a
+    few utterances in <folder>/parts until all speakers are whole.
 
     Args:
       source: of find_recordings.
@@ -65,50 +62,55 @@ def prepare_speech(
       processes: pieces prepared at a time.
 
     Raises:
-      DataError: nothing to prepare, or no utterance could be.
-      UsageError: a number out of range, or a package is missing.
+      DataError: nothing to prepare, no utterance could be, or a speaker of several splits.
+      UsageError: a number out of range, a package is missing, or another process prepares there.
+      Preempted: a process was killed; what is done is kept.
     """
     hop_of(sample_rate)
     if processes < 1:
         raise UsageError(f"processes is {processes}; expected at least 1.")
-    corpus = find_recordings(source)
+    corpus = find_recordings(source, log=log)
+    jobs = speaker_jobs(corpus, folder, sample_rate)
     os.makedirs(os.path.join(folder, PARTS), exist_ok=True)
-    wholes = [
-        Job(os.path.join(folder, f"{_file_name(name)}{SUFFIX}"), own, sample_rate, corpus.lexicon)
-        for name, own in _by_speaker(corpus.recordings).items()
-    ]
-    done = {job.path: speaker for job in wholes if (speaker := _kept(job))}
-    log(
-        f"{len(corpus.recordings)} recordings of {len(wholes)} speakers; {len(done)} speakers were "
-        "prepared already."
-    )
-    missing = [job for job in wholes if job.path not in done]
-    with Progress(max(sum(len(j.recordings) for j in missing), 1), label="utterances") as progress:
-        for job, speaker in _speakers(missing, processes, progress, log):
-            done[job.path] = speaker
-    shutil.rmtree(os.path.join(folder, PARTS), ignore_errors=True)
-    prepared = [_summary(speaker) for speaker in done.values()]
+    with only_process_in(folder):
+        done = _prepared(jobs, processes, log)
+        for path in part_files(folder):
+            remove_file(path)
+        with contextlib.suppress(OSError):  # There may be files of somebody else.
+            os.rmdir(os.path.join(folder, PARTS))
+    if others := other_speakers(folder, jobs):
+        log(
+            f"{folder} also holds {len(others)} speaker(s) that {source} has not, and all are "
+            f"trained on: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}; remove "
+            "their files if they should not be."
+        )
+    prepared = [_summary(speaker) for speaker in done]
     if not any(speaker.utterances for speaker in prepared):
         raise DataError(f"No utterance of {source} could be prepared; the reasons are above.")
     return sorted(prepared)
 
 
-def _by_speaker(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
-    speakers: dict[str, list[Recording]] = {}
-    for recording in recordings:
-        speakers.setdefault(recording.speaker, []).append(recording)
-    return speakers
+def _prepared(jobs: Sequence[Job], processes: int, log: Callable[[str], Any]) -> list[Speaker]:
+    """The speakers of all jobs; their files are written."""
+    done = {job.path: speaker for job in jobs if (speaker := kept(job))}
+    missing = [job for job in jobs if job.path not in done]
+    recordings = sum(len(job.recordings) for job in jobs)
+    log(f"{recordings} recordings of {len(jobs)} speakers; {len(done)} were prepared already.")
+    with Progress(max(sum(len(j.recordings) for j in missing), 1), label="utterances") as progress:
+        for job, speaker in _speakers(missing, processes, progress, log):
+            done[job.path] = speaker
+    return list(done.values())
 
 
 def _speakers(jobs: Sequence[Job], processes: int, progress: Progress, log):
     """(job, its speaker) of each, as soon as all of its pieces are there."""
-    pieces = {job.path: _pieces(job) for job in jobs}
+    pieces = {job.path: pieces_of(job) for job in jobs}
     whole_of = {piece.path: job for job in jobs for piece in pieces[job.path]}
     parts: dict[str, dict[str, Speaker]] = {job.path: {} for job in jobs}
     count = 0
     for piece, speaker in _results([p for job in jobs for p in pieces[job.path]], processes):
         for name, why in speaker.about["left_out"]:
-            log(f"left out: {speaker.name}/{name}: {why}")
+            log(one_line(f"left out: {speaker.name}/{name}: {why}"))
         count += len(piece.recordings)
         progress.update(count)
         job = whole_of[piece.path]
@@ -119,26 +121,17 @@ def _speakers(jobs: Sequence[Job], processes: int, progress: Progress, log):
             del parts[job.path]
 
 
-def _pieces(job: Job) -> list[Job]:
-    folder, name = os.path.split(job.path)
-    return [
-        job._replace(
-            path=os.path.join(folder, PARTS, f"{name.removesuffix(SUFFIX)}.{first}{SUFFIX}"),
-            recordings=job.recordings[first : first + CHUNK],
-        )
-        for first in range(0, len(job.recordings), CHUNK)
-    ]
-
-
 def _joined(job: Job, parts: Sequence[Speaker]) -> Speaker:
-    """The speaker of its pieces, written."""
+    """The speaker of its pieces, written; without utterances there is no file, nor an old one."""
     utterances = [utterance for part in parts for utterance in part.utterances]
     left_out = [pair for part in parts for pair in part.about["left_out"]]
     speaker = parts[0]._replace(
-        utterances=utterances, about={"settings": _settings(job), "left_out": left_out}
+        utterances=utterances, about={"settings": settings_of(job), "left_out": left_out}
     )
     if utterances:
         write_speaker(job.path, speaker)
+    else:
+        remove_file(job.path)
     return speaker
 
 
@@ -153,6 +146,11 @@ def _results(jobs: Sequence[Job], processes: int):
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise Preempted(
+                "A process that prepares was killed, maybe as memory ran out; what is done is "
+                "kept, and the same command with fewer --processes goes on."
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -160,8 +158,8 @@ def _results(jobs: Sequence[Job], processes: int):
 
 def prepare_piece(job: Job) -> Speaker:
     """The utterances of a job, from its file where that is there."""
-    if kept := _kept(job):
-        return kept
+    if done := kept(job):
+        return done
     utterances, left_out = [], []
     for recording in job.recordings:
         try:
@@ -169,7 +167,7 @@ def prepare_piece(job: Job) -> Speaker:
         except DataError as error:
             left_out.append([recording.utterance, str(error)])
     first = job.recordings[0]
-    about = {"settings": _settings(job), "left_out": left_out}
+    about = {"settings": settings_of(job), "left_out": left_out}
     speaker = Speaker(first.speaker, first.split, job.sample_rate, utterances, about)
     write_speaker(job.path, speaker)
     return speaker
@@ -211,15 +209,6 @@ def told_frames(
     return frame_features(phones or align(samples, sample_rate, text, lexicon), f0)
 
 
-def _kept(job: Job) -> Speaker | None:
-    """What an earlier preparation made of the same recordings in the same way."""
-    try:
-        speaker = read_speaker(job.path)
-    except MetaShrinkError:
-        return None
-    return speaker if speaker.about.get("settings") == _settings(job) else None
-
-
 def _summary(speaker: Speaker) -> Prepared:
     samples = sum(len(utterance.codes) for utterance in speaker.utterances)
     left_out = [tuple(pair) for pair in speaker.about["left_out"]]
@@ -230,17 +219,3 @@ def _summary(speaker: Speaker) -> Prepared:
         samples / speaker.sample_rate,
         left_out,
     )
-
-
-def _settings(job: Job) -> str:
-    """SHA-256 of all that decides the file of a job."""
-    content = json.dumps([FEATURES_VERSION, job.sample_rate, job.recordings, dict(job.lexicon)])
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _file_name(speaker: str) -> str:
-    """A name for a file; one that had to be changed has a hash, so that no two share it."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in speaker)
-    if safe == speaker:
-        return safe
-    return f"{safe[:40]}-{hashlib.sha256(speaker.encode()).hexdigest()[:8]}"

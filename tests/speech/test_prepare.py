@@ -18,6 +18,7 @@ import soundfile
 
 from meta_shrink import DataError, UsageError
 from meta_shrink.speech import prepare as preparing
+from meta_shrink.speech import speaker_files
 from meta_shrink.speech.corpus import read_speaker, read_speakers
 from meta_shrink.speech.prepare import prepare_speech
 from tests.image_data import published
@@ -157,7 +158,7 @@ def test_what_cannot_be_used_is_named_and_left_out(sounds, wanted, tmp_path):
 
 def test_a_killed_preparation_goes_on(sounds, wanted, tmp_path, monkeypatch):
     metadata(tmp_path / "from", sounds)
-    monkeypatch.setattr(preparing, "CHUNK", 2)
+    monkeypatch.setattr(speaker_files, "CHUNK", 2)
     done: list[str] = []
     utterance = preparing.prepare_utterance
 

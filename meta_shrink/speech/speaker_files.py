@@ -1,0 +1,98 @@
+"""Which speaker is prepared into which file, in which pieces, and whether that is done."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from meta_shrink.errors import DataError, MetaShrinkError
+from meta_shrink.speech.corpus import PARTS, SUFFIX, Speaker, read_speaker
+from meta_shrink.speech.features import FEATURES_VERSION
+from meta_shrink.speech.recordings import Corpus, Recording
+
+CHUNK = 50
+_LONGEST_NAME = 100
+
+
+class Job(NamedTuple):
+    """What one process makes at a time: some recordings of one speaker, one file."""
+
+    path: str
+    recordings: Sequence[Recording]
+    sample_rate: int
+    lexicon: Mapping[str, Sequence[str]]
+
+
+def speaker_jobs(corpus: Corpus, folder: str, sample_rate: int) -> list[Job]:
+    """A job for each speaker.
+
+    Raises:
+      DataError: a speaker is in several splits.
+    """
+    speakers: dict[str, list[Recording]] = {}
+    for recording in corpus.recordings:
+        own = speakers.setdefault(recording.speaker, [])
+        own.append(recording)
+        if recording.split != own[0].split:
+            raise DataError(
+                f"Speaker {recording.speaker} is in two splits, {own[0].split or 'none'!r} with "
+                f"{own[0].utterance} and {recording.split or 'none'!r} with {recording.utterance}: "
+                "a speaker is a task, trained on or held out as a whole."
+            )
+    return [
+        Job(os.path.join(folder, f"{_file_name(name)}{SUFFIX}"), own, sample_rate, corpus.lexicon)
+        for name, own in speakers.items()
+    ]
+
+
+def pieces_of(job: Job) -> list[Job]:
+    """A speaker's job in pieces of CHUNK utterances, which are kept until all are whole."""
+    folder, name = os.path.split(job.path)
+    return [
+        job._replace(
+            path=os.path.join(folder, PARTS, f"{name.removesuffix(SUFFIX)}.{first}{SUFFIX}"),
+            recordings=job.recordings[first : first + CHUNK],
+        )
+        for first in range(0, len(job.recordings), CHUNK)
+    ]
+
+
+def kept(job: Job) -> Speaker | None:
+    """What an earlier preparation made of the same recordings in the same way."""
+    try:
+        speaker = read_speaker(job.path)
+    except MetaShrinkError:
+        return None
+    return speaker if speaker.about.get("settings") == settings_of(job) else None
+
+
+def settings_of(job: Job) -> str:
+    """SHA-256 of all that decides the file of a job; of sound, the size and time of its file."""
+    stamps = [_stamp(recording.place.path) for recording in job.recordings]
+    told = [FEATURES_VERSION, job.sample_rate, job.recordings, stamps, dict(job.lexicon)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def other_speakers(folder: str, jobs: Sequence[Job]) -> list[str]:
+    """The files of speakers in a folder that are of no job."""
+    own = {os.path.basename(job.path) for job in jobs}
+    return sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX) and name not in own)
+
+
+def _stamp(path: str) -> list[int]:
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(path)
+        return [status.st_size, status.st_mtime_ns]
+    return []
+
+
+def _file_name(speaker: str) -> str:
+    """A name for a file; one that had to be changed has a hash, so that no two share it."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in speaker)
+    if safe == speaker and len(safe) <= _LONGEST_NAME:
+        return safe
+    return f"{safe[:40]}-{hashlib.sha256(speaker.encode()).hexdigest()[:8]}"

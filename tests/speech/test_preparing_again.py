@@ -1,0 +1,116 @@
+"""A folder of prepared speech is what its corpus is now, and nothing of somebody else is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meta_shrink import DataError
+from meta_shrink.errors import InUseError
+from meta_shrink.runs.locks import only_process_in
+from meta_shrink.speech import prepare as preparing
+from meta_shrink.speech.corpus import read_speakers
+from meta_shrink.speech.prepare import prepare_speech
+from tests.speech.samples import utterance
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch) -> Path:
+    """A corpus of two speakers whose sound files are numbers, spoken in as many frames."""
+
+    def prepared(recording, *_):
+        frames = int(recording.place.read())
+        if not frames:
+            raise DataError("it is silent.")
+        return utterance(recording.utterance, frames)
+
+    monkeypatch.setattr(preparing, "prepare_utterance", prepared)
+    for name, content in {"ann/a": "5", "ann/b": "6", "bo/a": "7"}.items():
+        path = tmp_path / "from" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.with_suffix(".txt").write_text("one")
+    return tmp_path / "from"
+
+
+def prepare(source: Path, told: list[str] | None = None) -> dict[str, list[int]]:
+    """{speaker: frames of the utterances} of the folder `out` beside it, prepared."""
+    out = str(source.parent / "out")
+    prepare_speech(str(source), out, log=(told if told is not None else []).append)
+    return {
+        speaker.name: [len(one.features.phones) for one in speaker.utterances]
+        for speaker in read_speakers(out)
+    }
+
+
+def test_a_recording_that_was_made_anew_is_prepared_anew(source):
+    assert prepare(source) == {"ann": [5, 6], "bo": [7]}
+    (source / "bo" / "a.wav").write_text("19")
+    assert prepare(source) == {"ann": [5, 6], "bo": [19]}
+
+
+def test_a_speaker_of_whom_nothing_is_left_has_no_file(source):
+    prepare(source)
+    (source / "bo" / "a.wav").write_text("0")
+    assert prepare(source) == {"ann": [5, 6]}
+
+
+def test_speakers_of_another_corpus_are_named(source):
+    prepare(source, told := [])
+    assert not any("also holds" in line for line in told)
+    (source / "bo").rename(source / "cy")
+    assert prepare(source, told) == {"ann": [5, 6], "bo": [7], "cy": [7]}
+    assert "also holds 1 speaker(s)" in told[-1] and "trained on: bo.npz" in told[-1]
+
+
+def test_files_of_somebody_else_stay(source):
+    mine = source.parent / "out" / "parts"
+    mine.mkdir(parents=True)
+    (mine / "of a piano.npz").write_text("mine")
+    assert prepare(source) == {"ann": [5, 6], "bo": [7]}
+    assert [path.name for path in mine.iterdir()] == ["of a piano.npz"]
+
+
+def test_what_is_prepared_in_part_is_not_trained_on(source, monkeypatch):
+    piece = preparing.prepare_piece
+
+    def dies(job):
+        if "bo" in job.path:
+            raise KeyboardInterrupt
+        return piece(job)
+
+    monkeypatch.setattr(preparing, "prepare_piece", dies)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source)
+    with pytest.raises(DataError, match="is prepared in part"):
+        read_speakers(str(source.parent / "out"))
+    monkeypatch.setattr(preparing, "prepare_piece", piece)
+    assert prepare(source) == {"ann": [5, 6], "bo": [7]}
+    assert not (source.parent / "out" / "parts").exists()
+
+
+def test_one_process_prepares_at_a_time(source):
+    prepare(source)
+    with only_process_in(str(source.parent / "out")), pytest.raises(InUseError, match="in use by"):
+        prepare(source)
+
+
+def test_a_speaker_of_two_splits_is_refused(source):
+    lines = [
+        {"path": f"ann/{name}.wav", "text": "one", "split": split}
+        for name, split in (("a", "train"), ("b", "test"))
+    ]
+    (source / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(DataError, match="ann is in two splits, 'train' with a and 'test' with b"):
+        prepare(source)
+    assert not (source.parent / "out").exists()
+
+
+def test_a_long_name_is_no_file_name_and_stays(source):
+    names = ["x" * 255, "x" * 254]
+    for old, new in zip(("ann", "bo"), names, strict=True):
+        (source / old).rename(source / new)
+    assert prepare(source) == dict(zip(names, ([5, 6], [7]), strict=True))
+    assert max(len(path.name) for path in (source.parent / "out").iterdir()) < 100
