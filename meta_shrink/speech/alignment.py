@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ _SETTINGS |= dict.fromkeys(("beam", "wbeam", "pbeam"), 1e-120)
 
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
+_VOWEL = re.compile("[aeiouy]")
+APOSTROPHES = str.maketrans("\u2018\u2019", "''")
+_SAID = "&%@#*/\\\u00a7\u2030\u2032\u2033"  # Marks by their kind, and words where they are read.
 
 
 class NotAligned(DataError):
@@ -52,14 +56,22 @@ def words_of(text: str) -> list[str]:
     """The words of a text in small letters; punctuation goes, apostrophes stay.
 
     Raises:
-      DataError: there is none, or a digit or a letter that is not English.
+      DataError: there is none, or a digit, or a letter or a sign that is not English.
     """
-    words = WORD.findall(text.replace("\u2019", "'").lower())
-    if odd := [word for word in words if not re.fullmatch(r"[a-z']+", word)]:
+    plain = text.translate(APOSTROPHES).lower()
+    words = WORD.findall(plain)
+    odd = [word for word in words if not re.fullmatch(r"[a-z']+", word)]
+    if odd := odd or [sign for sign in plain if _is_sign(sign)]:
         raise DataError(f"{odd[0]!r} of its text is no English word; write it in letters.")
     if not words:
         raise DataError("its text has no word.")
     return words
+
+
+def _is_sign(character: str) -> bool:
+    """Whether it is neither a letter or digit nor a space or mark that nobody says."""
+    mark = unicodedata.category(character).startswith("P") and character not in _SAID
+    return not (mark or character.isalnum() or character.isspace())
 
 
 def pronounce(words: Sequence[str], lexicon: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
@@ -154,6 +166,8 @@ def _pronunciation(
     phones = known.split() if known else lexicon.get(word.upper())
     if not phones and word.endswith("'s"):
         phones = _possessive(_pronunciation(decoder, word[:-2], lexicon))
+    if not phones and not _VOWEL.search(word):  # "kg" would be spelled as a cage.
+        raise DataError(f"{word!r} of its text is short for something; write it out.")
     phones = phones or spell(word)
     if not phones or not set(phones) <= set(PHONES):
         raise DataError(f"{word!r} of its text has no pronunciation.")

@@ -7,11 +7,11 @@ from itertools import pairwise
 from string import ascii_letters
 
 from meta_shrink.errors import DataError, UsageError
-from meta_shrink.speech.alignment import WORD, pronounce
+from meta_shrink.speech.alignment import APOSTROPHES, WORD, pronounce
 from meta_shrink.speech.prosody import Phones, phones_of_words
 
 MAX_CHARACTERS = 1000
-_APOSTROPHES = str.maketrans("\u2018\u2019", "''")
+_SHORT = ("dr", "st")  # For doctor and drive, saint and street.
 _MARKS = ".,;:!?()[]\"'\u201c\u201d\u2026\u2013\u2014-"
 # A full stop within an abbreviation and a hyphen within a word are none.
 _PAUSE = re.compile(r"[,;:!?()\[\]\u2026\u2013\u2014]|--|\s-\s|\.\W*\s")
@@ -29,7 +29,7 @@ def text_phones(text: str, *, max_characters: int = MAX_CHARACTERS) -> Phones:
             f"The text has {len(text)} characters; expected {max_characters} at most: say it in "
             "parts."
         )
-    plain = text.translate(_APOSTROPHES)
+    plain = text.translate(APOSTROPHES)
     if odd := [c for c in plain if not (c in _MARKS or c.isspace() or c in ascii_letters)]:
         raise UsageError(
             f"{odd[0]!r} of the text {_shown(text)} cannot be spoken: write it in English words."
@@ -38,6 +38,10 @@ def text_phones(text: str, *, max_characters: int = MAX_CHARACTERS) -> Phones:
     found = list(WORD.finditer(plain))
     if not found:
         raise UsageError(f"The text {_shown(text)} has no word: write what is to be said.")
+    if short := [match[0] for match in found if match[0] in _SHORT]:
+        raise UsageError(
+            f"{short[0]!r} of the text {_shown(text)} is short for several words: write it out."
+        )
     gaps = [plain[one.end() : other.start()] for one, other in pairwise(found)]
     try:
         words = pronounce([match[0] for match in found], {})

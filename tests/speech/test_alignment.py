@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import resample_poly
 
 from meta_shrink import DataError
-from meta_shrink.speech.alignment import align, words_of
+from meta_shrink.speech.alignment import align, pronounce, words_of
 from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.spelling import spell
@@ -78,16 +78,48 @@ def test_text_that_does_not_fit_is_refused_and_leaves_no_trace(corpus):
         ("IT WAS GOOD", ["it", "was", "good"]),
         ("Well -- don't; it's Jess\u2019s.", ["well", "don't", "it's", "jess's"]),
         ("twenty-one", ["twenty", "one"]),
+        ("\u2018don\u2018t\u2026 (he said) \u00abyes\u00bb\u00a1", ["don't", "he", "said", "yes"]),
     ],
 )
 def test_words_of_a_text(text, words):
     assert words_of(text) == words
 
 
-@pytest.mark.parametrize("text", ["", "...", "in 1998", "naïve idea", "3rd"])
+NOT_SAID = [
+    "",
+    "...",
+    "in 1998",
+    "naïve idea",
+    "3rd",
+    "Tom & Jerry",
+    "a + b",
+    "ten %",
+    "well \U0001f600",
+]
+NOT_SAID += [
+    "nai\u0308ve",
+    "so\u00adft",
+    "O\u2032Neil",
+    "and/or",
+    "don`t",
+    "a\u200bb",
+    "go\0",
+    "\ud800 go",
+]
+
+
+@pytest.mark.parametrize("text", NOT_SAID)
 def test_a_text_that_cannot_be_said_is_refused(text):
     with pytest.raises(DataError, match="its text"):
         words_of(text)
+
+
+@pytest.mark.parametrize("word", ["kg", "km's"])
+def test_what_is_short_for_a_word_is_not_spelled_unless_a_lexicon_has_it(word):
+    pytest.importorskip("pocketsphinx")
+    assert pronounce([word], {word.upper(): ("K", "IY")}) == [("K", "IY")]
+    with pytest.raises(DataError, match=f"{word[:2]!r} of its text is short for something"):
+        pronounce([word], {})
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,12 @@ def test_what_is_no_english_word_is_refused_by_its_sign(odd):
         text_phones(f"good {odd}")
 
 
+@pytest.mark.parametrize("text", ["Dr. Jones", "in Main St.", "five kg", "ten km"])
+def test_what_is_short_for_a_word_is_refused(text):
+    with pytest.raises(UsageError, match=r"is short for .*[:;] write it out"):
+        text_phones(text)
+
+
 @pytest.mark.parametrize("text", ["", "  ", "...", "'", "-", "?!", "\n"])
 def test_a_text_without_words_is_refused(text):
     with pytest.raises(UsageError, match="has no word"):
