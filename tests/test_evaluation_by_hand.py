@@ -25,10 +25,11 @@ from meta_shrink.experiments.subsets import (
     ModuleSubset,
     adapt_subset,
     heldout_evaluators,
+    less_everything,
     module_rows,
-    no_adaptation,
     select,
     summary,
+    without_adaptation,
 )
 from meta_shrink.intervals import mean_and_ci95
 from tests.tiny_runs import tiny_config
@@ -102,10 +103,18 @@ def test_three_held_out_tasks(jit):
     # Student's t of 2 degrees of freedom at 97.5 %: 4.302653.
     half_widths = 4.302653 * np.sqrt(np.array([18.75, 52 / 3]) / 3)
     np.testing.assert_allclose(row["ci95"], half_widths, rtol=1e-5)
-    nobody = no_adaptation(curves, 3)
-    assert nobody["kind"] == "none" and nobody["modules"] == []
-    np.testing.assert_allclose(nobody["mean"], [3.0, 3.0], rtol=1e-5)
-    np.testing.assert_allclose(nobody["ci95"], half_widths[[0, 0]], rtol=1e-5)
+    start = without_adaptation(curves)
+    np.testing.assert_allclose(start.metric, np.stack([BEFORE, BEFORE], 1), rtol=1e-5)
+    # (0.5, 8, 0.5) less (0, 2, 8) is (0.5, 6, -7.5), with variance 553/12.
+    less = less_everything(start, curves, 1)
+    assert (less["step"], less["num_tasks"]) == (1, 3)
+    np.testing.assert_allclose(less["mean"], -1 / 3, rtol=1e-4)
+    np.testing.assert_allclose(less["ci95"], 4.302653 * np.sqrt(553 / 12 / 3), rtol=1e-4)
+    # Of fewer tasks, the first ones are compared.
+    two = curves._replace(metrics=[curves.metric[:2] + 1.0])
+    less = less_everything(two, curves, 0)
+    assert less["num_tasks"] == 2
+    np.testing.assert_allclose([less["mean"], less["ci95"]], [1.0, 0.0], atol=1e-5)
 
 
 def test_the_interval_of_one_task_is_unknown():

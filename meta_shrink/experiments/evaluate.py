@@ -24,15 +24,17 @@ from meta_shrink.experiments.config import algorithm_name, check_eval
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import (
+    ModuleSubset,
     adapt_subset,
     heldout_evaluators,
+    less_everything,
     module_rows,
     module_subsets,
-    no_adaptation,
     quoted_steps,
     restrict,
     select,
     summary,
+    without_adaptation,
 )
 from meta_shrink.keras_model import apply_model
 from meta_shrink.sections import check_keys
@@ -131,7 +133,7 @@ def _write(workdir: str, evaluation: dict[str, Any], unsaved: Callable[[dict[str
 
 def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested):
     """The rows of all subsets, and the curves of the one in which everything adapts."""
-    rows, everything = [], None
+    rows, everything, quoted = [], None, quoted_steps(experiment, options)
     for subset in module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist()):
         curves, count = adapt_subset(
             experiment,
@@ -144,9 +146,13 @@ def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested
         rows.append(summary(subset, curves, count))
         if subset.kind == "all":
             everything = curves
+        elif everything is not None:
+            rows[-1]["less_everything"] = less_everything(curves, everything, quoted)
         log(f"  {count} held-out tasks adapted: {subset.name}")
     if everything is not None:
-        rows.append(no_adaptation(everything, options.num_tasks))
+        nothing, start = ModuleSubset("no adaptation", "none", ()), without_adaptation(everything)
+        rows.append(summary(nothing, start, options.num_tasks))
+        rows[-1]["less_everything"] = less_everything(start, everything, quoted)
     return rows, everything
 
 

@@ -184,9 +184,18 @@ def summary(subset: ModuleSubset, curves: Curves, num_tasks: int) -> dict[str, A
     return row
 
 
-def no_adaptation(curves: Curves, num_tasks: int) -> dict[str, Any]:
-    """The row of phi itself: step 0 of any curves."""
+def less_everything(curves: Curves, everything: Curves, step: int) -> dict[str, Any]:
+    """The metric less that of adapting everything, after `step` steps, paired by task.
+
+    Tasks differ by more than what adapts does, so this tells more than two intervals do.
+    """
+    count = min(len(curves.metric), len(everything.metric))  # Both have the first tasks.
+    ours, theirs = (c.metric[:count, list(c.steps).index(step)] for c in (curves, everything))
+    mean, ci95 = mean_and_ci95(ours - theirs)
+    return {"step": step, "mean": mean, "ci95": ci95, "num_tasks": count}
+
+
+def without_adaptation(curves: Curves) -> Curves:
+    """Those of phi itself: step 0 of any curves."""
     start = [np.repeat(m[:, :1], len(curves.steps), axis=1) for m in curves.metrics]
-    return summary(
-        ModuleSubset("no adaptation", "none", ()), curves._replace(metrics=start), num_tasks
-    )
+    return curves._replace(metrics=start)

@@ -185,6 +185,12 @@ def quoted_steps(evaluation: dict[str, Any]) -> int:
     return evaluation.get("quoted_steps", evaluation["train_adaptation_steps"])
 
 
+def less_everything(scheme: dict[str, Any]) -> Estimate | None:
+    """The metric less that of adapting everything, paired by task; None where nobody measured."""
+    found = scheme.get("less_everything")
+    return found and Estimate(found["step"], number(found["mean"]), number(found["ci95"]))
+
+
 def best_of(evaluation: dict[str, Any], scheme: dict[str, Any]) -> Estimate:
     """The scheme's best metric over the recorded steps."""
     sign = 1 if evaluation["metric"]["lower_is_better"] else -1

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from meta_shrink.reporting.evaluation_file import (
+    Estimate,
     at_horizon,
     badness,
     best_of,
     estimate_at,
     gap_below,
+    less_everything,
     number,
     of_kind,
     readable_bytes,
@@ -60,6 +62,8 @@ def outcome(evaluation: dict[str, Any]) -> str:
     estimates = [at_horizon(evaluation, scheme) for scheme in [*alone, *rest]]
     parts[0] += f" a held-out {evaluation['metric']['name']} of"
     given = [f"{part} {estimate}" for part, estimate in zip(parts, estimates, strict=True)]
+    if alone and (difference := less_everything(alone[0])):
+        given[0] += f" ({signed(difference)} against adapting everything, task by task)"
     return f"After {estimates[0].step:,} adaptation steps, {'; '.join(given)}."
 
 
@@ -172,27 +176,16 @@ def scheme_table(evaluation: dict[str, Any]) -> Table:
     rows = []
     for scheme in evaluation["schemes"]:
         horizon, best = at_horizon(evaluation, scheme), best_of(evaluation, scheme)
-        last = estimate_at(scheme, math.inf)
+        last, less = estimate_at(scheme, math.inf), less_everything(scheme)
         share = sum(sizes[name] for name in scheme["modules"]) / total
+        difference = less[1:] if less else ("", "")
         rows.append(
-            [
-                scheme["name"],
-                len(scheme["modules"]),
-                share,
-                horizon.step,
-                horizon.mean,
-                horizon.ci95,
-                best.step,
-                best.mean,
-                best.ci95,
-                last.step,
-                last.mean,
-                last.ci95,
-            ]
+            [scheme["name"], len(scheme["modules"]), share, *horizon, *best, *last, *difference]
         )
     columns = ["what adapts", "modules", "share"]
     for moment in ("horizon", "best", "last"):
         columns += [f"{moment} step", f"{moment} mean", f"{moment} ci95"]
+    columns += ["less everything mean", "less everything ci95"]
     chosen = [i for i, s in enumerate(evaluation["schemes"]) if s["kind"] == "selected"]
     return Table(columns, rows, chosen)
 
@@ -214,24 +207,27 @@ def readable_sigma2(value: float) -> str:
 
 
 def readable_schemes(evaluation: dict[str, Any]) -> Table:
-    """The scheme table as a reader wants it, with the ratio to adapting everything."""
-    reference = [at_horizon(evaluation, scheme).mean for scheme in of_kind(evaluation, "all")]
-    means = [at_horizon(evaluation, scheme).mean for scheme in evaluation["schemes"]]
-    ratio = bool(reference) and evaluation["metric"]["lower_is_better"] and min(means) > 0
+    """The scheme table as a reader wants it, with the difference to adapting everything."""
+    compared = any(less_everything(scheme) for scheme in evaluation["schemes"])
     first = evaluation["schemes"][0]
     horizon, last = at_horizon(evaluation, first).step, first["steps"][-1]
     further = last > horizon
     rows = []
-    for scheme, mean in zip(evaluation["schemes"], means, strict=True):
-        best = best_of(evaluation, scheme)
+    for scheme in evaluation["schemes"]:
+        best, less = best_of(evaluation, scheme), less_everything(scheme)
         cells = [str(at_horizon(evaluation, scheme))]
-        cells += [f"{mean / reference[0]:.2f}×"] if ratio else []
+        cells += [signed(less) if less else ""] if compared else []
         cells += [str(estimate_at(scheme, math.inf))] if further else []
         rows.append([scheme["name"], *cells, f"{best.mean:.3g} (step {best.step:,})"])
     columns = ["what adapts", f"after {horizon:,} steps"]
-    columns += ["vs everything"] if ratio else []
+    columns += ["less everything"] if compared else []
     columns += [f"after {last:,} steps"] if further else []
     return Table([*columns, "best mean"], rows, scheme_table(evaluation).marked)
+
+
+def signed(difference: Estimate) -> str:
+    """`+0.0012 ± 0.0040`."""
+    return f"{'+' if difference.mean >= 0 else ''}{difference}"
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -155,7 +155,7 @@ def test_negative_metric_and_higher_is_better(tmp_path):
         curve["mean"] = [-value for value in curve["mean"]]
     text = write_report(write_run(tmp_path, evaluation)).read_text(encoding="utf-8")
     assert "higher is better" in text
-    assert "vs everything" not in text
+    assert "less everything" not in text
 
 
 def test_no_module_selected():

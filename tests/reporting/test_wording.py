@@ -126,15 +126,28 @@ def test_the_table_of_schemes_by_hand():
     table = wording.scheme_table(evaluation())
     rows = {row[0]: row for row in table.rows}
     #                             modules, share, horizon, best, last: step, mean and interval
-    assert rows["all modules"][1:] == [2, 1.0, 5, 2.0, 0.2, 20, 1.0, 0.3, 20, 1.0, 0.3]
+    assert rows["all modules"][1:] == [2, 1.0, 5, 2.0, 0.2, 20, 1.0, 0.3, 20, 1.0, 0.3, "", ""]
     assert rows["selected modules"][1:3] == [1, 0.1]
-    assert rows["b"][1:] == [1, 0.9, 5, 2.2, 0.2, 5, 2.2, 0.2, 20, 5.0, 0.3]
+    assert rows["b"][1:] == [1, 0.9, 5, 2.2, 0.2, 5, 2.2, 0.2, 20, 5.0, 0.3, "", ""]
     assert table.marked == [1]
-    readable = {row[0]: row[1:] for row in wording.readable_schemes(evaluation()).rows}
-    assert readable["selected modules"] == [
-        "3.00 ± 0.20", "1.50×", "2.50 ± 0.30", "2.5 (step 20)",
-    ]  # fmt: skip
-    assert readable["b"][1] == "1.10×"
+    readable = wording.readable_schemes(evaluation())
+    assert readable.rows[1][1:] == ["3.00 ± 0.20", "2.50 ± 0.30", "2.5 (step 20)"]
+    assert readable.columns == ["what adapts", "after 5 steps", "after 20 steps", "best mean"]
+
+
+def test_differences_to_adapting_everything_are_shown_where_they_were_measured():
+    found = evaluation()
+    less = {"step": 5, "mean": 1.0, "ci95": 0.03, "num_tasks": 30}
+    found["schemes"][1]["less_everything"] = less
+    found["schemes"][3]["less_everything"] = less | {"mean": -0.25}
+    readable = {row[0]: row[2] for row in wording.readable_schemes(found).rows}
+    assert (readable["all modules"], readable["a"]) == ("", "")
+    assert (readable["selected modules"], readable["b"]) == ("+1.000 ± 0.030", "-0.250 ± 0.030")
+    assert {row[0]: row[-2:] for row in wording.scheme_table(found).rows}["b"] == [-0.25, 0.03]
+    assert (
+        "adapting it alone gives a held-out mean squared error of 3.00 ± 0.20 (+1.000 ± 0.030 "
+        "against adapting everything, task by task); adapting everything gives 2.00 ± 0.20;"
+    ) in wording.headline(found)
 
 
 def test_accuracies_rank_the_other_way():
