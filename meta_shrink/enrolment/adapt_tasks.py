@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -59,12 +59,7 @@ def adapt_tasks(
         raise UsageError(f"processes is {processes}; expected at least 1.")
     options = options or AdaptOptions()
     read = _readers(backbone, data, options, log)
-    for name in read:
-        if not is_alias(name):
-            raise DataError(
-                f"The task {name!r} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -, "
-                "and no id of an adapter."
-            )
+    check_task_names(read)
     try:
         os.makedirs(out, exist_ok=True)
         with only_process_in(out):
@@ -72,6 +67,20 @@ def adapt_tasks(
             return _adapt_all(backbone, read, out, options, processes, stop_requested, log)
     except OSError as error:
         raise unwritable(out, error) from error
+
+
+def check_task_names(names: Iterable[str]) -> None:
+    """Names of tasks become the aliases of adapters.
+
+    Raises:
+      DataError: one cannot.
+    """
+    for name in names:
+        if not is_alias(name):
+            raise DataError(
+                f"The task {name!r} needs another name: 1 to 64 of A-Z a-z 0-9 . _ -, "
+                "and no id of an adapter."
+            )
 
 
 def _readers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 
@@ -11,7 +12,7 @@ from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.voices import Voices, recordings_of
-from meta_shrink.durable_files import read_file, write_atomically
+from meta_shrink.durable_files import check_writable, read_file, write_atomically
 from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.audio_files import load, pcm, wav_header
@@ -20,7 +21,7 @@ from meta_shrink.speech.prepare import told_frames
 from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.signal import mu_law_decode
 
-MAX_SECONDS, MAX_SHIFT = 60.0, 24.0
+MAX_SECONDS, MAX_SHIFT, WAV = 60.0, 24.0, ".wav"
 _VOICED, _LOG_F0 = NUMBERS.index("voiced"), NUMBERS.index("log_f0")
 
 
@@ -74,7 +75,7 @@ def _check(shift: float) -> None:
 def _text_beside(path: str) -> str:
     beside = f"{os.path.splitext(path)[0]}.txt"
     try:
-        return read_file(beside).decode().strip()
+        return read_file(beside).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"What does {path} say? There is no text in {beside} ({error}); give --text."
@@ -103,6 +104,27 @@ def spoken(
             done += piece.shape[1] // voices.hop
             progress.update(done)
     return mu_law_decode(np.concatenate(pieces)), voices.recordings.sample_rate
+
+
+def check_out(path: str, like: str | None = None) -> None:
+    """Before an utterance is spoken, which takes minutes.
+
+    Args:
+      like: a recording, which stays.
+
+    Raises:
+      UsageError, DiskError: it is no WAV file's name, the recording itself, or cannot be written.
+    """
+    if not path.lower().endswith(WAV):
+        raise UsageError(f"--out={path}: what is written is a WAV file; call it NAME{WAV}.")
+    if like is not None and os.path.realpath(path) == os.path.realpath(like):
+        raise UsageError(f"--out={path} is the recording --like itself: name another file.")
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        check_writable(os.path.dirname(os.path.abspath(path)))
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def write_wav(path: str, samples: np.ndarray, rate: int) -> None:

@@ -92,7 +92,7 @@ class TaskAdaptation:
           Preempted: a stop was requested.
         """
         total = self.steps if steps is None else steps
-        self._check(heldout, total, early_stop)
+        self._check(heldout, total, early_stop, seed)
         train = check_examples(self._backbone.info, train)
         if heldout is not None:
             heldout = check_examples(self._backbone.info, heldout)
@@ -113,11 +113,11 @@ class TaskAdaptation:
                 break
         return Adapted(best, best_step, curve)
 
-    def _check(self, heldout: Examples | None, steps: int, early_stop: int):
-        if steps < 1 or early_stop < 0:
+    def _check(self, heldout: Examples | None, steps: int, early_stop: int, seed: int):
+        if steps < 1 or early_stop < 0 or not 0 <= seed <= tf.int32.max:
             raise UsageError(
-                f"adapt got steps={steps}, early_stop={early_stop}; expected at least 1 step and "
-                "early_stop >= 0 (0: never)."
+                f"adapt got steps={steps}, early_stop={early_stop}, seed={seed}; expected at least "
+                f"1 step, early_stop >= 0 (0: never) and a seed from 0 to {tf.int32.max}."
             )
         if early_stop and (heldout is None or self.metric is None):
             raise UsageError("Early stopping needs held-out examples and a backbone with a metric.")

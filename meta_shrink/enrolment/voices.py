@@ -13,7 +13,8 @@ import numpy as np
 from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS, TARGETS
 from meta_shrink.backbones.voices import recordings_of
-from meta_shrink.errors import DataError
+from meta_shrink.enrolment.adapt_tasks import check_task_names
+from meta_shrink.errors import DataError, one_line
 from meta_shrink.images.classes import hash_order
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.audio_files import decode
@@ -44,10 +45,11 @@ def recorded_voices(
       info: of the backbone that will adapt them.
 
     Raises:
-      DataError: nothing to read.
+      DataError: nothing to read, or a speaker whose name no adapter can have.
       UsageError: a backbone of something else.
     """
-    rate, corpus = recordings_of(info).sample_rate, find_recordings(source)
+    rate, corpus = recordings_of(info).sample_rate, find_recordings(source, log=log)
+    check_task_names(recording.speaker for recording in corpus.recordings)
     spoken: dict[str, list[Utterance]] = {}
     with Progress(len(corpus.recordings), label="recordings") as progress:
         for number, recording in enumerate(corpus.recordings):
@@ -56,7 +58,7 @@ def recorded_voices(
                 check_recording(*decode(recording.place.read(), recording.place.path))
                 own.append(prepare_utterance(recording, rate, corpus.lexicon))
             except DataError as error:
-                log(f"left out: {recording.speaker}/{recording.utterance}: {error}")
+                log(one_line(f"left out: {recording.speaker}/{recording.utterance}: {error}"))
             progress.update(number + 1)
     return spoken
 

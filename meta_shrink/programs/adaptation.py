@@ -12,7 +12,9 @@ OPTIONS = {
     "steps": flags.DEFINE_integer(
         "steps", 0, "Adaptation steps; 0: as the backbone says.", lower_bound=0
     ),
-    "seed": flags.DEFINE_integer("seed", 0, "Of mini-batches and augmentation."),
+    "seed": flags.DEFINE_integer(
+        "seed", 0, "Of mini-batches and augmentation.", 0, upper_bound=2**31 - 1
+    ),
     "encoding": flags.DEFINE_enum(
         "encoding", "f32", ["f32", "f16", "bf16", "int8_delta"], "How the files hold numbers."
     ),

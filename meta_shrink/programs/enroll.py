@@ -17,8 +17,16 @@ import os
 
 from absl import flags
 
+from meta_shrink.durable_files import check_writable, real_directory
+from meta_shrink.errors import UsageError, unwritable
 from meta_shrink.programs import cli
-from meta_shrink.programs.adaptation import OUT, PROCESSES, chosen_backbone, chosen_options
+from meta_shrink.programs.adaptation import (
+    OPTIONS,
+    OUT,
+    PROCESSES,
+    chosen_backbone,
+    chosen_options,
+)
 
 FROM = flags.DEFINE_string("from", None, "Folder or tar of recordings.", required=True)
 NUM_HELDOUT = flags.DEFINE_integer(
@@ -36,6 +44,7 @@ def main(argv):
     from meta_shrink.enrolment.voices import prosody_tasks, recorded_voices, voice_tasks
 
     cli.no_arguments(argv)
+    check_before()
     backbone, options = chosen_backbone(), chosen_options()
     prosody = Backbone.load(PROSODY.value) if PROSODY.value else None
     if prosody is not None:
@@ -50,6 +59,21 @@ def main(argv):
         out = os.path.join(OUT.value, "prosody")
         done = adapt_tasks(prosody, own, out, options._replace(steps=0), processes=processes)
         show(done, "held-out negative log-likelihood per phone")
+
+
+def check_before():
+    """What need not wait for the recordings, which take a second each.
+
+    Raises:
+      UsageError, DiskError: --early_stop without anything held out, or --out cannot be written.
+    """
+    if OPTIONS["early_stop"].value and not NUM_HELDOUT.value:
+        raise UsageError("--early_stop needs --num_heldout=N: it stops by held-out recordings.")
+    try:
+        real_directory(OUT.value)
+        check_writable(OUT.value)
+    except OSError as error:
+        raise unwritable(OUT.value, error) from error
 
 
 def show(tasks, metric):

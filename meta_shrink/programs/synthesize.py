@@ -37,11 +37,12 @@ def main(argv):
     """Speak; see the module's docstring."""
     # Late, so that --help is quick.
     from meta_shrink.backbones.loaded import Backbone
-    from meta_shrink.enrolment.speaking import spoken, write_wav
+    from meta_shrink.enrolment.speaking import check_out, spoken, write_wav
     from meta_shrink.reporting.spectrogram import save_spectrogram
 
     cli.no_arguments(argv)
     check_timing()
+    check_out(OUT.value, LIKE.value)
     backbone = Backbone.load(BACKBONE.value)
     adapter = backbone.load_adapter(ADAPTER.value) if ADAPTER.value else backbone.default
     samples, rate = spoken(

@@ -85,6 +85,18 @@ def test_a_task_in_memory_that_fails_in_a_process_is_told_as_in_one(backbone, st
     assert list(done) == ["a"]
 
 
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**40])
+def test_a_seed_that_would_become_another_is_refused(backbone, seed, tmp_path):
+    with pytest.raises(UsageError, match=f"seed={seed}; expected"):
+        adapt_tasks(
+            backbone,
+            {"a": (images(0, 9), LABELS)},
+            str(tmp_path),
+            SHORT._replace(seed=seed),
+            **NO_LOG,
+        )
+
+
 def test_a_damaged_task_is_told_before_anything_is_started(backbone, started, tmp_path):
     data = write_tasks(tmp_path / "data", 2)
     (tmp_path / "data" / "task_1.npz").write_text("no")

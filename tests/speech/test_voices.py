@@ -12,7 +12,8 @@ import pytest
 
 from meta_shrink import Backbone, DataError, UsageError
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
-from meta_shrink.enrolment.speaking import features_of
+from meta_shrink.enrolment import voices
+from meta_shrink.enrolment.speaking import check_out, features_of
 from meta_shrink.enrolment.voices import recorded_voices, voice_tasks
 from meta_shrink.reporting.spectrogram import levels
 from meta_shrink.speech.features import NUMBERS, PHONES
@@ -101,6 +102,37 @@ def test_too_little_speech_is_refused(recordings, backbone):
     spoken = recorded_voices(recordings, info, **NO_LOG)
     with pytest.raises(DataError, match=r"has 0\.0 s of voiced speech in 0 recordings"):
         voice_tasks(spoken, info, heldout=3)
+
+
+def test_where_sound_goes_is_looked_at_before_it_is_spoken(tmp_path):
+    (tmp_path / "like.wav").write_text("mine")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "like.wav")
+    (tmp_path / "folder.wav").mkdir()
+    refused = {
+        "spoken.png": "call it NAME.wav",
+        "spoken": "call it NAME.wav",
+        "like.wav": "is the recording --like itself",
+        "link.wav": "is the recording --like itself",
+        "folder.wav": "Is a directory",
+        "missing/spoken.wav": "No such file or directory",
+    }
+    for name, sentence in refused.items():
+        with pytest.raises(UsageError, match=sentence):
+            check_out(str(tmp_path / name), str(tmp_path / "like.wav"))
+    check_out(str(tmp_path / "spoken.WAV"), str(tmp_path / "like.wav"))
+    assert len(list(tmp_path.iterdir())) == 3 and (tmp_path / "like.wav").read_text() == "mine"
+
+
+def test_what_needs_no_recording_is_refused_before_they_are_heard(tmp_path, backbone, monkeypatch):
+    arguments = ["--backbone=none", "--from=none", f"--out={tmp_path}/adapters"]
+    said = run("enroll", *arguments, "--early_stop=1", code=2).stderr
+    assert "--early_stop needs --num_heldout" in said
+    (tmp_path / "Zoë").mkdir()
+    for name, content in {"a.wav": "no sound", "a.txt": "one"}.items():
+        (tmp_path / "Zoë" / name).write_text(content)
+    monkeypatch.setattr(voices, "decode", lambda *_: pytest.fail("it was heard"))
+    with pytest.raises(DataError, match="'Zoë' needs another name"):
+        recorded_voices(str(tmp_path), Backbone.load(backbone).info, **NO_LOG)
 
 
 def test_the_spectrogram_of_a_tone_is_a_line():
