@@ -6,6 +6,8 @@ from typing import Any
 
 from absl import flags
 
+from meta_shrink.errors import UsageError
+
 STRATEGY = flags.DEFINE_enum(
     "strategy",
     "auto",
@@ -13,7 +15,7 @@ STRATEGY = flags.DEFINE_enum(
     "Devices: one; all GPUs of this machine (mirrored); those of all processes of TF_CONFIG, each "
     "started with the same command (multi_worker); a TPU; or what there is (auto).",
 )
-TPU = flags.DEFINE_string("tpu", "", "Name of the TPU, or local: that of this machine.")
+TPU = flags.DEFINE_string("tpu", None, "Name of the TPU, or local: that of this machine.")
 
 
 def chosen_strategy(*, joined: str | None = None) -> Any:
@@ -22,9 +24,11 @@ def chosen_strategy(*, joined: str | None = None) -> Any:
     joined: of make_strategy, for a program that does not join processes.
 
     Raises:
-      UsageError: of make_strategy.
+      UsageError: of make_strategy, or an empty --tpu.
     """
     # Late, so that --help is quick.
     from meta_shrink.training.distribution import make_strategy
 
-    return make_strategy(STRATEGY.value, tpu=TPU.value, joined=joined)
+    if TPU.value is not None and not TPU.value.strip():
+        raise UsageError("--tpu= is empty: give the name of a TPU, or local, or leave it out.")
+    return make_strategy(STRATEGY.value, tpu=TPU.value or "", joined=joined)

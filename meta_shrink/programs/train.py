@@ -25,7 +25,7 @@ ALLOW = flags.DEFINE_bool(
     "allow_config_change", False, "Resume although the config differs from the workdir's."
 )
 PROFILE = flags.DEFINE_string(
-    "profile", "", "START:STOP, meta-steps of which a trace is written for TensorBoard."
+    "profile", None, "START:STOP, meta-steps of which a trace is written for TensorBoard."
 )
 
 

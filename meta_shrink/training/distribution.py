@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import cache
-from typing import Any
 
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.runs.checkpoints import first_line
 from meta_shrink.training.rendezvous import meet
+from meta_shrink.training.tf_config import is_given, place_of_process
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
-# Where MultiWorkerMirroredStrategy finds its processes, and the kinds of them that train.
-TF_CONFIG, WORKER_JOBS = "TF_CONFIG", ("chief", "worker")
+# TensorFlow starts all of them at once; where that cannot be, it hangs or aborts.
+MOST_CPU_THREADS = 1024
 # "default": the accelerator's own, TF32 on a GPU and bfloat16 on a TPU.
 MATMUL_PRECISIONS = ("float32", "default")
 
@@ -28,10 +26,10 @@ def set_cpu_threads(*, cpu_threads: int) -> None:
         whose operations cost less than handing them to another thread.
 
     Raises:
-      UsageError: a negative number, or TensorFlow is running already.
+      UsageError: a number out of range, or TensorFlow is running already.
     """
-    if cpu_threads < 0:
-        raise UsageError(f"device.cpu_threads is {cpu_threads}; expected 0 or more.")
+    if not 0 <= cpu_threads <= MOST_CPU_THREADS:
+        raise UsageError(f"device.cpu_threads is {cpu_threads}; expected 0 to {MOST_CPU_THREADS}.")
     if not cpu_threads:
         return
     try:
@@ -71,8 +69,8 @@ def make_strategy(name: str, *, tpu: str = "", joined: str | None = None) -> tf.
       joined: for a program that joins no processes, the sentence that refuses "multi_worker".
 
     Raises:
-      UsageError: unknown name, a tpu for another strategy, no TPU where one was asked for, or a
-        TF_CONFIG that is missing or wrong.
+      UsageError: unknown name, a tpu for another strategy, no TPU or GPU where one was asked for,
+        or a TF_CONFIG that is missing or wrong.
     """
     if name not in STRATEGIES:
         raise UsageError(f"--strategy is {name!r}; expected one of {', '.join(STRATEGIES)}.")
@@ -92,7 +90,7 @@ def make_strategy(name: str, *, tpu: str = "", joined: str | None = None) -> tf.
 
 
 def _best() -> str:
-    if TF_CONFIG in os.environ and len(_hosts(_tf_config())) > 1:
+    if is_given() and len(place_of_process("auto").hosts) > 1:
         return "multi_worker"
     if tf.config.list_physical_devices("TPU"):
         return "tpu"
@@ -104,48 +102,25 @@ def _mirrored() -> tf.distribute.Strategy:
     # One for the whole process: TensorFlow numbers the collectives of every strategy from the same
     # start, so those of a second one meet the first one's ("Shape mismatch in the collective").
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices(kind)])
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if kind == "CPU" and len(devices) == 1:
+        raise UsageError(
+            "--strategy=mirrored found no GPU on this machine; see to its driver and the [gpu] "
+            "extra, or run on the CPU by --strategy=one."
+        )
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _multi_worker() -> tf.distribute.Strategy:
-    config = _tf_config()
-    hosts, task = _hosts(config), config["task"]
-    chiefs = len(config["cluster"].get("chief", []))
+    hosts, index = place_of_process("multi_worker")
     try:
-        meet(hosts, task["index"] + (chiefs if task["type"] == "worker" else 0))
+        meet(hosts, index)
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise UsageError(
             f"--strategy=multi_worker could not join {', '.join(hosts)}: {first_line(error)}; "
             "look whether the addresses are right, free and open to the others."
         ) from error
-
-
-def _hosts(config: dict[str, Any]) -> list[str]:
-    return [host for job in WORKER_JOBS for host in config["cluster"].get(job, [])]
-
-
-def _tf_config() -> dict[str, Any]:
-    """The environment variable, checked: TensorFlow itself waits for ever for a wrong one.
-
-    Raises:
-      UsageError: it is missing, no JSON, or names no place for this process.
-    """
-    text = os.environ.get(TF_CONFIG, "")
-    try:
-        config = json.loads(text)
-        jobs, task = config["cluster"], config["task"]
-        place = jobs[task["type"]][task["index"]]
-        whole = set(jobs) <= set(WORKER_JOBS) and task["index"] >= 0 and ":" in place
-    except (ValueError, KeyError, IndexError, TypeError):
-        whole = False
-    if not whole:
-        raise UsageError(
-            f"--strategy=multi_worker found {TF_CONFIG}={text[:200]!r}; expected "
-            '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, '
-            "the same cluster in every process and an index of its own."
-        )
-    return config
 
 
 def _tpu(name: str) -> tf.distribute.Strategy:

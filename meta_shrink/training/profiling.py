@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.runs.checkpoints import first_line
 from meta_shrink.training.meta_step import Run
 
 
@@ -20,8 +21,8 @@ class Span(NamedTuple):
     stop: int
 
 
-def parse_span(text: str, steps: int) -> Span | None:
-    """The span of "START:STOP", None of "".
+def parse_span(text: str | None, steps: int) -> Span | None:
+    """The span of "START:STOP"; None of None.
 
     Args:
       steps: meta-steps of the run.
@@ -29,7 +30,7 @@ def parse_span(text: str, steps: int) -> Span | None:
     Raises:
       UsageError: it is no span, empty, or not within the run.
     """
-    if not text:
+    if text is None:
         return None
     match = re.fullmatch(r"(\d+):(\d+)", text)
     span = Span(*map(int, match.groups())) if match else Span(0, 0)
@@ -101,6 +102,6 @@ class _Trace:
         try:
             action()
         except (RuntimeError, OSError, tf.errors.OpError) as error:
-            self._log(f"No trace ({str(error).splitlines()[0]}).")
+            self._log(f"No trace ({first_line(error)}).")
             return False
         return True

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meta_shrink.training.distribution import TF_CONFIG
+from meta_shrink.training.tf_config import TF_CONFIG
 from tests.test_documents import flags_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -13,14 +13,16 @@ from meta_shrink.training.profiling import Span, parse_span, traced
 from tests.tiny_runs import NO_LOG, assert_same_run, tiny_config
 
 
-@pytest.mark.parametrize("text", ["3", "3:", "3:3", "4:3", "-1:3", "1:3:5", "a:b", "5:11", "1.5:2"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "3:", "3:3", "4:3", "-1:3", "1:3:5", "a:b", "5:11", "1.5:2"]
+)
 def test_what_is_no_span_is_refused(text):
     with pytest.raises(UsageError, match=f"^--profile={text}: expected START:STOP .* is 10"):
         parse_span(text, 10)
 
 
 def test_spans():
-    assert parse_span("", 10) is None
+    assert parse_span(None, 10) is None
     assert parse_span("0:10", 10) == Span(0, 10)
 
 

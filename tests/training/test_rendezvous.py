@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from meta_shrink.training import rendezvous
 from meta_shrink.training.rendezvous import meet
 
 # A program of its own: one that waits is sent a signal.
@@ -45,7 +47,7 @@ def test_a_stranger_is_no_process_of_the_job():
     first = threading.Thread(target=meet, args=(there, 0), daemon=True)
     first.start()
     host, _, port = there[0].partition(":")
-    for words in (b"GET / HTTP/1.1", b"7", b"0"):
+    for words in (b"GET / HTTP/1.1", b"7", b"0", b"7 x", b"0 x", b"\xff x"):
         while True:
             try:
                 connection = socket.create_connection((host, int(port)))
@@ -59,6 +61,45 @@ def test_a_stranger_is_no_process_of_the_job():
     meet(there, 1)
     first.join(30)
     assert not first.is_alive()
+
+
+def test_one_with_another_cluster_is_refused_and_the_others_meet(capsys):
+    """TensorFlow would wait for ever for a third one."""
+    there = hosts(2)
+    first = threading.Thread(target=meet, args=(there, 0), daemon=True)
+    first.start()
+    with pytest.raises(ValueError, match="the first process has another cluster"):
+        meet([*there, "127.0.0.1:9"], 1)
+    assert first.is_alive()
+    meet(there, 1)
+    first.join(30)
+    assert not first.is_alive()
+    assert "Process 1 has another cluster in its TF_CONFIG" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (0, "Still waiting for process 1, 2 of TF_CONFIG"),
+        (2, "Still waiting: 127.0.0.1:{}, the first process of TF_CONFIG, does not answer"),
+    ],
+)
+def test_who_waits_long_says_for_whom(index, words, monkeypatch, capsys):
+    monkeypatch.setattr(rendezvous, "SECONDS_BETWEEN_WORDS", 0.1)
+    there = hosts(3)
+    threads = [threading.Thread(target=meet, args=(there, i), daemon=True) for i in range(3)]
+    threads.pop(index).start()
+    wanted, told = words.format(there[0].rpartition(":")[2]), ""
+    for _ in range(600):
+        if wanted in told:
+            break
+        time.sleep(0.05)
+        told += capsys.readouterr().err
+    assert wanted in told
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
 
 
 @pytest.mark.parametrize("index", [0, 1])
