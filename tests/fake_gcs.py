@@ -22,7 +22,8 @@ _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
 
 
 class FakeGcs(ThreadingHTTPServer):
-    """One bucket. objects: {key: (bytes, generation)}; fail: keys whose uploads are refused."""
+    """One bucket. objects: {key: (bytes, generation)}; fail: keys whose uploads are refused,
+    with the status fail_status."""
 
     daemon_threads = True
 
@@ -30,6 +31,7 @@ class FakeGcs(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.objects: dict[str, tuple[bytes, int]] = {}
         self.fail: set[str] = set()
+        self.fail_status = 403
         self.lock, self.generation = threading.Lock(), 0
         self.sessions: dict[str, tuple[str, bool, bytearray]] = {}
 
@@ -40,7 +42,7 @@ class FakeGcs(ThreadingHTTPServer):
         """(HTTP status, the object's description); absent: only where there is none."""
         with self.lock:
             if key in self.fail:
-                return 403, {"error": {"message": f"{key} may not be written"}}
+                return self.fail_status, {"error": {"message": f"{key} may not be written"}}
             if absent and key in self.objects:
                 return 412, {"error": {"message": "conditionNotMet"}}
             self.generation += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,6 +36,22 @@ def check_places() -> None:
                 raise UsageError(f"--{name}= is empty: name a file or folder.")
             if name in _LIVE:
                 refuse_url(f"--{name}", value)
+            for place in value.split(","):  # Several runs of report.
+                _refuse_no_store(f"--{name}={place}", place)
+
+
+def _refuse_no_store(flag: str, place: str) -> None:
+    """Refuse what looks like a URL of a store and is none."""
+    match = re.fullmatch(r"([A-Za-z][\w+.-]*):(/+).*", place, re.DOTALL)
+    if not match or os.path.exists(place):
+        return
+    scheme, slashes = match[1].lower(), match[2]
+    if scheme in ("file", "local"):
+        raise UsageError(f"{flag} is on this machine: give its path, without {match[1]}://.")
+    if scheme == "memory":
+        raise UsageError(f"{flag} would be lost when this program ends: give a local path.")
+    if slashes == "/":  # As os.path.normpath and pathlib leave it.
+        raise UsageError(f"{flag} is no URL: write {match[1]}:// with two slashes.")
 
 
 def local_only(flag: str) -> None:

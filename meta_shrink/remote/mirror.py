@@ -34,7 +34,8 @@ class Mirror:
     program writes beside it, below `parent`, is uploaded beside the url.
 
     Raises:
-      UsageError: no folder of a bucket, or a kind of URL that cannot be read here.
+      UsageError: no folder of a bucket, a name that is not uploaded, or a kind of URL that cannot
+        be read here.
     """
 
     def __init__(self, url: str, parent: str) -> None:
@@ -42,6 +43,10 @@ class Mirror:
         folder, _, name = place.rstrip("/").rpartition("/")
         if not folder:
             raise UsageError(f"{url} is no folder of a bucket: write {scheme}://BUCKET/FOLDER.")
+        if name in (".", "..") or is_own(name) or is_own(f"{name}/file"):
+            raise UsageError(
+                f"{url} ends with {name!r}, which is never uploaded: take another name."
+            )
         self.url, self.path = url.rstrip("/"), os.path.join(parent, name)
         self._store, self._parent = Store.of(f"{scheme}://{folder}"), parent
         self._pulled: dict[str, str] = {}

@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.errors import ArtefactError, DiskError, UsageError, unwritable
 
 # The extra that brings the package for a kind of URL.
 EXTRAS = {"gs": "gcs", "gcs": "gcs"}
@@ -32,8 +32,9 @@ class Store(NamedTuple):
         scheme = url.partition("://")[0]
         try:
             fsspec = importlib.import_module("fsspec")  # Late: few runs are in a store.
-            # gcsfs warns at each call that it may not ask for a bucket's kind, and goes on.
-            logging.getLogger("gcsfs").setLevel(logging.ERROR)
+            # gcsfs warns at each call that it may not ask for a bucket's kind, and goes on; it logs
+            # the traceback of what it raises as well.
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
             system, root = fsspec.url_to_fs(url)
         except (ImportError, ValueError) as error:
             extra = EXTRAS.get(scheme)
@@ -69,12 +70,16 @@ class Store(NamedTuple):
 
     def download(self, name: str, path: str) -> None:
         """Copy an object into a local file."""
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             self.system.get_file(f"{self.root}/{name}", path)
         except FileNotFoundError:
             pass  # Its owner has removed it since it was listed.
         except Exception as error:
+            if isinstance(error, OSError) and isinstance(
+                full := unwritable(path, error), DiskError
+            ):
+                raise full from error  # That of the copy, not the store.
             raise _told("read", f"{self.url}/{name}", error) from error
 
     def upload(self, path: str, name: str) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from meta_shrink import Components, UsageError, build, default_components
 from meta_shrink.experiments.task_data import task_source
+from meta_shrink.programs import places
 from meta_shrink.programs.flag_sentences import CONFIG_FILES
 from meta_shrink.programs.places import PLACES
 from meta_shrink.remote.store import Store
@@ -67,6 +68,37 @@ def test_a_url_of_what_is_used_while_it_runs_is_told_and_nothing_is_made(
 )
 def test_so_is_a_url_that_cannot_be(tmp_path, flags, words):
     assert words in run(tmp_path, "report", *flags).stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("file:///there/run", "is on this machine: give its path, without file://"),
+        ("local://there/run", "is on this machine: give its path, without local://"),
+        ("memory://bucket/run", "would be lost when this program ends"),
+        ("one,memory://bucket/run", "would be lost when this program ends"),
+        # As pathlib and os.path.normpath leave a URL: a local folder gs: was made of it.
+        ("gs:/bucket/run", "is no URL: write gs:// with two slashes"),
+        ("s3:/bucket/run", "is no URL: write s3:// with two slashes"),
+    ],
+)
+def test_what_looks_like_a_store_and_is_none_is_refused(place, words, monkeypatch):
+    monkeypatch.setattr(places, "_values", lambda name: [place] if name == "workdir" else [])
+    with pytest.raises(UsageError, match=f"^--workdir={place.split(',')[-1]} {words}"):
+        places.check_places()
+
+
+@pytest.mark.parametrize("place", ["runs/a:b", "gs://bucket/run", "C:run", "a b/c", "x:1/y"])
+def test_other_places_are_taken_as_they_are(place, monkeypatch):
+    monkeypatch.setattr(places, "_values", lambda name: [place] if name == "workdir" else [])
+    places.check_places()
+
+
+def test_a_folder_that_is_there_is_one_whatever_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("gs:/bucket")
+    monkeypatch.setattr(places, "_values", lambda name: ["gs:/bucket"] if name == "out" else [])
+    places.check_places()
 
 
 def run(tmp_path: Path, program: str, *flags: str) -> subprocess.CompletedProcess:

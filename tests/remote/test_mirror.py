@@ -12,14 +12,13 @@ import pytest
 import tensorflow as tf
 from fsspec.implementations.memory import MemoryFileSystem
 
-from meta_shrink import ArtefactError, UsageError
+from meta_shrink import ArtefactError
 from meta_shrink.errors import InUseError
 from meta_shrink.remote import mirror as mirrors
 from meta_shrink.remote.lease import Lease
-from meta_shrink.remote.mirror import Mirror, local_copy
+from meta_shrink.remote.mirror import Mirror
 from meta_shrink.remote.store import Store
 from meta_shrink.runs.checkpoints import Checkpoints
-from tests.fake_gcs import fake_gcs
 
 
 @pytest.fixture(autouse=True)
@@ -209,38 +208,3 @@ def test_who_lost_the_folder_uploads_nothing(copy, url):
             first.push()
             time.sleep(0.01)
     assert b"another" in (Store.of(folder).read("one/.lease") or b"")
-
-
-def test_a_store_that_refuses_is_one_sentence(tmp_path, monkeypatch):
-    with fake_gcs() as (server, environment):
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", environment["STORAGE_EMULATOR_HOST"])
-        mirror = Mirror("gs://bucket/run", str(tmp_path))
-        mirror.pull()
-        mirror.check_writable()
-        assert server.objects == {}
-        server.fail.add("run/x")
-        write(mirror, "x", "1")
-        with pytest.raises(ArtefactError, match=r"^gs://bucket/run/x cannot .*Forbidden"):
-            mirror.push()
-        with pytest.raises(ArtefactError, match=r"^gs://none/\.lease\S* cannot be written"):
-            Mirror("gs://none/run", str(tmp_path)).check_writable()
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("gs://", "gs:// is no folder of a bucket: write gs://BUCKET/FOLDER."),
-        ("gs://bucket/", "gs://bucket/ is no folder of a bucket: write gs://BUCKET/FOLDER."),
-        ("nosuch://bucket/run", "nosuch:// cannot be read here"),
-        ("ram://bucket/run", "ram:// cannot be read here"),
-    ],
-)
-def test_urls_that_cannot_be(url, words, tmp_path):
-    with pytest.raises(UsageError) as told:
-        Mirror(url, str(tmp_path))
-    assert words in str(told.value)
-
-
-def test_data_that_are_not_there(url):
-    with pytest.raises(UsageError, match=f"^{url} holds nothing"):
-        local_copy(url)
