@@ -19,11 +19,11 @@ from meta_shrink.evaluation import HeldOutEvaluator, inductive_metric, transduct
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.components import Components, default_components, recorded
 from meta_shrink.experiments.config import (
-    check_counts,
     check_curvature,
     check_learned,
     check_sections,
     check_shapes,
+    check_source,
 )
 from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
@@ -132,7 +132,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     source = transformed(drawn, on_all=adapt.on_all, validation_batch=schedule.validation_batch)
     initial = _initial(model, registry, adapt, prior.sigma2)
     check_learned(method, config)
-    check_counts(config, source)
+    check_source(method, config, source)
     check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size)
     experiment = Experiment(
         config=config,

@@ -147,8 +147,16 @@ def _finite(values: Sequence[tf.Tensor]) -> bool:
     return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in values)
 
 
-def check_counts(config: Mapping[str, Any], source: TaskSource) -> None:
-    """An evaluation needs no more tasks than there are."""
+def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) -> None:
+    """An evaluation needs no more tasks than there are; adaptation and solve have one objective."""
+    size = config["adapt"]["batch_size"] if source.draw is None else 0
+    whole = method.solves and config["algorithm"].get("hessian_data", "all") == "all"
+    if config["loss"]["reduction"] == "sum" and size and whole:
+        raise UsageError(
+            f"loss.reduction is 'sum' and adapt.batch_size {size}: adaptation adds up a mini-batch "
+            "and the linear solve the whole task, so that each has another prior beside it. Take "
+            "the 'mean', all examples (adapt.batch_size=0), or algorithm.hessian_data='last'."
+        )
     options = EvalOptions(**config["eval"]) if "eval" in config else None
     if options is None:
         return

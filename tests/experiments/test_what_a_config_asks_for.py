@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink import build, make_adapt, open_workdir, proximal_gd, train
+from meta_shrink import UsageError, build, make_adapt, open_workdir, proximal_gd, train
 from meta_shrink.evaluation import Curves
 from meta_shrink.experiments import sweep
 from meta_shrink.experiments.adapt_section import adapt_settings
@@ -161,3 +161,19 @@ def test_as_many_checkpoints_are_kept_as_the_config_says(kept, tmp_path):
         train(build(config), workdir, **NO_LOG)
     found = {path.name for path in (tmp_path / "checkpoints").glob("*.index")}
     assert found == {f"ckpt-{step}.index" for step in range(5 - kept, 5)}
+
+
+@pytest.mark.parametrize("algorithm", ["sigma_imaml", "imaml", "sigma_reptile"])
+def test_a_sum_over_mini_batches_is_not_solved_with_one_over_all(algorithm):
+    """theta is stationary for b of N examples: with the Hessian of N, gradients are wrong."""
+    size, mean = {"adapt.batch_size": 2}, {"loss.reduction": "mean"}  # The tiny loss is a sum.
+    last = {"algorithm.hessian_data": "last"}
+    for right in ({"adapt.batch_size": 0}, size | mean, size | last):
+        assert build(tiny_config(algorithm, right))
+    with pytest.raises(UsageError, match=r"'sum' and adapt.batch_size 2: .* Take the 'mean', all"):
+        build(tiny_config(algorithm, size))
+
+
+@pytest.mark.parametrize("algorithm", ["sigma_maml", "reptile"])
+def test_a_sum_over_mini_batches_is_fine_where_nothing_is_solved(algorithm):
+    assert build(tiny_config(algorithm, {"adapt.batch_size": 2}))
