@@ -105,7 +105,14 @@ def measured(
 
 
 def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples, Examples]]:
-    """(train, heldout) examples of the first held-out tasks, one after another."""
+    """(train, heldout) examples of the first held-out tasks, one after another.
+
+    Raises:
+      UsageError: more than there are.
+    """
+    there = experiment.source.num_heldout
+    if there and count > there:
+        raise UsageError(f"{count} tasks were asked for, but there are {there} test tasks.")
     sample = tf.function(
         draw_tasks(experiment.source.heldout, "sequential"),
         autograph=False,

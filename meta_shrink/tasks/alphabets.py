@@ -37,8 +37,7 @@ def omniglot_alphabets(
 
     The 46 alphabets with at least 20 characters, 20 characters of each, and the 15 training and 5
     validation images of each character are chosen by hash: the same in every run, whatever
-    num_alphabets. Ten alphabets are for testing; held-out task i is test alphabet i mod 10, drawn
-    with other augmentations after the first ten.
+    num_alphabets. Ten alphabets are for testing; held-out task i is test alphabet i.
 
     Args:
       seed: of the augmentations of held-out tasks.
@@ -68,6 +67,8 @@ def omniglot_alphabets(
         augment_validation=augment_validation,
         labelled=_labelled(arrays["train"][:, :, :num_instances]),
         pictures=Pictures(image_size, 1, invert, interpolation, augment=options),
+        num_heldout=len(split_of["test"]),
+        num_validation=len(split_of["val"]),
     )
 
 

@@ -57,6 +57,8 @@ def prosody(
         validation=lambda index: draw(index, root_key(seed, "validation_tasks", index)),
         mixed=_mixed(own, root_key(seed, "validation_tasks")),
         prosody=_heard(own),
+        num_heldout=len(test),
+        num_validation=len(train),
     )
 
 

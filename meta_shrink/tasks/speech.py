@@ -42,8 +42,8 @@ def speech(
     """Tasks of a folder that meta-shrink prepare-data speech filled.
 
     Held-out speakers are those that the corpus calls test; where it calls none, the first
-    `heldout_speakers` by hash. Held-out task i is held-out speaker i mod their number. Validation
-    tasks are training speakers on their validation utterances, which no training sees.
+    `heldout_speakers` by hash. Held-out task i is held-out speaker i. Validation tasks are training
+    speakers on their validation utterances, which no training sees.
 
     Args:
       seed: of the pieces that tasks are validated on.
@@ -145,6 +145,8 @@ def _source(
         draw=lambda key, utterances, size: random_pieces(utterances, key, size, window),
         pieces=lambda utterances: all_pieces(utterances, window),
         mixed=_mixed(own, window, root_key(seed, "validation_tasks")),
+        num_heldout=len(other.tiles),
+        num_validation=count,
     )
 
 

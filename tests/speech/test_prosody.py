@@ -177,6 +177,7 @@ def test_tasks_are_speakers_and_examples_their_phones(tmp_path):
     assert frames in (25, 31)
     f0 = 150 * np.exp(targets[0, 4:])
     np.testing.assert_allclose(f0, {25: 200, 31: 201}[frames], rtol=1e-5)
+    assert (source.num_heldout, source.num_validation) == (1, 3)
     told = source.prosody
     assert told is not None and source.mixed is not None
     assert told.longest <= 30 and 100 <= told.lowest_f0 < told.highest_f0 <= 123

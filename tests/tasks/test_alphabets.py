@@ -46,6 +46,11 @@ def test_classes_labels_and_drawings_are_the_same_in_every_draw_and_run():
     assert first.key.numpy().tolist() != later.key.numpy().tolist()
 
 
+def test_an_alphabet_counts_once_in_an_interval():
+    drawn = source(num_alphabets=30)
+    assert (drawn.num_heldout, drawn.num_validation) == (10, 6)
+
+
 def alphabets_of(draw, count: int) -> set[int]:
     return {int(who(draw(tf.constant(i)).val[0])[0, 0]) for i in range(count)}
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import DataError, UsageError
+from meta_shrink.evaluation import require_tasks
 from meta_shrink.tasks.speech import speech, split_speakers, split_utterances
 from tests.speech.samples import prepared_folder, speaker
 
@@ -43,6 +44,17 @@ def test_held_out_tasks_are_the_held_out_speakers_in_turn(folder):
     for index in range(4):
         own, _ = split_utterances(TEST[index % 2], 0.2, "0")
         assert rows(drawn.heldout(tf.constant(index)).train) == words(own)
+
+
+def test_a_speaker_counts_once_in_an_interval(folder):
+    """Two held-out speakers asked for as ten tasks would be ten values of an interval."""
+    drawn = source(folder)
+    assert (drawn.num_heldout, drawn.num_validation) == (2, 3)
+    require_tasks(drawn, 2)
+    with pytest.raises(UsageError, match="asks for 3 tasks, but there are 2 test tasks"):
+        require_tasks(drawn, 3)
+    with pytest.raises(UsageError, match="asks for 4 tasks, but there are 3 validation tasks"):
+        require_tasks(drawn, 4, validation=True)
 
 
 def test_meta_training_sees_every_training_speaker_and_no_other(folder):
