@@ -69,7 +69,34 @@ def test_a_preempted_pod_comes_back_and_a_wrong_one_does_not():
     for rule in rules:
         codes = rule.get("onExitCodes", {"values": []})["values"]
         actions |= dict.fromkeys(codes, rule["action"])
-    assert actions == {42: "Ignore", 2: "FailJob", 3: "FailJob", 4: "FailJob"}
+    # Not 4: a bucket that does not answer, or a full disk, may be well later.
+    assert actions == {42: "Ignore", 2: "FailJob", 3: "FailJob"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("train.yaml", "Job"), ("serve.yaml", "Deployment")])
+def test_a_restricted_namespace_takes_the_pods_and_none_may_fill_its_node(name, kind):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards: restricted."""
+    workload = objects(name)[kind]
+    pod, one = workload["spec"]["template"]["spec"], container(workload)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert one["securityContext"]["allowPrivilegeEscalation"] is False
+    assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert one["resources"]["limits"]["memory"] == one["resources"]["requests"]["memory"]
+
+
+def test_requests_in_flight_have_their_grace():
+    workload = objects("serve.yaml")["Deployment"]
+    one, spec = container(workload), workload["spec"]["template"]["spec"]
+    _, seconds = one["lifecycle"]["preStop"]["exec"]["command"]
+    (grace,) = [word.partition("=")[2] for word in one["args"] if word.startswith("--grace_sec")]
+    assert int(seconds) + int(grace) < spec["terminationGracePeriodSeconds"]
+
+
+def test_nothing_scrapes_without_a_token():
+    workload = objects("serve.yaml")["Deployment"]
+    assert any(word.startswith("--tokens=") for word in container(workload)["args"])
+    assert "annotations" not in workload["spec"]["template"]["metadata"]
 
 
 def test_the_server_is_asked_where_it_listens():
