@@ -29,6 +29,8 @@ from meta_shrink.errors import DataError, UsageError, unwritable
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.progress import Progress
 
+MOST_PROCESSES = 256  # Each is a TensorFlow, with files and memory of its own.
+
 
 def adapt_tasks(
     backbone: Backbone,
@@ -55,8 +57,8 @@ def adapt_tasks(
       DataError: no task, or one that is damaged; those that were finished are kept.
       Preempted: stopped on request, or a process was killed; finished tasks are kept.
     """
-    if processes < 1:
-        raise UsageError(f"processes is {processes}; expected at least 1.")
+    if not 1 <= processes <= MOST_PROCESSES:
+        raise UsageError(f"processes is {processes}; expected 1 to {MOST_PROCESSES}.")
     options = options or AdaptOptions()
     read = _readers(backbone, data, options, log)
     check_task_names(read)

@@ -16,6 +16,7 @@ from meta_shrink.experiments.defaults import EVAL_KINDS, Device, EvalOptions, Pr
 from meta_shrink.keras_model import apply_model
 from meta_shrink.losses import ExampleLoss
 from meta_shrink.meta_gradients import Method
+from meta_shrink.models import MODELS
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
 from meta_shrink.sections import check_keys
@@ -37,6 +38,25 @@ READ_BY_BUILD = (
 READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports")
 
 
+def check_keras(model: Any) -> None:
+    """Keras's own settings (keras.json), under which our networks would be others.
+
+    Args:
+      model: its name; a model of the user's may have its pictures in another format.
+    """
+    given = {"backend": keras.config.backend(), "floatx": keras.config.floatx()}
+    needed = {"backend": "tensorflow", "floatx": "float32"}
+    if model in MODELS:
+        given["image_data_format"] = keras.config.image_data_format()
+        needed["image_data_format"] = "channels_last"
+    for name, value in needed.items():
+        if given[name] != value:
+            raise UsageError(
+                f"Keras's {name} is {given[name]!r}, and {value!r} is expected: look into "
+                "~/.keras/keras.json and your own code."
+            )
+
+
 def check_eval(options: EvalOptions) -> None:
     """Counts in range and known kinds of module subsets."""
     least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1, "points": 2}
@@ -54,6 +74,7 @@ def check_sections(config: Mapping[str, Any]) -> None:
     values = {"device": Device, "train": Schedule, "prior": Prior, "eval": EvalOptions}
     for name, kind in values.items():
         check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
+    check_keras(config["model"].get("name"))
     check_eval(EvalOptions(**config.get("eval", {})))
     check_prior(Prior(**config["prior"]))
     # Several runs write it, at any time.

@@ -35,6 +35,7 @@ PROCESSES = flags.DEFINE_integer(
     1,
     "Processes that adapt tasks at a time, each on a GPU of its own where there are any.",
     lower_bound=1,
+    upper_bound=256,  # MOST_PROCESSES of adapt_tasks, without its imports.
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging as std_logging
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -110,6 +111,7 @@ def no_arguments(argv: Sequence[str]) -> None:
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """The arguments that are not flags; exits with 2 where a flag is wrong, with 0 after --help."""
     try:
+        _check_backend()
         rest = flags.FLAGS(find_configs(argv))
         for name in flags.FLAGS:
             # A --config file that could not be read raises only when it is used.
@@ -122,6 +124,15 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except SystemExit:  # Only absl's help flags end a program while flags are read, with 1.
         sys.exit(EXIT_OK)
     return rest
+
+
+def _check_backend() -> None:
+    """Before a config, which is Python, imports Keras."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        raise UsageError(
+            f"KERAS_BACKEND is {backend!r}, and 'tensorflow' is expected: unset it here."
+        )
 
 
 def help_text(program: ModuleType) -> str:

@@ -161,10 +161,12 @@ def test_an_error_of_an_adapter_goes_to_another_process_with_its_code():
 
 def test_a_wrong_number_is_refused(backbone, folder, tmp_path):
     data = write_tasks(tmp_path / "data", 1)
-    with pytest.raises(UsageError, match="processes is 0; expected at least 1"):
+    with pytest.raises(UsageError, match="processes is 257; expected 1 to 256"):
+        adapt_tasks(backbone, {}, str(tmp_path / "out"), SHORT, processes=257, **NO_LOG)
+    with pytest.raises(UsageError, match="processes is 0; expected 1 to 256"):
         adapt_tasks(backbone, data, str(tmp_path / "out"), SHORT, processes=0)
     places = [f"--backbone={folder}", f"--data={data}", f"--out={tmp_path / 'out'}"]
-    for number in ("0", "two"):
+    for number in ("257", "two"):
         error = run("adapt", *places, f"--processes={number}", code=2).stderr
         assert "--processes" in error and "Traceback" not in error
     assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +14,7 @@ from meta_shrink import UsageError, build, make_adapt, open_workdir, proximal_gd
 from meta_shrink.evaluation import Curves
 from meta_shrink.experiments import sweep
 from meta_shrink.experiments.adapt_section import adapt_settings
-from meta_shrink.experiments.config import algorithm_name
+from meta_shrink.experiments.config import algorithm_name, check_keras
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import _examples
 from meta_shrink.experiments.subsets import (
@@ -34,6 +35,35 @@ KEY = root_key(0, "train_tasks")
 def options(**changes: Any) -> EvalOptions:
     given = {"num_tasks": 3, "horizon": 1, "groups": {}, "selection": {}, "examples": 0}
     return EvalOptions(**{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "model"),
+    [
+        ("backend", "jax", "mlp"),
+        ("floatx", "float64", "mine"),  # Ended within the first meta-step, with a traceback.
+        ("floatx", "float16", "mlp"),
+        # convnet then took the rows of a picture for its channels, without a word.
+        ("image_data_format", "channels_first", "convnet"),
+    ],
+)
+def test_settings_of_keras_under_which_a_network_is_another_are_refused(
+    setting, given, model, monkeypatch
+):
+    monkeypatch.setattr(keras.config, setting, lambda: given)
+    with pytest.raises(UsageError, match=f"^Keras's {setting} is '{given}', and '.*' is expected"):
+        check_keras(model)
+
+
+def test_a_model_of_ones_own_may_have_its_channels_first(monkeypatch):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    check_keras("mine")
+
+
+def test_a_build_looks_at_them(monkeypatch):
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float64")
+    with pytest.raises(UsageError, match=r"^Keras's floatx is 'float64'"):
+        build(tiny_config())
 
 
 def test_data_all_adapts_on_training_and_validation_examples():

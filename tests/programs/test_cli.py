@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from meta_shrink.programs import cli
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 from ml_collections import config_flags
@@ -84,3 +86,11 @@ def test_exit_code_and_sentence(tmp_path, arguments, code, sentence):
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("error: ") == (code in (2, 3, 4))
+
+
+def test_another_backend_of_keras_is_told_before_a_config_is_executed(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(SystemExit) as ended:
+        cli.parse_flags(["program", "--no_such_flag"])
+    assert ended.value.code == 2
+    assert "error: KERAS_BACKEND is 'jax', and 'tensorflow'" in capsys.readouterr().err
