@@ -86,7 +86,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         "| --- | --- |",
     ]
     rows = zip(metrics["steps"], metrics["mean"], metrics["ci95"], strict=True)
-    lines += [f"| {step} | {mean:.4f} ± {ci95:.4f} |" for step, mean, ci95 in rows]
+    for step, mean, ci95 in rows:
+        interval = f" ± {ci95:.4f}" if ci95 > 0 else ""  # A single task has none.
+        lines.append(f"| {step} | {mean:.4f}{interval} |")
     return "\n".join(lines)
 
 

@@ -34,6 +34,7 @@ from meta_shrink.tasks.example_arrays import HELDOUT
 from meta_shrink.types import Batch, batch_parts
 
 CURVE_POINTS = 8
+MEASURED_TASKS, WRITTEN_TASKS = 20, 10
 # Tasks to come may lie somewhat outside the range of those that were measured.
 PLAUSIBLE_MARGIN = 2.0
 Log = Callable[[str], Any]
@@ -43,7 +44,7 @@ def export_backbone(
     workdir: str,
     out: str,
     *,
-    num_tasks: int = 20,
+    num_tasks: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     log: Log = print,
     **selection: Any,
@@ -51,19 +52,32 @@ def export_backbone(
     """Write the backbone of a workdir, and measure it on held-out tasks as it will be served.
 
     Args:
-      num_tasks: held-out tasks to adapt and serve for the README; 0: none.
+      num_tasks: held-out tasks to adapt and serve for the README; 0: none, None: MEASURED_TASKS,
+        or as many as there are.
       **selection: of source_from_workdir.
 
     Raises:
-      UsageError, ArtefactError: of source_from_workdir and save_backbone.
+      UsageError, ArtefactError: of source_from_workdir and save_backbone, or more tasks than there
+        are.
       Preempted: stopped on request; nothing is left behind.
     """
     source, experiment = source_from_workdir(workdir, log=log, **selection)
+    count = _count(experiment, num_tasks, MEASURED_TASKS)
 
     def measure(folder: str, info: BackboneInfo) -> dict[str, Any]:
-        return measured(Backbone.load(folder), experiment, num_tasks, stop_requested)
+        return measured(Backbone.load(folder), experiment, count, stop_requested)
 
-    return save_backbone(source, out, measure=measure if num_tasks else None)
+    return save_backbone(source, out, measure=measure if count else None)
+
+
+def _count(experiment: Experiment, asked: int | None, usual: int) -> int:
+    """How many held-out tasks: as many as asked for, else the usual number as far as there are."""
+    there = experiment.source.num_heldout
+    if asked is None:
+        return min(usual, there) if there else usual
+    if there and asked > there:
+        raise UsageError(f"{asked} held-out tasks were asked for, and there are {there}.")
+    return asked
 
 
 def measured(
@@ -105,14 +119,7 @@ def measured(
 
 
 def heldout_tasks(experiment: Experiment, count: int) -> Iterator[tuple[Examples, Examples]]:
-    """(train, heldout) examples of the first held-out tasks, one after another.
-
-    Raises:
-      UsageError: more than there are.
-    """
-    there = experiment.source.num_heldout
-    if there and count > there:
-        raise UsageError(f"{count} tasks were asked for, but there are {there} test tasks.")
+    """(train, heldout) examples of the first held-out tasks, one after another."""
     sample = tf.function(
         draw_tasks(experiment.source.heldout, "sequential"),
         autograph=False,
@@ -145,16 +152,25 @@ def _examples(batch: Batch, names: Sequence[str]) -> Examples:
 
 
 def write_tasks(
-    workdir: str, out: str, *, count: int, components: Components | None = None, log: Log = print
+    workdir: str,
+    out: str,
+    *,
+    count: int | None = None,
+    components: Components | None = None,
+    log: Log = print,
 ) -> list[str]:
     """Held-out tasks of a workdir as NPZ files that meta-shrink adapt reads; their paths.
 
+    Args:
+      count: how many; None: WRITTEN_TASKS, or as many as there are.
+
     Raises:
-      UsageError, ArtefactError: no such workdir or checkpoint, or a file that cannot be written.
+      UsageError, ArtefactError: no such workdir or checkpoint, more tasks than there are, or a file
+        that cannot be written.
     """
     experiment, _, _ = restore(workdir, components, log=log)
-    paths = []
-    for index, (train, heldout) in enumerate(heldout_tasks(experiment, count)):
+    total, paths = _count(experiment, count, WRITTEN_TASKS), []
+    for index, (train, heldout) in enumerate(heldout_tasks(experiment, total)):
         arrays: dict[str, Any] = {
             **train.arrays,
             **{HELDOUT + k: value for k, value in heldout.arrays.items()},

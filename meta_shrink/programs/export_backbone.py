@@ -15,7 +15,11 @@ from meta_shrink.programs.selection import selected
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder of the backbone's versions.", required=True)
 NUM_TASKS = flags.DEFINE_integer(
-    "num_tasks", 20, "Held-out tasks to adapt and serve, for the README; 0: none.", lower_bound=0
+    "num_tasks",
+    None,
+    "Held-out tasks to adapt and serve, for the README; 0: none. By default 20, or as many as "
+    "there are.",
+    lower_bound=0,
 )
 
 

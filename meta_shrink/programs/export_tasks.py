@@ -12,7 +12,9 @@ from meta_shrink.programs import cli
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the files.", required=True)
-COUNT = flags.DEFINE_integer("count", 10, "Number of tasks.", lower_bound=1)
+COUNT = flags.DEFINE_integer(
+    "count", None, "Number of tasks; by default 10, or as many as there are.", lower_bound=1
+)
 
 
 def main(argv):

@@ -74,3 +74,9 @@ def test_the_facts_are_in_it():
     assert "optimizer's state" not in CARDS["LiteRT, labels, 5"]
     assert "| `adapt` |" in text and "| `adapt` |" not in CARDS["LiteRT, labels, 0"]
     assert "proximal_adam for 50 steps of 5" in CARDS["SavedModel, Adam"]
+
+
+@pytest.mark.parametrize(("ci95", "cell"), [(0.25, "1.5000 ± 0.2500"), (0.0, "1.5000")])
+def test_the_metric_of_a_single_task_has_no_interval(ci95, cell):
+    metrics = {"name": "error", "num_tasks": 1, "steps": [5], "mean": [1.5], "ci95": [ci95]}
+    assert f"| 5 | {cell} |" in card(replace(backbone(), metrics=metrics), version=1)

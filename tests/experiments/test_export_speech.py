@@ -19,7 +19,7 @@ from meta_shrink import (
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.backbones.voices import Voices
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
-from meta_shrink.experiments.export import heldout_tasks, write_tasks
+from meta_shrink.experiments.export import export_backbone, heldout_tasks, write_tasks
 from meta_shrink.speech.features import FEATURES
 from tests.speech.exported import CONTEXT, FRAMES, HOP, RATE, SAMPLES, exported_voices
 from tests.tiny_runs import NO_LOG
@@ -86,6 +86,15 @@ def test_files_of_a_voice_are_enrolled_with_the_metric_of_the_evaluation(run, tm
     expected = (bits * scored).sum() / scored.sum()
     assert rows["one"]["metric"]["40"] == pytest.approx(expected, rel=1e-5)
     assert abs(bits.mean() - expected) > 1e-3
+
+
+def test_there_are_no_more_tasks_than_held_out_speakers(run, tmp_path):
+    workdir, *_ = run  # It has one.
+    assert len(write_tasks(workdir, str(tmp_path / "tasks"), **NO_LOG)) == 1
+    for write, asked in ((write_tasks, {"count": 2}), (export_backbone, {"num_tasks": 2})):
+        with pytest.raises(UsageError, match="2 held-out tasks were asked for, and there are 1"):
+            write(workdir, str(tmp_path / "none"), **asked, **NO_LOG)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_voice_without_weights_is_refused(run):
