@@ -133,7 +133,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     initial = _initial(model, registry, adapt, prior.sigma2)
     check_learned(method, config)
     check_source(method, config, source)
-    check_shapes(nll, initial, source, adapt.next_batch, adapt.batch_size)
+    check_shapes(model, nll, initial, source, adapt.next_batch, adapt.batch_size)
     experiment = Experiment(
         config=config,
         components=components,

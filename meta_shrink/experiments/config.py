@@ -109,19 +109,23 @@ def check_learned(method: Method, config: Mapping[str, Any]) -> None:
 
 
 def check_shapes(
+    model: keras.Model,
     nll: NegLogLik,
     initial: MetaParams,
     source: TaskSource,
     next_batch: NextBatch,
     batch_size: int,
 ) -> None:
-    """The loss takes a task of the source, and a mini-batch is no larger than its data."""
+    """The loss takes a task of the source as the model says, and a mini-batch is no larger than
+    its data."""
 
     def losses(key: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(key)
         if source.draw is None:
             require_examples(task.train, batch_size, "adapt.batch_size", "training")
-        return [nll(initial.phi, next_batch(task, tf.constant(0))), nll(initial.phi, task.val)]
+        batch = next_batch(task, tf.constant(0))
+        require_input_shapes(model, batch_parts(batch)[0])
+        return [nll(initial.phi, batch), nll(initial.phi, task.val)]
 
     try:
         tf.function(losses, autograph=False).get_concrete_function(root_key(0, "probe"))
@@ -130,6 +134,25 @@ def check_shapes(
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"Model and task do not fit together: {reason}") from error
+
+
+def require_input_shapes(model: keras.Model, inputs: Any) -> None:
+    """A network may take other shapes than it was built for, and its backbone then does not.
+
+    Raises:
+      UsageError: an input of another size than the model says, which is named.
+    """
+    given = tf.nest.flatten(inputs)
+    if isinstance(inputs, Mapping) or len(given) != len(model.inputs):
+        return
+    for own, value in zip(model.inputs, given, strict=True):
+        told, expected = list(value.shape[1:]), list(own.shape[1:])
+        known = [pair for pair in zip(told, expected, strict=False) if None not in pair]
+        if len(told) == len(expected) and any(size != wanted for size, wanted in known):
+            raise UsageError(
+                f"Model and task do not fit together: the task's {own.name} has the shape {told}, "
+                f"the model's {expected}; set their sizes alike."
+            )
 
 
 def check_curvature(
@@ -168,6 +191,18 @@ def _finite(values: Sequence[tf.Tensor]) -> bool:
     return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in values)
 
 
+def _check_speakers(config: Mapping[str, Any], source: TaskSource) -> None:
+    """No speaker has a number that the model has not: TensorFlow may take another one's."""
+    speakers = config["model"].get("speakers")
+    if speakers and config["task"].get("speaker_numbers"):
+        new = int(tf.reduce_max(source.heldout(tf.constant(0)).train.speaker))
+        if new >= speakers:
+            raise UsageError(
+                f"model.speakers is {speakers}, and there are {new} training speakers and a new "
+                f"one: set it to {new + 1} or more."
+            )
+
+
 def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) -> None:
     """An evaluation needs no more tasks than there are; adaptation and solve have one objective."""
     size = config["adapt"]["batch_size"] if source.draw is None else 0
@@ -178,6 +213,7 @@ def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) 
             "and the linear solve the whole task, so that each has another prior beside it. Take "
             "the 'mean', all examples (adapt.batch_size=0), or algorithm.hessian_data='last'."
         )
+    _check_speakers(config, source)
     options = EvalOptions(**config["eval"]) if "eval" in config else None
     if options is None:
         return

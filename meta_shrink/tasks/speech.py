@@ -62,7 +62,7 @@ def speech(
       UsageError: a number out of range.
       DataError: nothing prepared, or a speaker with too few utterances.
     """
-    _check(crop_frames, context_frames, validation_share, validation_pieces, train_share)
+    _check(crop_frames, context_frames, validation_pieces)
     speakers = read_speakers(data_dir)
     rate = speakers[0].sample_rate
     window = Window(crop_frames, context_frames, hop_of(rate), told=speaker_numbers)
@@ -84,8 +84,11 @@ def split_speakers(
     """(training speakers, held-out speakers) as `speech` says, each in the order of names.
 
     Raises:
+      UsageError: heldout is below 0.
       DataError: one of them would be empty.
     """
+    if heldout < 0:
+        raise UsageError(f"task got heldout_speakers={heldout}; expected 1 or more.")
     test = {speaker.name for speaker in speakers if speaker.split == "test"}
     if not test:
         test = set(hash_order([speaker.name for speaker in speakers], salt)[:heldout])
@@ -104,8 +107,14 @@ def split_utterances(
     """(training utterances, validation utterances) of a speaker, by hash.
 
     Raises:
+      UsageError: a share that is none.
       DataError: fewer than two utterances.
     """
+    if not (0 < validation_share < 1 and 0 < train_share <= 1):
+        raise UsageError(
+            f"task got validation_share={validation_share}, train_share={train_share}; expected "
+            "shares between 0 and 1."
+        )
     by_name = {utterance.name: utterance for utterance in speaker.utterances}
     order = hash_order(by_name, f"{salt}/{speaker.name}")
     count = max(1, round(validation_share * len(order)))
@@ -208,12 +217,9 @@ def _mixed(stack: _Stack, window: Window, key: tf.Tensor) -> Mixed:
     return Mixed(draw, lambda size: random_pieces(val, key, size, window))
 
 
-def _check(crop_frames, context_frames, validation_share, validation_pieces, train_share):
-    counts = crop_frames >= 1 and min(context_frames, validation_pieces) >= 0
-    if not (counts and 0 < validation_share < 1 and 0 < train_share <= 1):
+def _check(crop_frames, context_frames, validation_pieces):
+    if crop_frames < 1 or min(context_frames, validation_pieces) < 0:
         raise UsageError(
             f"task got crop_frames={crop_frames}, context_frames={context_frames}, "
-            f"validation_share={validation_share}, validation_pieces={validation_pieces}, "
-            f"train_share={train_share}; expected at least 1 frame, counts >= 0 and shares "
-            "between 0 and 1."
+            f"validation_pieces={validation_pieces}; expected at least 1 frame, and counts >= 0."
         )

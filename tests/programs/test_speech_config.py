@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from configs import speech
-from meta_shrink import ModuleRegistry, UsageError
+from meta_shrink import ModuleRegistry, UsageError, build
 from meta_shrink.experiments.config import check_learned, check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.models import wavenet
+from tests.speech.samples import prepared_folder, speaker
 
 
 @pytest.mark.parametrize("method", speech.METHODS)
@@ -21,6 +24,31 @@ def test_every_argument_gives_a_whole_config(size, method):
     assert (config["model"]["frames"], config["model"]["samples"]) == (window, 80 * window)
     # The context is what three cycles of dilations hear: 3 * 1023 + 1 samples.
     assert config["task"]["context_frames"] * 80 >= 3 * 1023 + 1
+
+
+def tiny(folder: Path, argument: str = "quick_sigma_reptile", **model) -> dict:
+    """A config for four training speakers and one held out, at a frame size of 80 samples."""
+    speakers = [speaker(f"s{n}", [9, 9], "train" if n < 4 else "test") for n in range(5)]
+    config = speech.get_config(argument)
+    task = {"data_dir": prepared_folder(folder, speakers), "crop_frames": 6, "context_frames": 2}
+    config.task.update(task)
+    config.model.update({"frames": 8, "samples": 640, "channels": 2, "cycles": 1} | model)
+    config.warm_start.steps = 0
+    config.eval.update({"num_tasks": 1, "groups": {}})
+    return config.to_dict()
+
+
+def test_a_model_of_other_pieces_or_speakers_is_refused(tmp_path):
+    """It would be trained, and its backbone take no recordings; or another speaker's embedding."""
+    with pytest.raises(UsageError, match=r"the task's codes has the shape \[640\], .* \[960\]"):
+        build(tiny(tmp_path, samples=960))
+    with pytest.raises(UsageError, match=r"there are 4 training speakers .* set it to 5 or more"):
+        build(tiny(tmp_path, "quick_sea", speakers=4))
+    config = tiny(tmp_path)
+    config["eval"]["num_tasks"] = 2
+    with pytest.raises(UsageError, match="there are 1 test tasks; set it to 1 or less"):
+        build(config)
+    assert build(tiny(tmp_path, "quick_sea", speakers=5)).source.num_heldout == 1
 
 
 def test_an_unknown_method_is_refused():

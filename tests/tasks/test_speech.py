@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from meta_shrink import DataError, UsageError
 from meta_shrink.evaluation import require_tasks
+from meta_shrink.tasks.prosody import prosody
 from meta_shrink.tasks.speech import speech, split_speakers, split_utterances
 from tests.speech.samples import prepared_folder, speaker
 
@@ -123,6 +124,17 @@ def test_speakers_have_numbers_and_a_new_one_the_last(folder):
     assert set(told.numpy()) == {3}
     (_, _, told), _, _ = drawn.mixed.draw(tf.constant([0, 1]), 60)
     assert set(told.numpy()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("share", [-1.0, 0.0, 1.0, 7.0, float("nan")])
+def test_shares_of_prosody_are_those_of_speech(folder, share):
+    with pytest.raises(UsageError, match="expected shares between 0 and 1"):
+        prosody(seed=0, data_dir=folder, validation_share=share)
+
+
+def test_fewer_than_no_speakers_cannot_be_held_out():
+    with pytest.raises(UsageError, match="heldout_speakers=-1"):
+        split_speakers([speaker(f"s{n}", [5, 5]) for n in range(3)], -1, "0")
 
 
 def test_without_splits_speakers_are_held_out_by_hash():
