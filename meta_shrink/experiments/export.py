@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ def export_backbone(
     out: str,
     *,
     num_tasks: int | None = None,
+    allow_operations: Collection[str] = (),
     stop_requested: Callable[[], bool] = lambda: False,
     log: Log = print,
     **selection: Any,
@@ -54,6 +55,7 @@ def export_backbone(
     Args:
       num_tasks: held-out tasks to adapt and serve for the README; 0: none, None: MEASURED_TASKS,
         or as many as there are.
+      allow_operations: of Backbone.load.
       **selection: of source_from_workdir.
 
     Raises:
@@ -65,7 +67,8 @@ def export_backbone(
     count = _count(experiment, num_tasks, MEASURED_TASKS)
 
     def measure(folder: str, info: BackboneInfo) -> dict[str, Any]:
-        return measured(Backbone.load(folder), experiment, count, stop_requested)
+        backbone = Backbone.load(folder, allow_operations=allow_operations)
+        return measured(backbone, experiment, count, stop_requested)
 
     return save_backbone(source, out, measure=measure if count else None)
 

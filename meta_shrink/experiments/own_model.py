@@ -79,12 +79,13 @@ class Fitted:
         """
         return evaluate(self.workdir, overrides=options, components=self.components, log=log)
 
-    def export(self, out: str, *, log: Log = print, **selection: Any) -> Backbone:
+    def export(self, out: str, *, log: Log = print, **options: Any) -> Backbone:
         """Write the backbone, measured on the test tasks, and load it.
 
         Args:
           out: its folder.
-          **selection: rule and value, or modules: which are task-specific (export.backbone).
+          **options: rule and value, or modules: which are task-specific (export.backbone);
+            allow_operations of Backbone.load.
         """
         export_backbone(
             self.workdir,
@@ -92,9 +93,9 @@ class Fitted:
             num_tasks=len(self.tasks["test"]),
             components=self.components,
             log=log,
-            **selection,
+            **options,
         )
-        return Backbone.load(out)
+        return Backbone.load(out, allow_operations=options.get("allow_operations", ()))
 
 
 def fit(

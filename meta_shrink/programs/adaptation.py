@@ -6,6 +6,8 @@ from typing import Any
 
 from absl import flags
 
+from meta_shrink.programs.loading import load_backbone
+
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the adapters.", required=True)
 OPTIONS = {
@@ -27,9 +29,6 @@ OPTIONS = {
     "consent": flags.DEFINE_string("consent", "", "Text for the files: whose consent, to what."),
     "licence": flags.DEFINE_string("licence", "", "Text for the files."),
 }
-ALLOW_OPERATIONS = flags.DEFINE_list(
-    "allow_operations", [], "TensorFlow operations that the backbone may hold beside the usual."
-)
 PROCESSES = flags.DEFINE_integer(
     "processes",
     1,
@@ -48,11 +47,9 @@ def chosen_backbone() -> Any:
     # Late, so that --help is quick.
     import tensorflow as tf
 
-    from meta_shrink.backbones.loaded import Backbone
-
     if PROCESSES.value > 1:
         tf.config.set_visible_devices([], "GPU")
-    return Backbone.load(BACKBONE.value, allow_operations=ALLOW_OPERATIONS.value)
+    return load_backbone(BACKBONE.value)
 
 
 def chosen_options(**more: Any) -> Any:

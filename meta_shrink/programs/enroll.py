@@ -27,6 +27,7 @@ from meta_shrink.programs.adaptation import (
     chosen_backbone,
     chosen_options,
 )
+from meta_shrink.programs.loading import load_backbone
 
 FROM = flags.DEFINE_string("from", None, "Folder or tar of recordings.", required=True)
 NUM_HELDOUT = flags.DEFINE_integer(
@@ -38,7 +39,6 @@ PROSODY = flags.DEFINE_string("prosody", None, "Folder of export-backbone, of co
 def main(argv):
     """Enrol; see the module's docstring."""
     # Late, so that --help is quick.
-    from meta_shrink.backbones.loaded import Backbone
     from meta_shrink.enrolment.adapt_tasks import adapt_tasks
     from meta_shrink.enrolment.saying import prosody_of
     from meta_shrink.enrolment.voices import prosody_tasks, recorded_voices, voice_tasks
@@ -46,7 +46,7 @@ def main(argv):
     cli.no_arguments(argv)
     check_before()
     backbone, options = chosen_backbone(), chosen_options()
-    prosody = Backbone.load(PROSODY.value) if PROSODY.value else None
+    prosody = load_backbone(PROSODY.value) if PROSODY.value else None
     if prosody is not None:
         prosody_of(prosody.info, backbone.info)
     spoken = recorded_voices(FROM.value, backbone.info)

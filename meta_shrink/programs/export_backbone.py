@@ -10,6 +10,7 @@ of the run's config, by --rule and --value, or by name.
 from absl import flags
 
 from meta_shrink.programs import cli
+from meta_shrink.programs.loading import ALLOW_OPERATIONS
 from meta_shrink.programs.selection import selected
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
@@ -31,7 +32,13 @@ def main(argv):
     from meta_shrink.reporting.wording import Table
 
     cli.no_arguments(argv)
-    info = export_backbone(WORKDIR.value, OUT.value, num_tasks=NUM_TASKS.value, **selected())
+    info = export_backbone(
+        WORKDIR.value,
+        OUT.value,
+        num_tasks=NUM_TASKS.value,
+        allow_operations=ALLOW_OPERATIONS.value,
+        **selected(),
+    )
     rows = [
         [
             module.name,

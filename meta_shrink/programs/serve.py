@@ -30,6 +30,7 @@ from absl import flags
 
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
+from meta_shrink.programs.loading import load_backbone
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
 ADAPTERS = flags.DEFINE_string("adapters", None, "Folder of the adapters.", required=True)
@@ -81,7 +82,6 @@ def main(argv):
 def load() -> Any:
     """The Server of the flags."""
     # Late, so that --help is quick.
-    from meta_shrink.backbones.loaded import Backbone
     from meta_shrink.backbones.voices import is_of_voices
     from meta_shrink.enrolment.served_voices import BackboneVoices
     from meta_shrink.serving.bank import AdapterBank
@@ -89,10 +89,10 @@ def load() -> Any:
     from meta_shrink.serving.speech_request import SpeechLimits
     from meta_shrink.serving.tokens import Tokens
 
-    backbone = Backbone.load(BACKBONE.value)
+    backbone = load_backbone(BACKBONE.value)
     voices = None
     if is_of_voices(backbone):
-        prosody = Backbone.load(PROSODY.value) if PROSODY.value else None
+        prosody = load_backbone(PROSODY.value) if PROSODY.value else None
         voices = BackboneVoices(backbone, threads=CPU_THREADS.value, prosody=prosody)
     elif given := [flag.name for flag in SPEECH_FLAGS if flag.present]:
         raise UsageError(f"--{given[0]} is of voices, and {BACKBONE.value} has none.")

@@ -18,6 +18,7 @@ from absl import flags
 
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
+from meta_shrink.programs.loading import load_backbone
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
 ADAPTER = flags.DEFINE_string("adapter", None, "File of enroll; none: the backbone's own voice.")
@@ -36,14 +37,13 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", 0)
 def main(argv):
     """Speak; see the module's docstring."""
     # Late, so that --help is quick.
-    from meta_shrink.backbones.loaded import Backbone
     from meta_shrink.enrolment.speaking import check_out, spoken, write_wav
     from meta_shrink.reporting.spectrogram import save_spectrogram
 
     cli.no_arguments(argv)
     check_timing()
     check_out(OUT.value, LIKE.value)
-    backbone = Backbone.load(BACKBONE.value)
+    backbone = load_backbone(BACKBONE.value)
     adapter = backbone.load_adapter(ADAPTER.value) if ADAPTER.value else backbone.default
     samples, rate = spoken(
         backbone,
@@ -79,13 +79,12 @@ def check_timing():
 def chosen_features(info):
     """float32 [F, FEATURES] of the flags."""
     # Late, so that --help is quick.
-    from meta_shrink.backbones.loaded import Backbone
     from meta_shrink.enrolment.saying import Sayer
     from meta_shrink.enrolment.speaking import features_of
 
     if LIKE.value is not None:
         return features_of(LIKE.value, TEXT.value, info, shift=SHIFT.value)
-    prosody = Backbone.load(str(PROSODY.value))
+    prosody = load_backbone(str(PROSODY.value))
     sayer = Sayer(prosody, info)
     adapter = prosody.load_adapter(PROSODY_ADAPTER.value) if PROSODY_ADAPTER.value else None
     return sayer.features(TEXT.value, adapter, shift=SHIFT.value)
