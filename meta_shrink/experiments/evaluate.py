@@ -134,6 +134,13 @@ def _write(workdir: str, evaluation: dict[str, Any], unsaved: Callable[[dict[str
 def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested):
     """The rows of all subsets, and the curves of the one in which everything adapts."""
     rows, everything, quoted = [], None, quoted_steps(experiment, options)
+
+    def add(subset: ModuleSubset, curves: Curves, count: int) -> None:
+        row = summary(subset, curves, count)
+        if everything is not None:
+            row["less_everything"] = less_everything(curves, everything, quoted)
+        rows.append(row)
+
     for subset in module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist()):
         curves, count = adapt_subset(
             experiment,
@@ -143,16 +150,13 @@ def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested
             evaluator_of=evaluator_of,
             stop_requested=stop_requested,
         )
-        rows.append(summary(subset, curves, count))
+        add(subset, curves, count)
         if subset.kind == "all":
             everything = curves
-        elif everything is not None:
-            rows[-1]["less_everything"] = less_everything(curves, everything, quoted)
         log(f"  {count} held-out tasks adapted: {subset.name}")
     if everything is not None:
-        nothing, start = ModuleSubset("no adaptation", "none", ()), without_adaptation(everything)
-        rows.append(summary(nothing, start, options.num_tasks))
-        rows[-1]["less_everything"] = less_everything(start, everything, quoted)
+        nothing = ModuleSubset("no adaptation", "none", ())
+        add(nothing, without_adaptation(everything), options.num_tasks)
     return rows, everything
 
 
