@@ -17,11 +17,9 @@ import argparse
 import json
 import os
 import resource
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +29,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator
 
 from benchmarks import settings
+from benchmarks.free_ports import free_ports
 
 AXES = ("sequential", "parallel", "vectorized")
 TASKS, STEPS, WIDTHS = (1, 2, 4, 8, 16), (10, 100, 1_000, 10_000), (40, 80, 160, 320)
@@ -111,11 +110,7 @@ def seconds(run: Any, steps: int) -> float:
 
 def measured_apart(row: Row) -> dict[str, float]:
     """The row in processes of its own: milliseconds of all together, MiB of the largest."""
-    with ExitStack() as stack:  # All at once, so that the ports differ.
-        sockets = [stack.enter_context(socket.socket()) for _ in range(row.workers)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(row.workers)]
     command = [sys.executable, "-m", "benchmarks.scaling", "--row", json.dumps(row._asdict())]
     started = []
     for index in range(row.workers):

@@ -179,15 +179,21 @@ class HeldOutEvaluator:
         return tf.function(one_by_one, autograph=False)(indices).numpy()
 
 
-def require_tasks(source: TaskSource, count: int, *, validation: bool = False) -> None:
+def require_tasks(
+    source: TaskSource, count: int, *, validation: bool = False, setting: str = ""
+) -> None:
     """Raises UsageError if the source has fewer held-out (or validation) tasks: one counted twice
-    would make an interval too narrow."""
+    would make an interval too narrow.
+
+    Args:
+      setting: what asks for them; "": the key of the config.
+    """
     there = source.num_validation if validation else source.num_heldout
     if there and count > there:
-        setting, kind = ("validation_tasks", "validation") if validation else ("num_tasks", "test")
+        key, kind = ("validation_tasks", "validation") if validation else ("num_tasks", "test")
         raise UsageError(
-            f"eval.{setting} asks for {count} tasks, but there are {there} {kind} tasks; set it to "
-            f"{there} or less."
+            f"{setting or f'eval.{key}'} asks for {count} tasks, but there are {there} {kind} "
+            f"tasks; set it to {there} or less."
         )
 
 

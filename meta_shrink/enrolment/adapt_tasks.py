@@ -25,11 +25,10 @@ from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks
 from meta_shrink.enrolment.helpers import Named, Rows, adapted_by_helpers
 from meta_shrink.enrolment.one_task import AdaptOptions, OneTask
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
-from meta_shrink.errors import DataError, UsageError, unwritable
+from meta_shrink.errors import DataError, unwritable
 from meta_shrink.runs.locks import only_process_in
+from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
-
-MOST_PROCESSES = 256  # Each is a TensorFlow, with files and memory of its own.
 
 
 def adapt_tasks(
@@ -57,8 +56,7 @@ def adapt_tasks(
       DataError: no task, or one that is damaged; those that were finished are kept.
       Preempted: stopped on request, or a process was killed; finished tasks are kept.
     """
-    if not 1 <= processes <= MOST_PROCESSES:
-        raise UsageError(f"processes is {processes}; expected 1 to {MOST_PROCESSES}.")
+    check_processes(processes)
     options = options or AdaptOptions()
     read = _readers(backbone, data, options, log)
     check_task_names(read)

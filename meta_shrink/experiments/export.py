@@ -22,7 +22,7 @@ from meta_shrink.durable_files import write_atomically
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
 from meta_shrink.errors import UsageError, unwritable
-from meta_shrink.evaluation import recorded_steps
+from meta_shrink.evaluation import recorded_steps, require_tasks
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.export_source import source_from_workdir
@@ -64,7 +64,7 @@ def export_backbone(
       Preempted: stopped on request; nothing is left behind.
     """
     source, experiment = source_from_workdir(workdir, log=log, **selection)
-    count = _count(experiment, num_tasks, MEASURED_TASKS)
+    count = _count(experiment, num_tasks, MEASURED_TASKS, "num_tasks")
 
     def measure(folder: str, info: BackboneInfo) -> dict[str, Any]:
         backbone = Backbone.load(folder, allow_operations=allow_operations)
@@ -73,13 +73,11 @@ def export_backbone(
     return save_backbone(source, out, measure=measure if count else None)
 
 
-def _count(experiment: Experiment, asked: int | None, usual: int) -> int:
+def _count(experiment: Experiment, asked: int | None, usual: int, setting: str) -> int:
     """How many held-out tasks: as many as asked for, else the usual number as far as there are."""
-    there = experiment.source.num_heldout
     if asked is None:
-        return min(usual, there) if there else usual
-    if there and asked > there:
-        raise UsageError(f"{asked} held-out tasks were asked for, and there are {there}.")
+        return min(usual, experiment.source.num_heldout or usual)
+    require_tasks(experiment.source, asked, setting=setting)
     return asked
 
 
@@ -172,7 +170,7 @@ def write_tasks(
         that cannot be written.
     """
     experiment, _, _ = restore(workdir, components, log=log)
-    total, paths = _count(experiment, count, WRITTEN_TASKS), []
+    total, paths = _count(experiment, count, WRITTEN_TASKS, "count"), []
     for index, (train, heldout) in enumerate(heldout_tasks(experiment, total)):
         arrays: dict[str, Any] = {
             **train.arrays,

@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from meta_shrink.programs.loading import load_backbone
+from meta_shrink.runs.processes import MOST_PROCESSES
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder for the adapters.", required=True)
@@ -34,7 +35,7 @@ PROCESSES = flags.DEFINE_integer(
     1,
     "Processes that adapt tasks at a time, each on a GPU of its own where there are any.",
     lower_bound=1,
-    upper_bound=256,  # MOST_PROCESSES of adapt_tasks, without its imports.
+    upper_bound=MOST_PROCESSES,
 )
 
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meta_shrink.durable_files import remove_file
-from meta_shrink.errors import DataError, Preempted, UsageError, one_line
+from meta_shrink.errors import DataError, Preempted, one_line
 from meta_shrink.runs.locks import only_process_in
+from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.alignment import align
 from meta_shrink.speech.audio_files import load
@@ -67,8 +68,7 @@ def prepare_speech(
       Preempted: a process was killed; what is done is kept.
     """
     hop_of(sample_rate)
-    if processes < 1:
-        raise UsageError(f"processes is {processes}; expected at least 1.")
+    check_processes(processes)
     corpus = find_recordings(source, log=log)
     jobs = speaker_jobs(corpus, folder, sample_rate)
     os.makedirs(os.path.join(folder, PARTS), exist_ok=True)

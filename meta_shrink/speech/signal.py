@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.signal import resample_poly
 
 from meta_shrink.errors import UsageError
 from meta_shrink.speech.features import FRAMES_PER_SECOND
@@ -55,8 +56,7 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     if rate == wanted:
         return np.asarray(samples, np.float32)
     divisor = math.gcd(rate, wanted)
-    signal = speech_module("scipy.signal")
-    return signal.resample_poly(samples, wanted // divisor, rate // divisor).astype(np.float32)
+    return resample_poly(samples, wanted // divisor, rate // divisor).astype(np.float32)
 
 
 def pitch(samples: np.ndarray, sample_rate: int) -> np.ndarray:

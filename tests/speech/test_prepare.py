@@ -242,7 +242,7 @@ def test_a_corpus_that_is_none_is_refused(content, says, tmp_path):
         prepare_speech(str(tmp_path / "from"), str(tmp_path / "out"), **QUIET)
 
 
-@pytest.mark.parametrize("options", [{"processes": 0}, {"sample_rate": 22_050}])
+@pytest.mark.parametrize("options", [{"processes": 0}, {"processes": 257}, {"sample_rate": 22_050}])
 def test_options_out_of_range_are_refused(options, tmp_path):
     with pytest.raises(UsageError, match=next(iter(options))):
         prepare_speech(str(tmp_path), str(tmp_path / "out"), **options, **QUIET)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tarfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.free_ports import free_ports
 from tests.fake_gcs import BUCKET, fake_gcs
 from tests.image_data import published
 from tests.speech.exported import exported_voices
@@ -195,11 +195,8 @@ def test_scaling_trains_as_two_processes(place):
     """On this machine instead of two."""
     script = commands("scaling.md", "export TF_CONFIG", "meta-shrink train --strategy")
     assert script.count("/shared/run") == 1 and script.count('"index": 0') == 1
-    with socket.socket() as one, socket.socket() as other:
-        for number, free in enumerate((one, other), start=1):
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-            script = script.replace(f"10.0.0.{number}:2222", address)
+    for number, port in enumerate(free_ports(2), start=1):
+        script = script.replace(f"10.0.0.{number}:2222", f"127.0.0.1:{port}")
     script = f"{script.replace('/shared/run', 'run')} {SHORT['launch.train']}"
     second = script.replace('"index": 0', '"index": 1')
     shell(place, f"({second}) & other=$!\n({script})\nwait $other")

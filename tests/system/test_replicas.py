@@ -10,18 +10,17 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.free_ports import free_ports
 from configs import sinusoid
 from meta_shrink import build, open_workdir, restore, train
 from meta_shrink.experiments.train import set_up
@@ -43,14 +42,6 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 sys.argv = [f"launch.{sys.argv[2]}", *sys.argv[3:]]
 runpy.run_module(sys.argv[0], run_name="__main__")
 """
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def start_workers(

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from benchmarks.free_ports import free_ports
 from meta_shrink.training import rendezvous
 from meta_shrink.training.rendezvous import meet
 
@@ -22,10 +23,7 @@ meet(sys.argv[2:], int(sys.argv[1]))
 
 
 def hosts(count: int) -> list[str]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    return [f"127.0.0.1:{port}"] + [f"127.0.0.1:{number}" for number in range(1, count)]
+    return [f"127.0.0.1:{free_ports(1)[0]}"] + [f"127.0.0.1:{number}" for number in range(1, count)]
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
