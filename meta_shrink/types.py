@@ -138,6 +138,8 @@ class TaskSource(NamedTuple):
     pictures, recordings, prosody: how pictures, recordings or the phones of a text become inputs,
         where that is what they are.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
+    check_model: the config's section `model` -> nothing; raises UsageError where that network would
+        be trained wrongly on these tasks and does not say so itself.
     """
 
     sample: Callable[[tf.Tensor], Task]
@@ -155,6 +157,7 @@ class TaskSource(NamedTuple):
     prosody: Prosody | None = None
     num_heldout: int = 0
     num_validation: int = 0
+    check_model: Callable[[Mapping[str, Any]], None] | None = None
 
 
 class TaskOptimizer(NamedTuple):

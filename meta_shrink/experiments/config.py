@@ -191,20 +191,9 @@ def _finite(values: Sequence[tf.Tensor]) -> bool:
     return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in values)
 
 
-def _check_speakers(config: Mapping[str, Any], source: TaskSource) -> None:
-    """No speaker has a number that the model has not: TensorFlow may take another one's."""
-    speakers = config["model"].get("speakers")
-    if speakers and config["task"].get("speaker_numbers"):
-        new = int(tf.reduce_max(source.heldout(tf.constant(0)).train.speaker))
-        if new >= speakers:
-            raise UsageError(
-                f"model.speakers is {speakers}, and there are {new} training speakers and a new "
-                f"one: set it to {new + 1} or more."
-            )
-
-
 def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) -> None:
-    """An evaluation needs no more tasks than there are; adaptation and solve have one objective."""
+    """An evaluation needs no more tasks than there are; adaptation and solve have one objective;
+    the model has what this source needs of it."""
     size = config["adapt"]["batch_size"] if source.draw is None else 0
     whole = method.solves and config["algorithm"].get("hessian_data", "all") == "all"
     if config["loss"]["reduction"] == "sum" and size and whole:
@@ -213,7 +202,8 @@ def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) 
             "and the linear solve the whole task, so that each has another prior beside it. Take "
             "the 'mean', all examples (adapt.batch_size=0), or algorithm.hessian_data='last'."
         )
-    _check_speakers(config, source)
+    if source.check_model:
+        source.check_model(config["model"])
     options = EvalOptions(**config["eval"]) if "eval" in config else None
     if options is None:
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +76,17 @@ def speech(
         *(window, validation_pieces, seed),
     )
     told = Recordings(rate, crop_frames, context_frames, FEATURES_VERSION)
-    return source._replace(recordings=told)
+    return source._replace(recordings=told, check_model=partial(_check_model, window, len(train)))
+
+
+def _check_model(window: Window, new: int, model: Mapping[str, Any]) -> None:
+    """The model has the number of the new speaker, the highest: TensorFlow may take another's."""
+    speakers = model.get("speakers")
+    if window.told and speakers and speakers <= new:
+        raise UsageError(
+            f"model.speakers is {speakers}, and there are {new} training speakers and a new one: "
+            f"set it to {new + 1} or more."
+        )
 
 
 def split_speakers(
