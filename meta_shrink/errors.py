@@ -9,6 +9,7 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_DATA = 3
 EXIT_ARTEFACT = 4
+EXIT_IN_USE = 5
 EXIT_PREEMPTED = 42
 
 
@@ -46,7 +47,9 @@ class DiskError(ArtefactError):
 
 
 class InUseError(UsageError):
-    """Another process is at work in that folder."""
+    """Another process is at work in that folder: nothing is wrong, and it can go on later."""
+
+    exit_code = EXIT_IN_USE
 
 
 class DivergedError(MetaShrinkError):

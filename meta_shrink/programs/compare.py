@@ -5,8 +5,8 @@
 Each run is `train` and `evaluate` in OUT/runs/LABEL_seedS, with all that they print in
 its run.log. The table is OUT/methods.md, methods.csv and methods.png. Run the same command again to
 resume: what is done stays. Exit codes: 0 done, 1 some run failed, 4 one of them for its files or
-the disk, 2 usage, 42 stopped and resumable. A set is a Python file and is executed;
-configs/comparisons/sinusoid.py shows its keys.
+the disk, 2 usage, 5 another process is at work there, 42 stopped and resumable. A set is a Python
+file and is executed; configs/comparisons/sinusoid.py shows its keys.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
   meta-shrink train --config=configs/sinusoid.py:sigma_reptile --workdir=runs/sinusoid
 
 Any setting can be changed on the command line, for instance --config.train.steps=500. Exit codes:
-0 done, 2 usage, 3 data, 4 broken checkpoint, 42 stopped and resumable. --workdir=gs://BUCKET/RUN
-is worked on in a local copy, uploaded at each checkpoint.
+0 done, 2 usage, 3 data, 4 broken checkpoint, 5 another process trains there, 42 stopped and
+resumable. --workdir=gs://BUCKET/RUN is worked on in a local copy, uploaded at each checkpoint.
 """
 
 from absl import flags

@@ -75,7 +75,7 @@ def test_trials_without_their_config_are_refused(tmp_path, monkeypatch):
 ENVIRONMENT: list[tuple[BaseException, type[MetaShrinkError], int]] = [
     (ArtefactError("could not be saved"), ArtefactError, 4),
     (OSError(28, os.strerror(28)), ArtefactError, 4),
-    (InUseError("in use"), InUseError, 2),
+    (InUseError("in use"), InUseError, 5),
 ]
 
 

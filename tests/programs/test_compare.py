@@ -245,6 +245,6 @@ def test_usage(tmp_path):
     assert "absent.py" in compare("--set=absent.py", out, code=2).stderr
     lock = hold_lock(str(tmp_path / ".lock"))
     try:
-        assert f"in use by process {os.getpid()}" in compare(SET, out, code=2).stderr
+        assert f"in use by process {os.getpid()}" in compare(SET, out, code=5).stderr
     finally:
         os.close(lock)

@@ -12,6 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from meta_shrink.errors import (
+    EXIT_DATA,
+    EXIT_PREEMPTED,
+    EXIT_USAGE,
+    DiskError,
+    InUseError,
+    Overloaded,
+)
 from meta_shrink.training.tf_config import TF_CONFIG
 from tests.test_documents import flags_of
 
@@ -69,8 +77,10 @@ def test_a_preempted_pod_comes_back_and_a_wrong_one_does_not():
     for rule in rules:
         codes = rule.get("onExitCodes", {"values": []})["values"]
         actions |= dict.fromkeys(codes, rule["action"])
-    # Not 4: a bucket that does not answer, or a full disk, may be well later.
-    assert actions == {42: "Ignore", 2: "FailJob", 3: "FailJob"}
+    # Of all codes that a program ends with, those that another try does not change.
+    assert actions == {EXIT_PREEMPTED: "Ignore", EXIT_USAGE: "FailJob", EXIT_DATA: "FailJob"}
+    later = {error.exit_code for error in (InUseError, DiskError, Overloaded)}
+    assert not later & actions.keys()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("train.yaml", "Job"), ("serve.yaml", "Deployment")])
