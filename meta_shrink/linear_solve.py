@@ -65,12 +65,13 @@ def damped_solve(
         d of Eq. 47 (d~ = d lambda at sigma^2 = 1/lambda).
 
     Raises:
-      UsageError: a negative damping, no step, or an unknown solver or unit.
+      UsageError: a damping below 0 or infinite, no step, or an unknown solver or unit.
     """
-    if cg_steps < 1 or damping < 0 or damping_unit not in DAMPING_UNITS or solver not in SOLVERS:
+    known = damping_unit in DAMPING_UNITS and solver in SOLVERS
+    if cg_steps < 1 or not 0 <= damping < np.inf or not known:
         raise UsageError(
             f"Implicit gradient got cg_steps={cg_steps}, damping={damping}, damping_unit="
-            f"{damping_unit!r}, solver={solver!r}; expected cg_steps >= 1, damping >= 0, "
+            f"{damping_unit!r}, solver={solver!r}; expected cg_steps >= 1, 0 <= damping < inf, "
             f"damping_unit one of {', '.join(DAMPING_UNITS)}, solver one of {', '.join(SOLVERS)}."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -71,10 +72,9 @@ def task_specific(
         parameter; the first one that does not fit ends the list).
 
     Raises:
-      UsageError: unknown rule, or a rule other than "gap" selects no module.
+      UsageError: what check_rule refuses, or a rule other than "gap" selects no module.
     """
-    if rule not in _RULES:
-        raise UsageError(f"selection rule is {rule!r}; expected one of {', '.join(_RULES)}.")
+    check_rule(registry, rule=rule, value=value)
     if len(sigma2) != registry.num_modules:
         raise UsageError(f"{len(sigma2)} variances for {registry.num_modules} modules.")
     order = sorted(range(len(sigma2)), key=lambda m: -sigma2[m])
@@ -92,6 +92,26 @@ def task_specific(
         share=size / sum(registry.sizes),
         bytes=size * BYTES_PER_PARAMETER,
     )
+
+
+def check_rule(registry: ModuleRegistry, *, rule: str, value: float) -> None:
+    """Refuse a selection that cannot be meant, whatever the variances turn out to be.
+
+    Raises:
+      UsageError: an unknown rule, or a value out of its range.
+    """
+    if rule not in _RULES:
+        raise UsageError(f"selection rule is {rule!r}; expected one of {', '.join(_RULES)}.")
+    smallest = BYTES_PER_PARAMETER * min(registry.sizes)
+    fits, expected = {
+        "gap": (value >= 1, "a ratio of at least 1"),
+        "threshold": (value >= 0, "a variance of at least 0"),
+        "relative": (0 <= value < 1, "a share of the largest variance, below 1"),
+        "top_k": (value >= 1 and value % 1 == 0, "a whole number of at least 1"),
+        "max_bytes": (value >= smallest, f"at least the {smallest} bytes of the smallest module"),
+    }[rule]
+    if not fits or not math.isfinite(value):
+        raise UsageError(f"selection rule {rule!r} got the value {value}; expected {expected}.")
 
 
 def _above_the_gap(order, sigma2, registry, value):

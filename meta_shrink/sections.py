@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from meta_shrink.errors import UsageError
+
+# What a parameter's annotation asks of a config's value, and how people call it.
+KINDS = {
+    "int": (numbers.Integral, "a whole number"),
+    "float": (numbers.Real, "a number"),
+    "bool": ((bool, np.bool_), "True or False"),
+    "str": (str, "text"),
+    "None": (type(None), "None"),
+}
 
 
 def named(section: str, table: Mapping[str, Any], options: Mapping[str, Any], **given: Any) -> Any:
@@ -30,7 +43,8 @@ def call(
       also: further keys of the section, which others take.
 
     Raises:
-      UsageError: a key of the section that the function does not take, or one that it misses.
+      UsageError: a key of the section that the function does not take, one that it misses, or a
+        value of another kind than it is annotated with.
     """
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
@@ -40,11 +54,41 @@ def call(
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         optional += [key for key in options if key not in needed]
     check_keys(f"Config section {section!r}", options, needed, dict.fromkeys((*optional, *also)))
+    check_kinds(section, function, options)
     try:
         signature.bind(**given, **options)
     except TypeError as error:  # It does not take what every function of that kind is given.
         raise UsageError(f"Config section {section!r}: {function!r}: {error}.") from error
     return function(**given, **options)
+
+
+def check_kinds(section: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse text or a fraction where the function's annotation counts, and NaN everywhere.
+
+    Only annotations made of KINDS are looked at.
+
+    Raises:
+      UsageError: it begins with the setting's dotted name.
+    """
+    parameters = inspect.signature(function).parameters
+    for name, value in options.items():
+        kinds = _kinds(parameters[name].annotation) if name in parameters else []
+        fits = not kinds or any(_is_a(kind, value) for kind in kinds)
+        if not fits or (isinstance(value, numbers.Real) and math.isnan(value)):
+            told = " or ".join(KINDS[kind][1] for kind in kinds) or "a number"
+            raise UsageError(f"{section}.{name} is {value!r}; expected {told}.")
+
+
+def _kinds(annotation: Any) -> list[str]:
+    """The names of an annotation such as "int | None"; none if one is not of KINDS."""
+    text = getattr(annotation, "__forward_arg__", None) or getattr(annotation, "__name__", None)
+    names = (text or str(annotation)).split(" | ")
+    return names if set(names) <= set(KINDS) else []
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    is_bool = isinstance(value, KINDS["bool"][0])
+    return isinstance(value, KINDS[kind][0]) and (kind == "bool" or not is_bool)
 
 
 def check_keys(

@@ -101,7 +101,7 @@ def test_a_gap_is_evidence_and_without_one_there_is_no_selection(sigma2, value, 
     [
         ([0.5, 0.1, 1.0], "largest", 1, r"'largest'.*top_k"),
         ([0.5, 0.1, 1.0], "threshold", 2.0, "selects no module; the largest sigma.2 is 1"),
-        ([0.5, 0.1, 1.0], "max_bytes", 3, "smallest module has 1 parameters"),
+        ([0.5, 0.1, 1.0], "max_bytes", 3, "at least the 4 bytes of the smallest module"),
         ([0.5, 0.1], "top_k", 1, "2 variances for 3 modules"),
     ],
 )

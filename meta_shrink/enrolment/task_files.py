@@ -72,10 +72,15 @@ def read_task(
       log: told what is left out.
 
     Raises:
-      DataError: it is neither, damaged, or does not fit the backbone.
+      DataError: it is neither, damaged, or does not fit the backbone, or num_heldout of a file.
     """
     if os.path.isdir(path):
         train, heldout, classes = _read_folder(path, info, num_heldout, log)
+    elif num_heldout:
+        raise DataError(
+            f"num_heldout is {num_heldout}, but {path} is a file: what is held out of it are its "
+            "arrays named heldout_; leave num_heldout out."
+        )
     else:
         (train, heldout), classes = _read_npz(path, info), ()
     return TaskFiles(train, heldout, classes, _sha256(train, heldout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -76,10 +77,10 @@ def adapt_settings(
       UsageError: a number out of range, an unknown name, or all data at once of tasks whose
         mini-batches are drawn.
     """
-    if not learning_rate > 0 or batch_size < 0 or steps < 1:
+    if not 0 < learning_rate < math.inf or batch_size < 0 or steps < 1:
         raise UsageError(
             f"adapt got learning_rate={learning_rate}, batch_size={batch_size}, steps={steps}; "
-            "expected a positive rate, batch_size >= 0 (0: all examples), at least 1 step."
+            "expected a positive finite rate, batch_size >= 0 (0: all examples), at least 1 step."
         )
     choose("adapt.data", dict.fromkeys(("train", "all")), data)
     choose("adapt.rate_per", dict.fromkeys(("module", "parameter")), rate_per)

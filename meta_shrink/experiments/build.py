@@ -16,17 +16,12 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.evaluation import HeldOutEvaluator, inductive_metric, transductive
+from meta_shrink.experiments import config as needs
 from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.components import Components, default_components, recorded
-from meta_shrink.experiments.config import (
-    check_curvature,
-    check_learned,
-    check_sections,
-    check_shapes,
-    check_source,
-)
 from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
+from meta_shrink.experiments.ranges import check_evaluation, check_sections
 from meta_shrink.experiments.task_data import task_source
 from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
@@ -122,6 +117,7 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
     model = named("model", components.models, config["model"], seed=config["seed"])
     registry = call("modules", _registry, config["modules"], model=model)
+    check_evaluation(evaluated := EvalOptions(**config.get("eval", {})), registry, model)
     jit = use_xla(schedule.jit, model, schedule.steps)
     facts, example_loss, nll, metric = call(
         "loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses
@@ -131,15 +127,15 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
     adapt = _adapt(config["adapt"], components, nll, registry, drawn, jit)
     source = transformed(drawn, on_all=adapt.on_all, validation_batch=schedule.validation_batch)
     initial = _initial(model, registry, adapt, prior.sigma2)
-    check_learned(method, config)
-    check_source(method, config, source)
-    check_shapes(model, nll, initial, source, adapt.next_batch, adapt.batch_size)
+    needs.check_learned(method, config)
+    needs.check_source(method, config, source)
+    needs.check_shapes(model, nll, initial, source, adapt.next_batch, adapt.batch_size)
     experiment = Experiment(
         config=config,
         components=components,
         schedule=schedule,
         prior=prior,
-        eval=EvalOptions(**config.get("eval", {})),
+        eval=evaluated,
         learned=tuple(config["meta_optimizer"]),
         model=model,
         registry=registry,
@@ -163,7 +159,7 @@ def _tried(experiment: Experiment) -> Experiment:
     method, schedule, batch = experiment.method, experiment.schedule, experiment.adapt.next_batch
     model, phi, source = experiment.model, experiment.initial.phi, experiment.source
     if method.differentiates_twice and experiment.config["loss"]["name"] not in LOSSES:
-        check_curvature(model, experiment.example_loss, phi, source, batch)
+        needs.check_curvature(model, experiment.example_loss, phi, source, batch)
     tried = experiment.nll, experiment.initial, source, batch, method
     vectorises = partial(try_vectorized, *tried)
     axis = task_axis_of(schedule.task_axis, method, experiment.jit, model, vectorises)
@@ -220,7 +216,8 @@ def _meta_gradient(
             native=not jit,
         )
         also += ["hessian_data", *inspect.signature(damped_solve).parameters]
-        given["solve"] = damped_solve(**{k: options.pop(k) for k in also if k in options})
+        solving = {key: options.pop(key) for key in also if key in options}
+        given["solve"] = call("algorithm", damped_solve, solving)
     elif adapt.drawn:
         given["nll_data"] = last["last"]
     return call("algorithm", method.factory, options, also=also, **given)

@@ -1,4 +1,4 @@
-"""What a config must fulfil beyond each section on its own; all raise UsageError."""
+"""What a config must fulfil beyond each section on its own (ranges.py); all raise UsageError."""
 
 from __future__ import annotations
 
@@ -10,85 +10,14 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.adaptation import NextBatch, require_examples
-from meta_shrink.errors import UsageError, refuse_url
+from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
-from meta_shrink.experiments.defaults import EVAL_KINDS, Device, EvalOptions, Prior, Schedule
+from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.keras_model import apply_model
 from meta_shrink.losses import ExampleLoss
 from meta_shrink.meta_gradients import Method
-from meta_shrink.models import MODELS
-from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN
 from meta_shrink.rng import root_key
-from meta_shrink.sections import check_keys
 from meta_shrink.types import MetaParams, NegLogLik, Params, TaskSource, batch_parts
-
-READ_BY_BUILD = (
-    "seed",
-    "task",
-    "model",
-    "modules",
-    "loss",
-    "adapt",
-    "algorithm",
-    "prior",
-    "meta_optimizer",
-    "warm_start",
-    "train",
-)
-READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports")
-
-
-def check_keras(model: Any) -> None:
-    """Keras's own settings (keras.json), under which our networks would be others.
-
-    Args:
-      model: its name; a model of the user's may have its pictures in another format.
-    """
-    given = {"backend": keras.config.backend(), "floatx": keras.config.floatx()}
-    needed = {"backend": "tensorflow", "floatx": "float32"}
-    if model in MODELS:
-        given["image_data_format"] = keras.config.image_data_format()
-        needed["image_data_format"] = "channels_last"
-    for name, value in needed.items():
-        if given[name] != value:
-            raise UsageError(
-                f"Keras's {name} is {given[name]!r}, and {value!r} is expected: look into "
-                "~/.keras/keras.json and your own code."
-            )
-
-
-def check_eval(options: EvalOptions) -> None:
-    """Counts in range and known kinds of module subsets."""
-    least = {"num_tasks": 1, "horizon": 1, "group_horizon": 1, "points": 2}
-    least |= dict.fromkeys(("examples", "steps", "group_tasks", "validation_tasks"), 0)
-    for name, bound in least.items():
-        if getattr(options, name) < bound:
-            raise UsageError(f"eval.{name} is {getattr(options, name)}; expected at least {bound}.")
-    if unknown := [kind for kind in options.kinds if kind not in EVAL_KINDS]:
-        raise UsageError(f"eval.kinds has {unknown}; expected some of {', '.join(EVAL_KINDS)}.")
-
-
-def check_sections(config: Mapping[str, Any]) -> None:
-    """A config has all sections that are read, and no other; likewise those that become values."""
-    check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
-    values = {"device": Device, "train": Schedule, "prior": Prior, "eval": EvalOptions}
-    for name, kind in values.items():
-        check_keys(f"Config section {name!r}", config.get(name, {}), (), kind._fields)
-    check_keras(config["model"].get("name"))
-    check_eval(EvalOptions(**config.get("eval", {})))
-    check_prior(Prior(**config["prior"]))
-    # Several runs write it, at any time.
-    refuse_url("warm_start.cache", str(config["warm_start"].get("cache", "")))
-
-
-def check_prior(prior: Prior) -> None:
-    """Variances and strengths in range."""
-    if not (prior.sigma2 > 0 and prior.beta >= 0 and 0 < prior.sigma2_min < prior.sigma2_max):
-        got = ", ".join(f"{name}={value}" for name, value in prior._asdict().items())
-        raise UsageError(
-            f"prior got {got}; expected sigma2 > 0 (inf: no prior), beta >= 0, and "
-            f"0 < sigma2_min < sigma2_max (the paper has {SIGMA2_MIN:g} and {SIGMA2_MAX:g})."
-        )
 
 
 def check_learned(method: Method, config: Mapping[str, Any]) -> None:
@@ -207,7 +136,7 @@ def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) 
     options = EvalOptions(**config["eval"]) if "eval" in config else None
     if options is None:
         return
-    require_tasks(source, max(options.num_tasks, options.group_tasks))
+    require_tasks(source, max(options.num_tasks, options.group_tasks, options.examples))
     if config["train"]["eval_every"]:
         count = options.validation_tasks or options.num_tasks
         require_tasks(source, count, validation=True)

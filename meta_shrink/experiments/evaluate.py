@@ -20,8 +20,9 @@ from meta_shrink.errors import unwritable
 from meta_shrink.evaluation import Curves, HeldOutEvaluator
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
-from meta_shrink.experiments.config import algorithm_name, check_eval
+from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.defaults import EvalOptions
+from meta_shrink.experiments.ranges import check_eval, check_evaluation
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import (
     ModuleSubset,
@@ -100,6 +101,7 @@ def _options(experiment: Experiment, overrides: Mapping[str, Any]) -> EvalOption
     check_keys("eval", overrides, (), EvalOptions._fields)
     options = experiment.eval._replace(**overrides)
     check_eval(options)
+    check_evaluation(options, experiment.registry, experiment.model)
     return options
 
 

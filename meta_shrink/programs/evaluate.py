@@ -9,6 +9,7 @@ out have the values of the run's config (its section `eval`).
 
 from absl import flags
 
+from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
 from meta_shrink.programs.places import require_writable
 from meta_shrink.programs.strategy import chosen_strategy
@@ -42,6 +43,9 @@ def main(argv):
     from meta_shrink.training.multi_worker import Workers
 
     cli.no_arguments(argv)
+    for name in ("group_tasks", "group_horizon"):
+        if OVERRIDES[name].present and "single" not in (OVERRIDES["kinds"].value or ["single"]):
+            raise UsageError(f"--{name} is of single groups, which --kinds leaves out.")
     require_writable(WORKDIR.value)
     device = call("device", Device, read_config(WORKDIR.value)["device"])
     given = CPU_THREADS.value

@@ -50,12 +50,24 @@ INTERPOLATION = flags.DEFINE_enum(
 EXIF = flags.DEFINE_bool("exif", True, "images: turn pictures as EXIF says (as task.exif does).")
 SAMPLE_RATE = flags.DEFINE_integer("sample_rate", 16_000, "speech: samples of a second.")
 PROCESSES = flags.DEFINE_integer("processes", 1, "speech: processes that prepare at a time.")
+# Flags that only some kinds have.
+OF_KINDS = {
+    "download": ("omniglot",),
+    "image_size": ("omniglot", "images"),
+    "interpolation": ("omniglot", "images"),
+    "exif": ("images",),
+    "sample_rate": ("speech",),
+    "processes": ("speech",),
+}
 
 
 def main(argv):
     """Prepare; see the module's docstring."""
     if len(argv) != 2 or argv[1] not in KINDS:
         raise UsageError(f"expected one of {', '.join(KINDS)}; got {' '.join(argv[1:]) or 'none'}.")
+    for name, kinds in OF_KINDS.items():
+        if flags.FLAGS[name].present and argv[1] not in kinds:
+            raise UsageError(f"--{name} is of {' and '.join(kinds)}, not of {argv[1]}.")
     logging.set_verbosity(logging.ERROR)  # tfds warns of the folder that it is about to make.
     out, prepare = KINDS[argv[1]]()
     try:
@@ -85,7 +97,7 @@ def _omniglot():
 def _places(what: str) -> tuple[str, str]:
     """(Source, folder for what is prepared), the latter named as the source unless it is given."""
     source = FROM.value
-    if source is None or DOWNLOAD.value:
+    if source is None:
         raise UsageError(f"{what} needs --from=PATH, and downloads nothing.")
     name = os.path.basename(os.path.abspath(source))
     return source, OUT.value or os.path.join("data", os.path.splitext(name)[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from meta_shrink.sections import check_keys
 from meta_shrink.types import MetaParams
 
 META_OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+# Of Keras's own loop of training: here they would change nothing, or divide the meta-gradient by a
+# factor that no loss was multiplied by.
+WITHOUT_USE = ("kwargs", "name", "use_ema", "ema_momentum", "ema_overwrite_frequency")
+WITHOUT_USE += ("loss_scale_factor",)
 DECAYS = ("none", "linear")
 
 
@@ -32,16 +37,17 @@ def meta_optimizer(
 
     Raises:
       UsageError: unknown name or decay, an option that the optimizer does not have, or a
-        learning rate that is not positive.
+        learning rate that is not positive and finite.
     """
-    if name not in META_OPTIMIZERS or decay not in DECAYS or not learning_rate > 0:
+    if name not in META_OPTIMIZERS or decay not in DECAYS or not 0 < learning_rate < math.inf:
         raise UsageError(
             f"meta_optimizer got name={name!r}, decay={decay!r}, learning_rate={learning_rate}; "
             f"expected a name of {', '.join(META_OPTIMIZERS)}, a decay of {', '.join(DECAYS)}, a "
-            "positive learning rate."
+            "positive finite learning rate."
         )
-    known = inspect.signature(META_OPTIMIZERS[name]).parameters
-    check_keys(f"The meta_optimizer {name!r}", options, (), [k for k in known if k != "kwargs"])
+    parameters = inspect.signature(META_OPTIMIZERS[name]).parameters
+    known = [key for key in parameters if key not in WITHOUT_USE]
+    check_keys(f"The meta_optimizer {name!r}", options, (), known)
     rate: Any = learning_rate
     if decay == "linear":
         rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, max(steps, 1), 0.0)

@@ -14,9 +14,10 @@ from meta_shrink import UsageError, build, make_adapt, open_workdir, proximal_gd
 from meta_shrink.evaluation import Curves
 from meta_shrink.experiments import sweep
 from meta_shrink.experiments.adapt_section import adapt_settings
-from meta_shrink.experiments.config import algorithm_name, check_keras
+from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluate import _examples
+from meta_shrink.experiments.ranges import check_keras
 from meta_shrink.experiments.subsets import (
     ModuleSubset,
     heldout_evaluators,

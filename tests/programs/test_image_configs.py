@@ -14,7 +14,8 @@ from configs import (
     sinusoid,
 )
 from meta_shrink import UsageError
-from meta_shrink.experiments.config import check_learned, check_sections
+from meta_shrink.experiments.config import check_learned
+from meta_shrink.experiments.ranges import check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.programs.comparison.declared import read_set
 

@@ -8,7 +8,8 @@ import pytest
 
 from configs import speech
 from meta_shrink import ModuleRegistry, UsageError, build
-from meta_shrink.experiments.config import check_learned, check_sections
+from meta_shrink.experiments.config import check_learned
+from meta_shrink.experiments.ranges import check_sections
 from meta_shrink.meta_gradients import META_GRADIENTS
 from meta_shrink.models import wavenet
 from tests.speech.samples import prepared_folder, speaker

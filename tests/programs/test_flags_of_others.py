@@ -1,0 +1,58 @@
+"""A flag that means something only with another one, or only of some data, is not ignored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meta_shrink.errors import DataError
+from meta_shrink.programs.prepare_data import KINDS, OF_KINDS
+from tests.refusals import refusals
+
+
+def test_prepare_data_refuses_a_flag_of_another_kind():
+    given = {"image_size": "28", "interpolation": "box", "sample_rate": "8000", "processes": "2"}
+    asked = [
+        (kind, name, kinds)
+        for kind in KINDS
+        for name, kinds in OF_KINDS.items()
+        if kind not in kinds
+    ]
+    assert len(asked) == 10
+    lines = [
+        [kind, "--from=x", f"--{name}={given[name]}" if name in given else f"--{name}"]
+        for kind, name, _ in asked
+    ]
+    for (kind, name, kinds), (code, told) in zip(
+        asked, refusals("prepare_data", *lines), strict=True
+    ):
+        assert code == 2
+        assert told.startswith(f"error: --{name} is of {' and '.join(kinds)}, not of {kind}.")
+
+
+@pytest.mark.parametrize("program", ["export_backbone", "export_litert"])
+def test_exports_refuse_half_a_selection_and_two(program):
+    both = ["--workdir=x", "--out=y"]
+    lines = {
+        "--rule and --value go together": [["--rule=gap"], ["--value=3"], ["--value=0"]],
+        "--rule selects modules and --modules names": [["--rule=gap", "--value=3", "--modules=a"]],
+    }
+    for sentence, given in lines.items():
+        for code, told in refusals(program, *([*both, *flags] for flags in given)):
+            assert (code, sentence in told) == (2, True), told
+
+
+def test_evaluate_refuses_settings_of_groups_that_it_leaves_out():
+    lines = [["--workdir=x", "--kinds=all", f"--{name}=3"] for name in ("group_tasks",
+             "group_horizon")]  # fmt: skip
+    for code, told in refusals("evaluate", *lines):
+        assert (code, "is of single groups, which --kinds leaves out" in told) == (2, True), told
+
+
+def test_pictures_to_hold_out_are_not_looked_for_in_a_file(tmp_path):
+    from meta_shrink.enrolment.task_files import read_task
+
+    path = str(tmp_path / "task.npz")
+    np.savez(path, inputs=np.zeros([4, 1], np.float32), targets=np.zeros([4, 1], np.float32))
+    with pytest.raises(DataError, match=r"num_heldout is 2, but .*task.npz is a file"):
+        read_task(path, None, num_heldout=2)  # type: ignore[arg-type]
