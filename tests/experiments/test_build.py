@@ -152,17 +152,17 @@ def test_a_bad_search_ends_in_one_sentence(changes, part, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"eval.selection": {"rule": "best", "value": 1}}, "selection rule is 'best'"),
-        ({"eval.selection": {"rule": "top_k", "value": 0}}, "selects no module"),
-        ({"eval.selection": {"rule": "top_k"}}, "'eval.selection'"),
-        ({"eval.groups": {"all": ["layer_9"]}}, "layer_9"),
+        ({"selection": {"rule": "best", "value": 1}}, "selection rule is 'best'"),
+        ({"selection": {"rule": "threshold", "value": 9e9}}, "selects no module"),
+        ({"selection": {"rule": "top_k"}}, "'eval.selection'"),
+        ({"groups": {"all": ["layer_9"]}}, "layer_9"),
     ],
 )
 def test_a_bad_evaluation_ends_in_one_sentence(changes, part, monkeypatch, tmp_path):
-    built = build(tiny_config("sigma_reptile", changes))
+    built = build(tiny_config("sigma_reptile"))
     monkeypatch.setattr(evaluation_job, "restore", lambda *_, **__: (built, built.initial, 1))
     with pytest.raises(UsageError) as caught:
-        evaluation_job.evaluate(str(tmp_path), **NO_LOG)
+        evaluation_job.evaluate(str(tmp_path), overrides=changes, **NO_LOG)
     assert_one_sentence(caught.value, part)
 
 
