@@ -13,7 +13,7 @@ from meta_shrink.experiments.defaults import EVAL_KINDS, Device, EvalOptions, Pr
 from meta_shrink.models import MODELS
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN, check_rule
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.sections import call, check_keys, check_kinds
+from meta_shrink.sections import call, check_keys, check_kinds, nearest
 from meta_shrink.training import pretraining
 from meta_shrink.training.warm_start import warm_start
 
@@ -90,13 +90,18 @@ def check_evaluation(options: EvalOptions, registry: ModuleRegistry, model: kera
             f"input and one output alone, and the shapes of this one's are {ends}: set it to 0."
         )
     call("eval.selection", check_rule, options.selection, registry=registry)
-    for name, modules in options.groups.items():
+    groups = options.groups if "single" in options.kinds else {}
+    for name, modules in groups.items():
         if isinstance(modules, str) or not modules:
             raise UsageError(
                 f"eval.groups.{name} is {modules!r}; expected a list of names of modules."
             )
-        for module in modules:
-            registry.position(module)
+        if unknown := [module for module in modules if module not in registry.names]:
+            raise UsageError(
+                f"eval.groups.{name} has {unknown[0]!r}, which is no module of this network"
+                f"{nearest(unknown[0], registry.names)}: change eval.groups, or leave 'single' out "
+                "of eval.kinds."
+            )
 
 
 def check_sections(config: Mapping[str, Any]) -> None:

@@ -49,15 +49,9 @@ def module_subsets(
 
     Where the rule finds the variances not separated, the largest of log_sigma2 in growing number
     stand for the selected ones: what does each size cost in quality?
-
-    Raises:
-      UsageError: a group names an unknown module.
     """
     names = experiment.registry.names
     groups = dict(options.groups) or {name: [name] for name in names}
-    for modules in groups.values():
-        for module in modules:
-            experiment.registry.position(module)
     found = [ModuleSubset("all modules", "all", names)]
     if selected:
         found.append(ModuleSubset("selected modules", "selected", tuple(selected)))

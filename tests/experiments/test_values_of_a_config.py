@@ -85,7 +85,7 @@ def test_the_config_without_changes_is_built():
         ({"eval.selection": {"rule": "threshold", "value": -1}}, "expected a variance of at least"),
         ({"eval.selection": {"rule": "max_bytes", "value": 3}}, "bytes of the smallest module"),
         ({"eval.selection": {"rule": "gap"}}, "'eval.selection' lacks value"),
-        ({"eval.groups": {"a": ["none"]}}, "No module 'none'"),
+        ({"eval.groups": {"a": ["none"]}}, "eval.groups.a has 'none', which is no module"),
         ({"eval.groups": {"a": "layer_1"}}, "eval.groups.a is 'layer_1'; expected a list"),
         ({"eval.groups": {"a": []}}, "eval.groups.a is .*; expected a list"),
         ({"eval.kinds": []}, "eval.kinds is empty"),
@@ -110,6 +110,10 @@ def test_the_config_without_changes_is_built():
 def test_what_cannot_be_meant_is_refused_before_anything_is_trained(changes, message):
     with pytest.raises(UsageError, match=message):
         checked(config_of(changes))
+
+
+def test_groups_that_no_evaluation_asks_for_need_no_modules():
+    checked(config_of({"eval.groups": {"a": ["none"]}, "eval.kinds": ["all"]}))
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -35,7 +35,7 @@ def tiny(folder: Path, argument: str = "quick_sigma_reptile", **model) -> dict:
     config.task.update(task)
     config.model.update({"frames": 8, "samples": 640, "channels": 2, "cycles": 1} | model)
     config.warm_start.steps = 0
-    config.eval.update({"num_tasks": 1, "groups": {}})
+    config.eval.num_tasks, config.eval.groups = 1, {}
     return config.to_dict()
 
 

@@ -57,7 +57,7 @@ def _voices(tmp_path_factory) -> tuple[str, str]:
     config.prior.sigma2 = 1.0
     config.warm_start.update({"steps": 0, "cache": ""})
     config.train.update({"steps": 1, "meta_batch_size": 1, "jit": "off"})
-    config.eval.update({"groups": {}, "num_tasks": 1})
+    config.eval.groups, config.eval.num_tasks = {}, 1
     with open_workdir(workdir, config.to_dict(), **NO_LOG) as opened:
         train(build(config.to_dict()), opened, **NO_LOG)
     folder = str(tmp_path_factory.mktemp("backbone"))
