@@ -102,10 +102,9 @@ class Experiment(NamedTuple):
 
 
 def build(config: Mapping[str, Any], components: Components | None = None) -> Experiment:
-    """Check a config and build its functions; sets device.matmul_precision of the process.
+    """Check a config (experiments/defaults.py), build its functions, set its matmul_precision.
 
     Args:
-      config: with the sections of experiments/defaults.py.
       components: the tables of its names; ours alone by default.
 
     Raises:
