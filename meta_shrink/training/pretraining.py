@@ -30,7 +30,8 @@ class Schedule(NamedTuple):
     steps, batch_size, seed: of the mini-batches. learning_rate: of Adam, halved every
     `halve_every` steps (0: never), so that more steps change no earlier one. clip_norm: largest
     global norm of a gradient, 0 for none. validation_size: examples of the validation batch.
-    validate_every: steps between two points of the curve, which are saved too.
+    validate_every: steps between two points of the curve; the state is saved there too, and the
+    parameters are kept at about 16 of them and where a run ends.
     """
 
     steps: int
@@ -62,7 +63,7 @@ def pretrain(
       model: newly built; its variables are the start.
       mixed: of the task source.
       nll, metric, metric_name: (params, batch) -> scalar; the metric is the curve's.
-      folder: for the state, the curve (curve.jsonl), the parameters at each of its points; what
+      folder: for the state, the curve (curve.jsonl), the parameters at some of its points; what
         is there is used.
 
     Raises:
@@ -81,11 +82,16 @@ def pretrain(
     validate = tf.function(lambda params: metric(params, batch), jit_compile=jit, autograph=False)
     while state.done < schedule.steps:
         end = min(_next_point(state.done, schedule.validate_every), schedule.steps)
+        loss = _until(end, state, advance, stop_requested, folder)
         started = time.process_time()
-        loss = _until(end, state, advance, stop_requested)
         value = float(validate(state.params()))
         state.seconds += time.process_time() - started
-        state.point(folder, {"step": state.done, "nll_train": loss, "metric": value})
+        state.point(
+            folder,
+            {"step": state.done, "nll_train": loss, "metric": value},
+            every=schedule.validate_every,
+            is_end=state.done == schedule.steps,
+        )
         log(
             f"warm start: {state.done}/{schedule.steps}, loss {loss:.4f}, validation "
             f"{metric_name} {value:.4f}, {state.seconds:.0f} processor seconds"
@@ -93,26 +99,27 @@ def pretrain(
     return state.params()
 
 
-def _until(end: int, state: PretrainingState, advance, stop_requested: Callable[[], bool]) -> float:
-    """Mean loss of the steps up to `end`; a stop is noticed between bursts of them.
+def _until(
+    end: int, state: PretrainingState, advance, stop_requested: Callable[[], bool], folder: str
+) -> float:
+    """Mean loss of the steps since the last point of the curve up to `end`.
 
     Raises:
-      Preempted: nothing is lost but what was done since the last point of the curve.
+      Preempted: a stop, which is noticed between bursts of steps; all of them are saved.
     """
-    losses = []
     while state.done < end:
         if stop_requested():
-            raise Preempted(
-                f"Stopped at warm-start step {state.done}; the same command resumes it at the last "
-                "point of its curve."
-            )
-        losses.append(float(advance(tf.constant(min(_BURST, end - state.done)))))
-        if not np.isfinite(losses[-1]):
+            state.save(folder)
+            raise Preempted(f"Stopped at warm-start step {state.done}; the same command goes on.")
+        started = time.process_time()
+        state.losses.append(float(advance(tf.constant(min(_BURST, end - state.done)))))
+        state.seconds += time.process_time() - started
+        if not np.isfinite(state.losses[-1]):
             raise DivergedError(
                 f"The loss of the warm start is not finite at step {state.done}; lower "
                 "warm_start.learning_rate and start with another cache."
             )
-    return float(np.mean(losses))
+    return float(np.mean(state.losses))
 
 
 def _check(schedule: Schedule) -> None:

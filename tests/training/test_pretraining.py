@@ -14,6 +14,7 @@ from meta_shrink import DivergedError, Preempted, UsageError, negative_log_likel
 from meta_shrink.models import mlp
 from meta_shrink.rng import normal, root_key
 from meta_shrink.training.pretraining import Schedule, pretrain
+from meta_shrink.training.pretraining_state import MOST_KEPT, wanted_steps
 from meta_shrink.types import Mixed
 
 SLOPE = 3.0
@@ -89,11 +90,15 @@ def test_it_learns_and_the_curve_says_so(tmp_path):
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("calls_before_the_stop", [0, 1, 2])
 def test_stopped_and_resumed_it_ends_with_the_same_bits(tmp_path, jit, calls_before_the_stop):
-    whole = trained(tmp_path / "whole", {}, jit=jit)
+    whole = trained(tmp_path / "whole", {"validate_every": 15}, jit=jit)
     asked = iter([False] * calls_before_the_stop + [True])
-    with pytest.raises(Preempted, match="resumes"):
-        trained(tmp_path / "parts", {}, jit=jit, stop_requested=lambda: next(asked))
-    resumed = trained(tmp_path / "parts", {}, jit=jit)
+    wanted = {"validate_every": 15}  # of steps in bursts of 10 and 5
+    with pytest.raises(Preempted, match="the same command goes on"):
+        trained(tmp_path / "parts", wanted, jit=jit, stop_requested=lambda: next(asked))
+    said: list[str] = []
+    resumed = trained(tmp_path / "parts", wanted, jit=jit, log=said.append)
+    done = [0, 10, 15][calls_before_the_stop]
+    assert not done or f"resuming at step {done}." in said[0]  # No step is done twice.
     assert all((a == b).all() for a, b in zip(whole, resumed, strict=True))
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "parts")
 
@@ -114,15 +119,39 @@ def test_more_steps_go_on_and_fewer_are_looked_up(tmp_path):
 
 def test_steps_between_points_that_are_behind_are_refused(tmp_path):
     trained(tmp_path, {})
-    with pytest.raises(UsageError, match=r"steps is 15.*gone on to 30"):
+    with pytest.raises(UsageError, match=r"steps is 15.*gone on to 30.*but at 10, 20, 30: take"):
         trained(tmp_path, {"steps": 15})
+
+
+def test_a_long_pretraining_keeps_few_parameters_and_those_where_runs_ended(tmp_path):
+    """A network of 1.9 M parameters, kept at each of 4,000 points, would take 30 GB."""
+    for steps in (7, 40, 100):
+        trained(tmp_path, {"steps": steps, "validate_every": 1})
+    kept = sorted(int(path.stem[5:]) for path in tmp_path.glob("step_*.npz"))
+    assert kept == [7, *range(8, 97, 8), 100]  # 40 is a multiple of 8.
+    assert len(curve(tmp_path)) == 100
+    for steps in (7, 48, 100):
+        alone = trained(tmp_path / "alone" / str(steps), {"steps": steps})
+        again = trained(tmp_path, {"steps": steps, "validate_every": 1})
+        assert all((x == y).all() for x, y in zip(alone, again, strict=True))
+
+
+def test_what_is_kept_grows_with_the_logarithm():
+    for done in (1, 16, 17, 1_000, 123_456):
+        kept = wanted_steps(250 * done, 250, {250})
+        assert 250 * done in kept and 250 in kept
+        assert len(kept) <= MOST_KEPT + 2
+        assert done <= MOST_KEPT or len(kept) >= MOST_KEPT / 2
 
 
 def test_a_damaged_state_starts_again(tmp_path):
     first = trained(tmp_path, {"steps": 20})
     for path in tmp_path.glob("*.npz"):
         path.write_bytes(path.read_bytes()[:100])
-    assert all((x == y).all() for x, y in zip(first, trained(tmp_path, {"steps": 20}), strict=True))
+    said: list[str] = []
+    again = trained(tmp_path, {"steps": 20}, log=said.append)
+    assert all((x == y).all() for x, y in zip(first, again, strict=True))
+    assert "state.npz is damaged or of another network; starting again" in said[0]
 
 
 def test_a_loss_that_is_not_finite_ends_it(tmp_path):
