@@ -86,12 +86,7 @@ def pretrain(
         started = time.process_time()
         value = float(validate(state.params()))
         state.seconds += time.process_time() - started
-        state.point(
-            folder,
-            {"step": state.done, "nll_train": loss, "metric": value},
-            every=schedule.validate_every,
-            is_end=state.done == schedule.steps,
-        )
+        state.point(folder, loss, value, schedule.validate_every, is_end=end == schedule.steps)
         log(
             f"warm start: {state.done}/{schedule.steps}, loss {loss:.4f}, validation "
             f"{metric_name} {value:.4f}, {state.seconds:.0f} processor seconds"

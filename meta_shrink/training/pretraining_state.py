@@ -68,18 +68,20 @@ class PretrainingState:
         more = {"step": self.done, "seconds": self.seconds, "losses": np.array(self.losses)}
         _write(os.path.join(folder, STATE), {**values, **more})
 
-    def point(self, folder: str, row: dict[str, Any], *, every: int, is_end: bool) -> None:
+    def point(self, folder: str, loss: float, metric: float, every: int, *, is_end: bool) -> None:
         """Saves the state and one point of the curve, and thins the parameters that are kept.
 
         Args:
-          every: steps between two points. is_end: the parameters here are what the run wanted.
+          loss, metric: of training since the last point, of the validation batch. every: steps
+            between two points. is_end: the parameters here are what the run wanted.
         """
         values = zip(_names(self.model), self.params(), strict=True)
         _write(_point(folder, self.done), {name: value.numpy() for name, value in values})
         self.losses = []
         self.save(folder)
-        row = {**row, "processor_seconds": round(self.seconds, 1), "time": round(time.time(), 1)}
-        _append(os.path.join(folder, CURVE), {**row, "end": is_end})
+        row = {"step": self.done, "nll_train": loss, "metric": metric, "end": is_end}
+        row |= {"processor_seconds": round(self.seconds, 1), "time": round(time.time(), 1)}
+        _append(os.path.join(folder, CURVE), row)
         kept = wanted_steps(self.done, every, _ends(folder))
         for step in sorted(set(kept_steps(folder)) - kept):
             if step < self.done:
