@@ -95,13 +95,15 @@ class Recordings(NamedTuple):
     """How recordings of a voice become the inputs of a task: exports tell it, as of pictures.
 
     sample_rate: of the codes. frames: of a piece that are scored (5 ms each). context: frames ahead
-    of them. features_version: of speech.features.
+    of them. features_version: of speech.features. speaker: the number that a network of many voices
+    has for a new one; None where it is told no numbers.
     """
 
     sample_rate: int
     frames: int
     context: int
     features_version: int
+    speaker: int | None = None
 
 
 class Prosody(NamedTuple):

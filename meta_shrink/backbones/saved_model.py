@@ -101,7 +101,7 @@ def servable(source: ExportSource) -> Servable:
     }
     if any(spec.kind == "moment" for spec in tensors):
         signatures["moments"] = concrete(_moments(source, inputs, variables), batch | moving)
-    if speaks(source.registry.paths):
+    if speaks(source.registry.paths, source.adaptation.recordings.get("speaker")):
         signatures["speak"] = speak_signature(source, tensors)
     mixed, reason = _try_mixed(forward, inputs, tensors)
     if mixed is not None:

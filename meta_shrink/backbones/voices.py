@@ -22,7 +22,7 @@ from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
 from meta_shrink.speech.features import FEATURES, FEATURES_VERSION, PHONES
 from meta_shrink.speech.signal import SILENT_CODE, hop_of
-from meta_shrink.speech.synthesis import DRAWN, Noise, Spoken, silence, speak
+from meta_shrink.speech.synthesis import DRAWN, Noise, Spoken, silence, speak, voice_of
 from meta_shrink.types import Recordings
 
 SIGNATURE = "speak"
@@ -33,12 +33,14 @@ PIECE_FRAMES = 40  # 0.2 s.
 def speak_signature(source: ExportSource, tensors: Sequence[AdapterTensor]) -> Any:
     """Concrete function of the arguments above; XLA compiles it once for each shape."""
     phi = dict(zip(source.registry.paths, source.meta.phi, strict=True))
-    start = silence(phi, 1)
+    speaker = source.adaptation.recordings.get("speaker")
+    start = silence(voice_of(phi, speaker), 1)
     channels = source.model.inputs[1].shape[-1]
 
     @tf.function(autograph=False, jit_compile=True)
     def compiled(phi, features, codes, noise, spoken, temperature, own):
-        return speak(phi | own, features, codes, noise, spoken, temperature)
+        voices = voice_of(phi | own, speaker)
+        return speak(voices, features, codes, noise, spoken, temperature)
 
     def call(**given: tf.Tensor) -> dict[str, tf.Tensor]:
         spoken = Spoken(*(given.pop(name) for name in STATE))
@@ -100,8 +102,8 @@ class Voices:
         """Raises UsageError where the backbone is of no voices."""
         if not is_of_voices(backbone):
             raise UsageError(
-                f"{backbone.path} does not speak: its network is no wavenet without speaker "
-                "embedding, or it was exported before the signature 'speak' took noise."
+                f"{backbone.path} does not speak: its network is no wavenet, or it was exported "
+                "before the signature 'speak' took noise, or those of many voices had it."
             )
         self.recordings = recordings_of(backbone.info)
         self._backbone, self.hop = backbone, hop_of(self.recordings.sample_rate)

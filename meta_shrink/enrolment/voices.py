@@ -78,9 +78,10 @@ def voice_tasks(
       UsageError: a backbone of something else.
     """
     told = recordings_of(info)
-    window = Window(told.frames, told.context, hop_of(told.sample_rate))
+    new = told.speaker
+    window = Window(told.frames, told.context, hop_of(told.sample_rate), told=new is not None)
     inputs = [spec.name for spec in info.inputs]
-    return _tasks(spoken, heldout, lambda own: _arrays(own, window, inputs))
+    return _tasks(spoken, heldout, lambda own: _arrays(own, window, inputs, new or 0))
 
 
 def prosody_tasks(
@@ -116,9 +117,11 @@ def _check_length(speaker: str, utterances: Sequence[Utterance]) -> None:
         )
 
 
-def _arrays(utterances: Sequence[Utterance], window: Window, names: Sequence[str]) -> Arrays:
+def _arrays(
+    utterances: Sequence[Utterance], window: Window, names: Sequence[str], speaker: int
+) -> Arrays:
     longest = max(len(u.features.phones) for u in utterances)
-    stack = padded(utterances, window, rows=len(utterances), longest=longest, speaker=0)
+    stack = padded(utterances, window, rows=len(utterances), longest=longest, speaker=speaker)
     inputs, codes, weights = all_pieces(stack, window)
     arrays = {name: np.asarray(value) for name, value in zip(names, inputs, strict=True)}
     return {**arrays, TARGETS: np.asarray(codes), TARGET_WEIGHTS: np.asarray(weights)}

@@ -24,7 +24,7 @@ from meta_shrink.prior import BYTES_PER_PARAMETER, Selection, task_specific
 from meta_shrink.rng import fold_in, root_key
 from meta_shrink.sections import call
 from meta_shrink.tasks.augment import random_affine
-from meta_shrink.types import MetaParams, Params, batch_parts
+from meta_shrink.types import MetaParams, Params, Recordings, batch_parts
 
 MOMENT_TASKS = 16
 Log = Callable[[str], Any]
@@ -188,9 +188,14 @@ def _recipe(experiment: Experiment, log: Log) -> Recipe:
         reduction=config["loss"]["reduction"],
         metric=loss["name"],
         pictures=pictures,
-        recordings=source.recordings._asdict() if source.recordings else {},
+        recordings=_told(source.recordings),
         prosody=source.prosody._asdict() if source.prosody else {},
     )
+
+
+def _told(recordings: Recordings | None) -> dict[str, Any]:
+    fields = recordings._asdict() if recordings else {}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _pictures(experiment: Experiment) -> dict[str, Any]:

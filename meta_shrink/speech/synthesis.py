@@ -114,11 +114,35 @@ def speak(
     return Piece(tf.transpose(drawn), tf.transpose(scores), Spoken(code, past))
 
 
-def speaks(paths: Iterable[str]) -> bool:
-    """Whether parameters of these paths are a voice: a `wavenet` without a speaker embedding."""
+def speaks(paths: Iterable[str], speaker: int | None = None) -> bool:
+    """Whether parameters of these paths are a voice.
+
+    Args:
+      speaker: the number of the voice in a `wavenet` of many; None: one without an embedding.
+    """
     layers = {path.rpartition("/")[0] for path in paths}
     blocks = sum(bool(re.fullmatch(r"block_\d+_dilated", name)) for name in layers)
-    return blocks > 0 and layers == set(module_order(blocks, voiced=False))
+    return blocks > 0 and layers == set(module_order(blocks, voiced=speaker is not None))
+
+
+def voice_of(voices: Voices, speaker: int | None) -> Voices:
+    """The parameters of a `wavenet` without embedding that speaks as that speaker of one with it.
+
+    What a speaker adds in a block is the same in each frame: it goes into the bias of what the
+    frame adds. None leaves a network without embedding as it is.
+    """
+    if speaker is None:
+        return voices
+    vector = voices["speaker/table"][..., speaker, :]
+    rows = vector if len(vector.shape) == 2 else vector[tf.newaxis]
+    alone = {path: x for path, x in voices.items() if "speaker" not in path}
+    for path in [path for path in alone if path.endswith("_condition/bias")]:
+        name = path.replace("_condition/bias", "_speaker")
+        added = _affine(voices, name, rows)
+        own = [vector, voices[f"{name}/kernel"], voices[f"{name}/bias"]]
+        is_per_row = [len(x.shape) for x in own] != [1, 2, 1]
+        alone[path] = alone[path] + (added if is_per_row else added[0])
+    return alone
 
 
 def _check(frames: int | None, samples: int | None) -> None:
@@ -209,7 +233,7 @@ def _dilations(voices: Voices) -> list[int]:
     """Of each block, in their order."""
     if not speaks(voices):
         raise UsageError(
-            "Sampling takes the parameters of a wavenet without a speaker embedding; these are "
+            "Sampling takes the parameters of a wavenet of one voice (voice_of); these are "
             f"{', '.join(sorted(voices)[:3]) or 'none'}, ..."
         )
     blocks = sum(path.endswith("_dilated/kernel") for path in voices)

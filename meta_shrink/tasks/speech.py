@@ -75,7 +75,8 @@ def speech(
         _stacked(other, window, [len(train)] * len(test)),
         *(window, validation_pieces, seed),
     )
-    told = Recordings(rate, crop_frames, context_frames, FEATURES_VERSION)
+    new = len(train) if speaker_numbers else None
+    told = Recordings(rate, crop_frames, context_frames, FEATURES_VERSION, new)
     return source._replace(recordings=told, check_model=partial(_check_model, window, len(train)))
 
 

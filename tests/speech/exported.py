@@ -27,6 +27,11 @@ def exported_voices(tmp_path_factory) -> tuple[str, str]:
     return _once(tmp_path_factory, "voices", _voices)
 
 
+def exported_many(tmp_path_factory) -> tuple[str, str]:
+    """As exported_voices, of a network of many voices (SEA), its embedding a speaker's own."""
+    return _once(tmp_path_factory, "many", _many)
+
+
 def exported_prosody(tmp_path_factory) -> tuple[str, str]:
     """(workdir, backbone) of a tiny network of prosody after a short warm start and a meta-step."""
     return _once(tmp_path_factory, "prosody", _prosody)
@@ -46,22 +51,35 @@ def _once(tmp_path_factory, name: str, make: Callable[[Any], tuple[str, str]]) -
 
 
 def _voices(tmp_path_factory) -> tuple[str, str]:
+    return _trained("sigma_reptile", OWN, tmp_path_factory)
+
+
+def _many(tmp_path_factory) -> tuple[str, str]:
+    return _trained("sea", ("speaker", "block_04_speaker"), tmp_path_factory)
+
+
+def _trained(method: str, own: tuple[str, ...], tmp_path_factory) -> tuple[str, str]:
     data, workdir = tmp_path_factory.mktemp("voices"), str(tmp_path_factory.mktemp("run"))
     for number, split in enumerate(("train", "train", "test")):
         prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])
-    config = speech.get_config("quick_sigma_reptile")
+    config = speech.get_config(f"quick_{method}")
     config.task.update({"data_dir": str(data), "crop_frames": FRAMES, "context_frames": CONTEXT})
     config.model.update({"frames": FRAMES + CONTEXT, "samples": SAMPLES})
     config.model.update({"channels": 3, "cycles": 1})
     config.adapt.update({"optimizer": "proximal_gd", "learning_rate": RATE, "steps": 2})
-    config.prior.sigma2 = 1.0
-    config.warm_start.update({"steps": 0, "cache": ""})
-    config.train.update({"steps": 1, "meta_batch_size": 1, "jit": "off"})
+    if method == "sea":
+        config.model.speakers = 3
+        config.warm_start.update({"steps": 1, "cache": ""})
+    else:
+        config.prior.sigma2 = 1.0
+        config.warm_start.update({"steps": 0, "cache": ""})
+        config.train.steps = 1
+    config.train.update({"meta_batch_size": 1, "jit": "off"})
     config.eval.groups, config.eval.num_tasks = {}, 1
     with open_workdir(workdir, config.to_dict(), **NO_LOG) as opened:
         train(build(config.to_dict()), opened, **NO_LOG)
     folder = str(tmp_path_factory.mktemp("backbone"))
-    export_backbone(workdir, folder, num_tasks=1, modules=OWN, **NO_LOG)
+    export_backbone(workdir, folder, num_tasks=1, modules=own, **NO_LOG)
     return workdir, folder
 
 

@@ -9,17 +9,17 @@ import tensorflow as tf
 from meta_shrink import ModuleRegistry, UsageError
 from meta_shrink.models import wavenet
 from meta_shrink.speech.signal import SILENT_CODE
-from meta_shrink.speech.synthesis import DRAWN, Noise, silence, speak
+from meta_shrink.speech.synthesis import DRAWN, Noise, silence, speak, voice_of
 
 ROWS, FRAMES, HOP, FEATURES = 2, 30, 40, 4
 SAMPLES = FRAMES * HOP  # More than the 1,024 that a cycle hears.
 spoken = tf.function(speak)
 
 
-def network(seed: int = 0):
+def network(seed: int = 0, **options):
     return wavenet(
         seed=seed, samples=SAMPLES, frames=FRAMES, features=FEATURES, channels=3, gate=5, skip=4,
-        cycles=1,
+        cycles=1, **options,
     )  # fmt: skip
 
 
@@ -44,14 +44,14 @@ def noise(rows: int = ROWS, seed: int = 3) -> tf.Tensor:
     return tf.constant([Noise(seed + row)(SAMPLES) for row in range(rows)])
 
 
-def forced_log_probs(model, voices, codes, features) -> np.ndarray:
+def forced_log_probs(model, voices, codes, *told) -> np.ndarray:
     """Of the network as it is trained: it hears all codes before a sample."""
     for path, variable in zip(
         ModuleRegistry.by_layer(model).paths, model.trainable_variables, strict=True
     ):
         variable.assign(voices[path])
     before = np.pad(codes[:, :-1], [[0, 0], [1, 0]], constant_values=SILENT_CODE)
-    logits = model([tf.constant(before), features])
+    logits = model([tf.constant(before), *told])
     return -tf.nn.sparse_softmax_cross_entropy_with_logits(codes, logits).numpy()
 
 
@@ -111,6 +111,32 @@ def test_each_row_has_its_own_voice():
         np.testing.assert_allclose(scores(mixed)[0], scores(one, slice(1))[0], atol=1e-5)
         np.testing.assert_allclose(scores(mixed)[1], scores(second, slice(1, 2))[0], atol=1e-5)
         assert np.abs(scores(one)[1] - scores(second)[1]).max() > 1e-2
+
+
+def test_one_speaker_of_a_network_of_many_voices():
+    """Each speaks as the network that is told its number, and rows differ in any layer."""
+    model = network(speakers=3, speaker_channels=2)
+    many, features = voices_of(model), features_of()
+    codes = tf.constant(np.random.default_rng(5).integers(0, 256, [ROWS, SAMPLES]), tf.int32)
+
+    def scores(voices):
+        return spoken(voices, features, codes, noise(), silence(voices, ROWS)).log_probs
+
+    found = [scores(voice_of(many, number)) for number in range(3)]
+    for number in range(3):
+        told = features, tf.fill([ROWS], number)
+        expected = forced_log_probs(model, many, codes.numpy(), *told)
+        np.testing.assert_allclose(found[number], expected, atol=1e-4)
+    assert np.abs(found[0] - found[2]).max() > 1e-2
+    other = {path: value[..., ::-1] for path, value in many.items()}
+    parts = ("speaker/table", "block_03_speaker/kernel", "block_03_speaker/bias")
+    for own in (*((path,) for path in parts), ("block_03_condition/bias",), tuple(many)):
+        second = scores(voice_of(many | {path: other[path] for path in own}, 1))
+        mixed = many | {path: tf.stack([many[path], other[path]]) for path in own}
+        rows = scores(voice_of(mixed, 1))
+        np.testing.assert_allclose(rows[0], found[1][0], atol=1e-4)
+        np.testing.assert_allclose(rows[1], second[1], atol=1e-4)
+        assert np.abs(second[1] - found[1][1]).max() > 1e-3
 
 
 def test_draws_follow_the_softmax_of_the_logits_by_the_temperature():

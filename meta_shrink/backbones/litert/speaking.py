@@ -15,7 +15,7 @@ from meta_shrink.backbones.source import ExportSource, adapter_tensors
 from meta_shrink.backbones.voices import STATE
 from meta_shrink.errors import UsageError
 from meta_shrink.speech.signal import hop_of
-from meta_shrink.speech.synthesis import Spoken, silence, speak, speaks
+from meta_shrink.speech.synthesis import Spoken, silence, speak, speaks, voice_of
 
 
 def speak_signature(source: ExportSource) -> Any:
@@ -25,17 +25,19 @@ def speak_signature(source: ExportSource) -> Any:
       UsageError: the network is of no voices.
     """
     told = source.adaptation.recordings
-    if not told or not speaks(source.registry.paths):
+    if not told or not speaks(source.registry.paths, told.get("speaker")):
         raise UsageError(f"The network of {source.name!r} does not speak: leave --speak out.")
     phi = dict(zip(source.registry.paths, source.meta.phi, strict=True))
     tensors = adapter_tensors(source)
-    hop, start = hop_of(told["sample_rate"]), silence(phi, 1)
+    speaker, hop = told.get("speaker"), hop_of(told["sample_rate"])
+    start = silence(voice_of(phi, speaker), 1)
 
     def call(**given: tf.Tensor) -> dict[str, tf.Tensor]:
         spoken = Spoken(*(given[name] for name in STATE))
         own = {spec.name: given[argument_name(spec.name)] for spec in tensors}
         features, codes, noise = (given[name] for name in ("features", "codes", "noise"))
-        piece = speak(phi | own, features, codes, noise, spoken, given["temperature"])
+        voices = voice_of(phi | own, speaker)
+        piece = speak(voices, features, codes, noise, spoken, given["temperature"])
         return {"codes": piece.codes, **dict(zip(STATE, piece.spoken, strict=True))}
 
     specs = {
