@@ -121,7 +121,7 @@ def test_each_row_speaks_with_its_own_adapter(run, tmp_path):
     ((voice, _),) = heldout_tasks(experiment, 1)
     told = np.repeat(voice.inputs["features"][:1, CONTEXT:], 2, axis=0)
     voices = Voices(backbone)
-    assert voices.hop == HOP and voices.recordings == (16_000, FRAMES, CONTEXT, 1)
+    assert voices.hop == HOP and voices.recordings == (16_000, FRAMES, CONTEXT, 1, None)
     pieces = [*voices.speak(told, adapters, temperature=0, piece_frames=4)]
     assert [piece.shape for piece in pieces] == [(2, 2 * HOP), (2, 4 * HOP)]
     spoken = np.concatenate([np.full([2, CONTEXT * HOP], 128), *pieces], axis=1).astype(np.int32)
