@@ -75,9 +75,13 @@ def speech(
         _stacked(other, window, [len(train)] * len(test)),
         *(window, validation_pieces, seed),
     )
-    new = len(train) if speaker_numbers else None
-    told = Recordings(rate, crop_frames, context_frames, FEATURES_VERSION, new)
+    told = _recordings(window, rate, len(train))
     return source._replace(recordings=told, check_model=partial(_check_model, window, len(train)))
+
+
+def _recordings(window: Window, rate: int, new: int) -> Recordings:
+    speaker = new if window.told else None
+    return Recordings(rate, window.frames, window.context, FEATURES_VERSION, speaker)
 
 
 def _check_model(window: Window, new: int, model: Mapping[str, Any]) -> None:
