@@ -6,6 +6,7 @@ point of the curve, those of a long pre-training would take tens of gigabytes.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import open_file, open_regular, write_atomically
+from meta_shrink.durable_files import open_file, open_regular, read_file, write_atomically
 from meta_shrink.errors import UsageError
 from meta_shrink.types import Params
 
@@ -139,9 +140,12 @@ def wanted_steps(done: int, every: int, ends: set[int]) -> set[int]:
 
 def _ends(folder: str) -> set[int]:
     """The steps of the curve at which a run ended."""
-    with open(os.path.join(folder, CURVE), encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return {row["step"] for row in rows if row.get("end")}
+    ends = set()
+    for line in read_file(os.path.join(folder, CURVE)).splitlines():
+        with contextlib.suppress(ValueError):  # Half a line, of a process that was killed.
+            row = json.loads(line)
+            ends |= {row["step"]} if row.get("end") else set()
+    return ends
 
 
 def _append(path: str, row: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from meta_shrink.errors import DataError
 from meta_shrink.programs.prepare_data import KINDS, OF_KINDS
+from meta_shrink.programs.selection import held_by_adapters
 from tests.refusals import refusals
 
 
@@ -56,3 +57,9 @@ def test_pictures_to_hold_out_are_not_looked_for_in_a_file(tmp_path):
     np.savez(path, inputs=np.zeros([4, 1], np.float32), targets=np.zeros([4, 1], np.float32))
     with pytest.raises(DataError, match=r"num_heldout is 2, but .*task.npz is a file"):
         read_task(path, None, num_heldout=2)  # type: ignore[arg-type]
+
+
+def test_all_of_many_modules_are_not_listed():
+    assert held_by_adapters(("a", "b"), 2) == "a, b"
+    assert held_by_adapters([f"m{n}" for n in range(154)], 154) == "all 154 modules"
+    assert held_by_adapters(["m1", "m2"], 154) == "m1, m2"
