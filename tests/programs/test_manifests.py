@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,32 @@ def test_the_server_is_asked_where_it_listens():
     mounted = [mount["mountPath"] for mount in pod["volumeMounts"]]
     for word in words[:3]:
         assert any(word.partition("=")[2].startswith(f"{place}/") for place in mounted), word
+
+
+@pytest.mark.parametrize(
+    ("wheels", "says"),
+    [
+        ([], "error: dist/ has no wheel meta_shrink-*.whl: make it with pip wheel"),
+        (["meta_shrink-0.1.0-py3-none-any.whl"], "'install', '--no-cache-dir', '{0}[cpu,serve]'"),
+        (["meta_shrink-0.1.0.whl", "meta_shrink-0.2.0.whl"], "has several wheels ({0} {1}): "),
+    ],
+)
+def test_the_image_has_the_one_wheel_or_says_why_not(wheels, says, tmp_path):
+    """The shell of its step, with a pip that prints what it was given."""
+    text = (ROOT / "launch" / "Dockerfile").read_text()
+    (step,) = re.findall(r"^RUN (.*?[^\\])$", text, re.M | re.S)
+    step = step.partition("&& useradd")[0].rstrip("\\\n ").replace("/wheels/", f"{tmp_path}/")
+    for name in wheels:
+        (tmp_path / name).write_text("")
+    pip = f"pip() {{ {sys.executable} -c 'import sys; print(sys.argv[1:])' \"$@\"; }}\n"
+    arguments = {"EXTRAS": "cpu,serve", "WHEEL": "meta_shrink-*.whl"}
+    done = subprocess.run(
+        ["sh", "-c", pip + step], env=os.environ | arguments, capture_output=True, text=True
+    )
+    assert done.returncode == (0 if len(wheels) == 1 else 2)
+    said = done.stdout + done.stderr
+    assert says.format(*(f"{tmp_path}/{name}" for name in wheels)) in said
+    assert len(said.splitlines()) == 1
 
 
 def test_the_image_installs_extras_that_there_are():
