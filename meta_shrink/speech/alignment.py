@@ -20,7 +20,8 @@ SCORE_UNIT = 1024 * math.log(1.0001)  # Nats of a unit of its scores: base 1.000
 # Default beams lose 75 of 180 utterances; these lost none of 1,406.
 _SETTINGS: dict[str, Any] = {"bestpath": False, "maxhmmpf": -1}
 _SETTINGS |= dict.fromkeys(("beam", "wbeam", "pbeam"), 1e-120)
-
+# 60 right texts have -2.2 on average and -6.1 at least, fewer phones than these reach below -6.5.
+LEAST_NATS, FEWEST_JUDGED = -6.5, 10
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
 _VOWEL = re.compile("[aeiouy]")
@@ -94,10 +95,37 @@ def align(
     lexicon (its words in capitals), else spelled by g2p_en.
 
     Raises:
-      DataError: the text does not fit the sound.
+      DataError: the text does not fit the sound, or seems to be another's (`require_fit`).
       UsageError: a package is missing.
     """
-    return _phones(heard_words(samples, rate, text, lexicon))
+    words = heard_words(samples, rate, text, lexicon)
+    require_fit(words)
+    return _phones(words)
+
+
+def nats(phone: HeardPhone) -> float:
+    """Log likelihood of a phone a frame, less that of the best state in each; 0 at most."""
+    return phone.score * SCORE_UNIT / max(phone.duration, 1)
+
+
+def require_fit(words: Sequence[HeardWord]) -> None:
+    """Refuse a text that its sound is far from. It finds 44 % of wrong texts (docs/decisions.md).
+
+    Raises:
+      NotAligned: the phones said, if there are FEWEST_JUDGED, have a mean below LEAST_NATS.
+    """
+    said = [p for w in words if not _is_silent(w) for p in w.phones]
+    mean = sum(map(nats, said)) / max(len(said), 1)
+    if len(said) >= FEWEST_JUDGED and mean < LEAST_NATS:
+        raise NotAligned(
+            f"its text does not seem to be what is said: a frame lies {-mean:.1f} nats below what "
+            f"would fit best, expected {-LEAST_NATS:g} at most; look at its text, and at those of "
+            "its neighbours, as every second wrong one is not found."
+        )
+
+
+def _is_silent(word: HeardWord) -> bool:
+    return word.name.startswith(("<", "[", "+"))
 
 
 def heard_words(
@@ -140,7 +168,7 @@ def _hear(decoder: Any, sound: bytes) -> None:
 def _phones(words: Sequence[HeardWord]) -> list[Phone]:
     phones, number = [], -1
     for word in words:
-        silent = word.name.startswith(("<", "[", "+"))
+        silent = _is_silent(word)
         number += not silent
         for phone in word.phones:
             name = phone.name if phone.name in PHONES else SILENCE

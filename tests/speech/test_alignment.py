@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 from scipy.signal import resample_poly
 
 from meta_shrink import DataError
-from meta_shrink.speech.alignment import align, pronounce, words_of
+from meta_shrink.speech.alignment import (
+    SCORE_UNIT,
+    HeardPhone,
+    HeardWord,
+    align,
+    pronounce,
+    require_fit,
+    words_of,
+)
 from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.spelling import spell
@@ -60,6 +69,29 @@ def test_a_word_that_no_dictionary_has(corpus, lexicon):
     phones = align(samples, rate, f"{recording.text} {word}", lexicon)
     own = [p.name for p in phones if p.word == len(words_of(recording.text))]
     assert tuple(own) == (lexicon["BLAINTED"] if lexicon else spell(word))
+
+
+def test_many_texts_of_other_recordings_are_refused(corpus):
+    """Every right one passes: the tests above align them."""
+    refused, recordings = 0, corpus.recordings
+    for number, recording in enumerate(recordings):
+        try:
+            align(*samples_of(recording), recordings[number - 1].text, corpus.lexicon)
+        except DataError as error:
+            refused += "does not seem to be what is said" in str(error)
+    assert 3 <= refused < 12
+
+
+@pytest.mark.parametrize(
+    ("nats", "count", "refused"), [(-7, 10, True), (-7, 9, False), (-6.4, 10, False), (0, 0, False)]
+)
+def test_a_text_is_refused_by_the_mean_of_its_phones(nats, count, refused):
+    """Each counts once, however long; silence does not count."""
+    lengths = [3 + number % 5 for number in range(count)]
+    phones = [HeardPhone("AA", 0, n, round(nats * n / SCORE_UNIT)) for n in lengths]
+    noise = HeardWord("[NOISE]", [HeardPhone("+NSN+", 0, 9, -10_000)])
+    with pytest.raises(DataError) if refused else contextlib.nullcontext():
+        require_fit([noise, HeardWord("word", phones)])
 
 
 def test_text_that_does_not_fit_is_refused_and_leaves_no_trace(corpus):

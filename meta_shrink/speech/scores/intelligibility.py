@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from meta_shrink.speech.alignment import SCORE_UNIT, HeardPhone, NotAligned, heard_words
+from meta_shrink.speech.alignment import HeardPhone, NotAligned, heard_words, nats
 from meta_shrink.speech.features import PHONES, SILENCE
 
 FIT_NATS = 9.0  # By measurement (docs/results/voices_quality.md): right texts against wrong ones.
@@ -42,5 +42,4 @@ def text_score(
 
 def fitting(phones: Sequence[HeardPhone]) -> float:
     """The share of phones that fit; 0 of none."""
-    nats = [phone.score * SCORE_UNIT / max(phone.duration, 1) for phone in phones]
-    return sum(value > -FIT_NATS for value in nats) / max(len(nats), 1)
+    return sum(nats(phone) > -FIT_NATS for phone in phones) / max(len(phones), 1)
