@@ -27,7 +27,7 @@ from meta_shrink.adapters.manifest import (
     is_sha256,
     parse_manifest,
 )
-from meta_shrink.adapters.regular_file import read_regular_file
+from meta_shrink.adapters.regular_file import read_regular_file, read_start
 from meta_shrink.errors import AdapterError
 
 SUFFIX = ".safetensors"
@@ -103,6 +103,20 @@ def read_adapter_file(path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
 
     start_bytes = header.PREFIX_BYTES + header.MAX_HEADER_BYTES
     return read_regular_file(path, max_bytes, start_bytes=start_bytes, check_start=check_start)
+
+
+def is_of_another(path: str, backbone: BackboneInfo) -> bool:
+    """Whether a file says that it was made for another backbone, or for other modules of this one.
+
+    Only its start is read, and nothing else checked: False where it cannot be told.
+    """
+    try:
+        start, size = read_start(path, header.PREFIX_BYTES + header.MAX_HEADER_BYTES)
+        facts = parse_manifest(header.parse_header(start, path, size).manifest, path)
+        _check_backbone(facts, backbone, path)
+    except AdapterError as error:
+        return error.code in ("backbone", "modules")
+    return False
 
 
 def max_bytes(backbone: BackboneInfo) -> int:

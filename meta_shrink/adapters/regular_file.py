@@ -45,6 +45,24 @@ def read_regular_file(
         os.close(descriptor)
 
 
+def read_start(path: str, num_bytes: int) -> tuple[bytes, int]:
+    """(The first bytes of a file, so many at most, how long it is).
+
+    Raises:
+      AdapterError: "not_found" or "file".
+    """
+    descriptor = _open(path)
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise AdapterError("file", f"{path} is not a regular file: name the adapter itself.")
+        return os.pread(descriptor, num_bytes, 0), facts.st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: str) -> int:
     try:
         return os.open(path, _FLAGS)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from meta_shrink.adapters.index import INDEX_FILE, read_index
+from meta_shrink.adapters.backbone_info import BackboneInfo
+from meta_shrink.adapters.index import INDEX_FILE, of_other_backbones, read_index
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.durable_files import (
     append_whole,
@@ -23,7 +24,7 @@ from meta_shrink.durable_files import (
     remove_file,
     write_atomically,
 )
-from meta_shrink.errors import ArtefactError, MetaShrinkError
+from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
 
 TASKS_FILE = "tasks.json"
 LINES_FILE = "tasks.jsonl"
@@ -44,7 +45,7 @@ class FinishedTasks:
         for name, row in _read_lines(os.path.join(folder, LINES_FILE)):
             self.rows[name] = row
             self._waiting += 1
-        if self.rows and not _is_readable(folder):
+        if self.rows and _index_of(folder) is None:
             self._waiting += 1
 
     def __enter__(self) -> FinishedTasks:
@@ -71,7 +72,8 @@ class FinishedTasks:
         """Bring tasks.json and index.json up to date."""
         if not self._waiting:
             return
-        index = {name: row["adapter"] for name, row in self.rows.items()}
+        own = {name: row["adapter"] for name, row in self.rows.items()}
+        index = (_index_of(self._folder) or {}) | own  # Aliases that somebody added stay.
         for file, content in ((TASKS_FILE, self.rows), (INDEX_FILE, index)):
             text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
             write_atomically(os.path.join(self._folder, file), text.encode())
@@ -79,13 +81,31 @@ class FinishedTasks:
         self._waiting = 0
 
 
-def _is_readable(folder: str) -> bool:
-    """Whether there is an index.json that a server can read."""
+def _index_of(folder: str) -> dict[str, str] | None:
+    """The content of index.json; None unless there is one that a server can read."""
     try:
-        read_index(folder)
+        index = read_index(folder)
     except MetaShrinkError:
-        return False
-    return os.path.exists(os.path.join(folder, INDEX_FILE))
+        return None
+    return index if os.path.exists(os.path.join(folder, INDEX_FILE)) else None
+
+
+def check_others(folder: str, names: Iterable[str], backbone: BackboneInfo) -> None:
+    """Before tasks of these names are adapted into a folder.
+
+    Raises:
+      UsageError: it has adapters of another backbone beside them, which no server of this one could
+        use, nor one of that backbone what is new.
+    """
+    own = set(names)
+    rest = {name: key for name, key in (_index_of(folder) or {}).items() if name not in own}
+    if others := of_other_backbones(folder, rest, backbone):
+        raise UsageError(
+            f"{folder} names {len(others)} adapter(s) of another backbone than {backbone.name}, of "
+            f"tasks that are not among these: {', '.join(others[:3])}"
+            f"{', ...' if len(others) > 3 else ''}; choose another folder, or remove {INDEX_FILE} "
+            f"and {TASKS_FILE} there."
+        )
 
 
 def _read_tasks(path: str) -> dict[str, Any]:

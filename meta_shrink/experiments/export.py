@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -166,22 +167,34 @@ def write_tasks(
       count: how many; None: WRITTEN_TASKS, or as many as there are.
 
     Raises:
-      UsageError, ArtefactError: no such workdir or checkpoint, more tasks than there are, or a file
-        that cannot be written.
+      UsageError, ArtefactError: no such workdir or checkpoint, more tasks than there are, a folder
+        that holds other tasks, or a file that cannot be written.
     """
     experiment, _, _ = restore(workdir, components, log=log)
-    total, paths = _count(experiment, count, WRITTEN_TASKS, "count"), []
-    for index, (train, heldout) in enumerate(heldout_tasks(experiment, total)):
+    total = _count(experiment, count, WRITTEN_TASKS, "count")
+    paths = [os.path.join(out, f"task_{index:04}.npz") for index in range(total)]
+    _check_tasks(out, paths)
+    for path, (train, heldout) in zip(paths, heldout_tasks(experiment, total), strict=True):
         arrays: dict[str, Any] = {
             **train.arrays,
             **{HELDOUT + k: value for k, value in heldout.arrays.items()},
         }
-        paths.append(os.path.join(out, f"task_{index:04}.npz"))
         content = io.BytesIO()
         np.savez(content, **arrays)
         try:
             os.makedirs(out, exist_ok=True)
-            write_atomically(paths[-1], content.getvalue())
+            write_atomically(path, content.getvalue())
         except OSError as error:
-            raise unwritable(paths[-1], error) from error
+            raise unwritable(path, error) from error
     return paths
+
+
+def _check_tasks(out: str, paths: Sequence[str]) -> None:
+    """No task stays in the folder beside these: adapt would take it for one of them."""
+    there = glob.glob(os.path.join(glob.escape(out), "*.npz"))
+    if others := sorted(map(os.path.basename, set(there) - set(paths))):
+        raise UsageError(
+            f"{out} holds {len(others)} other task(s), which adapt would take for tasks of this "
+            f"run: {', '.join(others[:3])}{', ...' if others[3:] else ''}; choose another folder, "
+            "or remove them."
+        )

@@ -24,9 +24,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Sequence
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
@@ -51,6 +52,7 @@ PROSODY = flags.DEFINE_string("prosody", None, "Backbone of configs/prosody.py: 
 TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
 GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
+WAITS = 2  # aiohttp waits twice for a request in flight: until it ends, and until it is given up.
 SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS, PROSODY)
 
 
@@ -73,7 +75,7 @@ def main(argv):
     web.run_app(
         app,
         sock=listener,
-        shutdown_timeout=GRACE_SECONDS.value,
+        shutdown_timeout=GRACE_SECONDS.value / WAITS,
         access_log=None,  # It would say who asks; /metrics counts.
         print=lambda _: print(f"Serving {url}"),
     )
@@ -97,6 +99,7 @@ def load() -> Any:
     elif given := [flag.name for flag in SPEECH_FLAGS if flag.present]:
         raise UsageError(f"--{given[0]} is of voices, and {BACKBONE.value} has none.")
     bank = AdapterBank(backbone, ADAPTERS.value, max_resident=MAX_RESIDENT.value)
+    tell_others(bank.aliases(), bank.others())
     return Server(
         backbone,
         bank,
@@ -111,6 +114,23 @@ def load() -> Any:
         max_delay_ms=MAX_DELAY_MS.value,
         loaders=LOADERS.value,
     )
+
+
+def tell_others(aliases: Sequence[str], others: Sequence[str]) -> None:
+    """Name the aliases whose adapters are of another backbone: who asks for them is refused.
+
+    Raises:
+      UsageError: all of them are.
+    """
+    if not others:
+        return
+    told = (
+        f"{len(others)} of {len(aliases)} names in {ADAPTERS.value}/index.json are of another "
+        f"backbone than {BACKBONE.value}: {', '.join(others[:3])}{', ...' if others[3:] else ''}"
+    )
+    if len(others) == len(aliases):
+        raise UsageError(f"{told}; give the backbone and the adapters that belong together.")
+    logging.warning("%s; they are refused: adapt these tasks again.", told)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

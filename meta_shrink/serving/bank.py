@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from meta_shrink.adapters.index import check_name, read_index
+from meta_shrink.adapters.index import check_name, of_other_backbones, read_index
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.adapters.reading import Adapter, adapter_path, load_adapter
 from meta_shrink.errors import AdapterError, Overloaded, UsageError
@@ -102,6 +102,10 @@ class AdapterBank:
     def aliases(self) -> list[str]:
         """Those of index.json, in order."""
         return sorted(self._index)
+
+    def others(self) -> list[str]:
+        """The aliases whose adapters are of another backbone, which `acquire` refuses."""
+        return of_other_backbones(self._directory, self._index, self._backbone.info)
 
     def resolve(self, name: str) -> str:
         """The id that a name, an id or an alias, means at this moment.

@@ -97,6 +97,17 @@ def test_an_index_that_was_edited_stays(tmp_path):
     assert files(tmp_path)[1] == edited
 
 
+def test_aliases_that_somebody_added_stay(tmp_path):
+    """Of tasks.json that is gone, too: its adapters are served still."""
+    with FinishedTasks(str(tmp_path)) as done:
+        done.add(name(0), row(0))
+    (tmp_path / "tasks.json").unlink()
+    with FinishedTasks(str(tmp_path)) as done:
+        done.add(name(1), row(1))
+    assert files(tmp_path)[0] == {name(1): row(1)}
+    assert files(tmp_path)[1] == {name(n): row(n)["adapter"] for n in range(2)}
+
+
 def test_a_torn_line_is_left_out(tmp_path):
     done = FinishedTasks(str(tmp_path))
     for number in range(8):

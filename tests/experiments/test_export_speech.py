@@ -91,6 +91,9 @@ def test_files_of_a_voice_are_enrolled_with_the_metric_of_the_evaluation(run, tm
 def test_there_are_no_more_tasks_than_held_out_speakers(run, tmp_path):
     workdir, *_ = run  # It has one.
     assert len(write_tasks(workdir, str(tmp_path / "tasks"), **NO_LOG)) == 1
+    (tmp_path / "tasks" / "task_0001.npz").write_text("of another run")
+    with pytest.raises(UsageError, match=r"holds 1 other task\(s\), .*: task_0001\.npz; choose"):
+        write_tasks(workdir, str(tmp_path / "tasks"), **NO_LOG)
     for write, asked in ((write_tasks, {"count": 2}), (export_backbone, {"num_tasks": 2})):
         sentence = f"{min(asked)} asks for 2 tasks, but there are 1 test tasks"
         with pytest.raises(UsageError, match=sentence):

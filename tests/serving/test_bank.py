@@ -186,7 +186,11 @@ def test_a_damaged_index_changes_nothing(tmp_path, index):
 
 def test_index_that_is_no_json_or_no_file(tmp_path):
     (tmp_path / "index.json").write_text("{")
-    with pytest.raises(ArtefactError, match="not JSON"):
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        make_bank(tmp_path)
+    twice = f'{{"a": "{"0" * 64}", "a": "{"1" * 64}"}}'
+    (tmp_path / "index.json").write_text(twice)
+    with pytest.raises(ArtefactError, match="a name stands there twice"):
         make_bank(tmp_path)
     (tmp_path / "index.json").unlink()
     (tmp_path / "index.json").symlink_to("/dev/zero")
