@@ -28,6 +28,7 @@ from meta_shrink.types import Recordings
 SIGNATURE = "speak"
 STATE = ("last_code", "past")
 PIECE_FRAMES = 40  # 0.2 s.
+MOST_FEATURE = 10.0  # Of its logarithms: 10 is a phone of half an hour.
 
 
 def speak_signature(source: ExportSource, tensors: Sequence[AdapterTensor]) -> Any:
@@ -204,6 +205,11 @@ def _check(features: np.ndarray, temperature: float, piece_frames: int) -> None:
     if len(shape) != 2 or shape[1] != FEATURES or not shape[0]:
         raise UsageError(
             f"features of an utterance have shape {list(shape)}; expected [frames, {FEATURES}]."
+        )
+    if not np.abs(features).max() <= MOST_FEATURE:
+        raise UsageError(
+            f"features of an utterance hold {np.abs(features).max():g}; expected numbers as "
+            f"features_of makes them, at most {MOST_FEATURE:g}."
         )
     if not 0 <= temperature <= 10 or piece_frames < 1:
         raise UsageError(

@@ -18,6 +18,7 @@ from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.audio_files import load, pcm, wav_header
 from meta_shrink.speech.features import NUMBERS, Frames, network_features
 from meta_shrink.speech.prepare import told_frames
+from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.signal import mu_law_decode
 
@@ -33,7 +34,7 @@ def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0)
       shift: semitones, of its pitch.
 
     Raises:
-      DataError: it cannot be read or aligned, or is longer than MAX_SECONDS.
+      DataError: it cannot be read or aligned, is silent or noisy, or longer than MAX_SECONDS.
       UsageError: no text, a shift beyond two octaves, a backbone of something else.
     """
     said = text or _text_beside(path)
@@ -49,6 +50,7 @@ def features_of_sound(
     _check(shift)
     samples = load(content, name, told.sample_rate, max_seconds=max_seconds)
     try:
+        check_recording(samples, told.sample_rate, may_clip=True)
         frames = told_frames(samples, told.sample_rate, text, {})
     except DataError as error:
         raise DataError(f"{name}: {error}") from error

@@ -20,6 +20,12 @@ class SlowBody(UsageError):
     """A body that did not come in time."""
 
 
+def require_client(request: web.Request) -> None:
+    """Raises ConnectionResetError where nobody waits for an answer any more."""
+    if request.transport is None or request.transport.is_closing():
+        raise ConnectionResetError("The client has left.")
+
+
 class BodyReader:
     """Reads bodies of at most `max_bytes`, unpacked, within `seconds` each."""
 
@@ -35,6 +41,7 @@ class BodyReader:
     async def parsed(self, request: web.Request, parse: Callable[[bytearray], Parsed]) -> Parsed:
         """What `parse` makes of the body; raises as `body` and `parse` do."""
         async with self.body(request) as body, self._parsers:
+            require_client(request)  # It may have waited; a recording takes seconds to be heard.
             # In threads: megabytes of JSON must not hold up other requests.
             return await asyncio.to_thread(parse, body)
 

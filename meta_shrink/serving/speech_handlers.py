@@ -24,11 +24,12 @@ from meta_shrink.serving.batching import Batcher
 from meta_shrink.serving.metadata import modules_of
 from meta_shrink.serving.metrics import ServerMetrics
 from meta_shrink.serving.protocol import ServedVoices
-from meta_shrink.serving.request_body import BodyReader
+from meta_shrink.serving.request_body import BodyReader, require_client
 from meta_shrink.serving.responses import json_response
 from meta_shrink.serving.server_log import RepeatedLines, origin
 from meta_shrink.serving.speech_request import SpeechLimits, SpeechRequest, parse_speech
 
+STALL_SECONDS = 30.0  # For a client to take what a stream has for it.
 _PAGE = Path(__file__).with_name("page.html")
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -156,8 +157,7 @@ class SpeechHandlers:
         voices = self._voices
         start, samples, state = time.perf_counter(), 0, voices.silence()
         for piece in voices.pieces(asked.features, seed=asked.seed, temperature=asked.temperature):
-            if request.transport is None or request.transport.is_closing():
-                raise ConnectionResetError("The client has left.")
+            require_client(request)
             answer = await self._answer({**piece.inputs, **state}, adapter)
             state = {name: answer[name] for name in state}
             if (codes := answer["codes"][piece.heard]).size:
@@ -178,6 +178,12 @@ class SpeechHandlers:
             raise
 
 
+async def _sent(response: web.StreamResponse, content: bytes) -> None:
+    """A client that takes nothing would keep its place, and an adapter, for as long as it likes."""
+    async with asyncio.timeout(STALL_SECONDS):
+        await response.write(content)
+
+
 async def _streamed(
     request: web.Request, header: bytes, sound: AsyncIterator[bytes]
 ) -> web.StreamResponse:
@@ -186,9 +192,9 @@ async def _streamed(
     response = web.StreamResponse(headers={"Content-Type": "audio/wav"})
     await response.prepare(request)
     try:
-        await response.write(header + first)
+        await _sent(response, header + first)
         async for part in sound:
-            await response.write(part)
+            await _sent(response, part)
     except Exception as error:
         # What has begun cannot become an error any more: it ends without its end.
         if request.transport is not None:

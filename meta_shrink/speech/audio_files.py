@@ -58,7 +58,8 @@ def decode(
             file = io.BytesIO(content)
             samples, _ = soundfile.read(file, most, dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:
-        raise DataError(f"{name} cannot be decoded ({error}).") from error
+        why = getattr(error, "error_string", error)  # Its text names an object in memory.
+        raise DataError(f"{name} cannot be decoded ({why}).") from error
     if not len(samples):
         raise DataError(f"{name} holds no sound.")
     if len(samples) == most:

@@ -14,11 +14,12 @@ _FLAT = 3  # Samples in a row at the highest or lowest one that are clipped.
 _HALF_STEP = 0.5 / 2**15  # Of 16-bit PCM.
 
 
-def check_recording(samples: np.ndarray, rate: int) -> None:
+def check_recording(samples: np.ndarray, rate: int, *, may_clip: bool = False) -> None:
     """Refuse a recording that is (nearly) silent, clipped or too noisy.
 
     Args:
       samples: [N] in [-1, 1], as they were recorded: another rate would round flat tops.
+      may_clip: where its words and melody are all that is taken from it.
 
     Raises:
       DataError: what it is, by how much, and what to do.
@@ -28,7 +29,7 @@ def check_recording(samples: np.ndarray, rate: int) -> None:
             f"it is nearly silent: its loud parts are at {max(level, -120):.0f} dB of full scale, "
             f"expected {LEAST_LEVEL:g} or more; record it again, nearer or at a higher level."
         )
-    if (share := clipped_share(samples)) > MOST_CLIPPED:
+    if not may_clip and (share := clipped_share(samples)) > MOST_CLIPPED:
         raise DataError(
             f"it is clipped: {share:.1%} of its samples are cut off at the top, expected "
             f"{MOST_CLIPPED:.1%} at most; record it again at a lower level."
