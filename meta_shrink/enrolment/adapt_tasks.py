@@ -12,7 +12,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,14 +21,24 @@ from meta_shrink.adapters.index import INDEX_FILE, is_alias
 from meta_shrink.adapters.reading import SUFFIX
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.durable_files import remove_leftovers
-from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks
+from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks, check_others
 from meta_shrink.enrolment.helpers import Named, Rows, adapted_by_helpers
 from meta_shrink.enrolment.one_task import AdaptOptions, OneTask
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
-from meta_shrink.errors import DataError, unwritable
+from meta_shrink.errors import DataError, one_line, unwritable
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
+
+
+class UnreadTask(NamedTuple):
+    """A task that takes long to read, of which a hash is known before: of all that decides it.
+
+    read: its TaskFiles, of whatever hash; raises DataError.
+    """
+
+    sha256: str
+    read: Callable[[], TaskFiles]
 
 
 def adapt_tasks(
@@ -38,22 +48,26 @@ def adapt_tasks(
     options: AdaptOptions | None = None,
     *,
     processes: int = 1,
+    left_out: dict[str, str] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     log: Callable[[str], Any] = print,
 ) -> dict[str, dict[str, Any]]:
     """Write an adapter for each task in `data` that has none yet; the content of tasks.json.
 
-    A task is done again where its data, the backbone or an option changed.
+    A task is done again where its data, the backbone or an option changed. One that cannot be read
+    is left out, and named when the others are done.
 
     Args:
       data: a task's file, a folder of tasks, or {name: (inputs, targets)}
-        (user_tasks.task_examples). Names become the aliases of the adapters.
+        (user_tasks.task_examples) or {name: UnreadTask}. Names become the aliases of the adapters.
       processes: that adapt tasks at a time, each on a GPU of its own where there are any, whose
         memory this one must leave to them; the adapters are the same.
+      left_out: where given, {task: why} is put there instead of raised.
 
     Raises:
-      UsageError: an option out of range, or a folder that another process uses.
-      DataError: no task, or one that is damaged; those that were finished are kept.
+      UsageError: an option out of range, a folder that another process uses, or one that has
+        other tasks' adapters of another backbone.
+      DataError: no task, or some are damaged; the others are finished and kept.
       Preempted: stopped on request, or a process was killed; finished tasks are kept.
     """
     check_processes(processes)
@@ -63,10 +77,24 @@ def adapt_tasks(
     try:
         os.makedirs(out, exist_ok=True)
         with only_process_in(out):
+            check_others(out, read, backbone.info)
             remove_leftovers(out, f"*{SUFFIX}", TASKS_FILE, INDEX_FILE)
-            return _adapt_all(backbone, read, out, options, processes, stop_requested, log)
+            found = dict[str, str]() if left_out is None else left_out
+            done = _adapt_all(backbone, read, out, options, processes, found, stop_requested, log)
     except OSError as error:
         raise unwritable(out, error) from error
+    if found and left_out is None:
+        raise left_out_error(found, len(read))
+    return done
+
+
+def left_out_error(left_out: Mapping[str, str], count: int) -> DataError:
+    """The error of {task: why} of so many; what is done is done, and the rest can be mended."""
+    told = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+    return DataError(
+        f"{len(left_out)} of {count} were left out, and the same command does them once they are "
+        f"mended: {told}"
+    )
 
 
 def check_task_names(names: Iterable[str]) -> None:
@@ -85,9 +113,11 @@ def check_task_names(names: Iterable[str]) -> None:
 
 def _readers(
     backbone: Backbone, data: Any, options: AdaptOptions, log: Callable[[str], Any]
-) -> dict[str, Callable[[], TaskFiles]]:
+) -> dict[str, Callable[[], TaskFiles | UnreadTask]]:
     """What reads each task; those in memory are checked at once, files when their turn comes."""
     if not isinstance(data, (str, os.PathLike)):
+        if data and all(isinstance(task, UnreadTask) for task in data.values()):
+            return {name: partial(data.__getitem__, name) for name in data}
         given = given_tasks(data, backbone.info)
         return {name: partial(given.__getitem__, name) for name in given}
     return {
@@ -108,16 +138,25 @@ class _Steps:
         self._progress.update(self._sum)
 
 
-def _adapt_all(backbone, read, out, options: AdaptOptions, processes, stop_requested, log):
+def _adapt_all(
+    backbone, read, out, options: AdaptOptions, processes, left_out, stop_requested, log
+):
     steps = options.steps or backbone.info.adaptation.steps
     with Progress(len(read) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
         told, settings = _Steps(progress), dict[str, str]()
 
         def to_do() -> Iterator[Named]:
             for name, read_one in read.items():
-                task = read_one()
-                settings[name] = _settings(backbone, task, options)
-                if _is_done(out, done.rows.get(name), settings[name]):
+                try:
+                    task = read_one()
+                    settings[name] = _settings(backbone, task, options)
+                    if _is_done(out, done.rows.get(name), settings[name]):
+                        told(name, steps)
+                        continue
+                    task = task.read() if isinstance(task, UnreadTask) else task
+                except DataError as error:
+                    left_out[name] = str(error)
+                    log(one_line(f"left out: {name}: {error}"))
                     told(name, steps)
                 else:
                     yield name, task
@@ -136,7 +175,7 @@ def _adapt_all(backbone, read, out, options: AdaptOptions, processes, stop_reque
                         f"{name}: {', '.join(row['unusual'])} lie farther from the backbone, or "
                         "nearer, than in any task that it was measured on; look at the data."
                     )
-    return {name: done.rows[name] for name in read}
+    return {name: done.rows[name] for name in read if name not in left_out}
 
 
 def _one_by_one(adapt: OneTask, tasks: Iterator[Named], *, stop_requested, told) -> Rows:
@@ -144,7 +183,7 @@ def _one_by_one(adapt: OneTask, tasks: Iterator[Named], *, stop_requested, told)
         yield name, adapt(task, stop_requested=stop_requested, told=partial(told, name))
 
 
-def _settings(backbone: Backbone, task: TaskFiles, options: AdaptOptions) -> str:
+def _settings(backbone: Backbone, task: TaskFiles | UnreadTask, options: AdaptOptions) -> str:
     """A hash of all that decides the adapter."""
     return sha256(canonical([backbone.info.fingerprint, task.sha256, options._asdict()]))
 

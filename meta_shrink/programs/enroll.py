@@ -6,8 +6,9 @@
 metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, or a .txt beside each. Text is aligned to
 sound on this machine; what cannot be read or aligned, or is nearly silent, clipped or too noisy, is
 named and left out. Only the backbone's task-specific modules adapt, and nothing of a recording goes
-into the files. The same command goes on where it was stopped. --processes=N adapts N speakers at a
-time, to the same adapters.
+into the files. The same command goes on where it was stopped, and hears nobody who has an adapter
+again. A speaker with less than 2 seconds of voiced speech is left out, and named at the end (exit
+code 3). --processes=N adapts N speakers at a time, to the same adapters.
 
 With --prosody, a backbone that was trained with configs/prosody.py, each speaker's own rhythm and
 melody go into adapters of it, in the folder prosody of --out, by its own number of steps.
@@ -39,9 +40,10 @@ PROSODY = flags.DEFINE_string("prosody", None, "Folder of export-backbone, of co
 def main(argv):
     """Enrol; see the module's docstring."""
     # Late, so that --help is quick.
-    from meta_shrink.enrolment.adapt_tasks import adapt_tasks
+    from meta_shrink.enrolment.adapt_tasks import adapt_tasks, left_out_error
+    from meta_shrink.enrolment.finished_tasks import check_others
     from meta_shrink.enrolment.saying import prosody_of
-    from meta_shrink.enrolment.voices import prosody_tasks, recorded_voices, voice_tasks
+    from meta_shrink.enrolment.voices import RecordedVoices, prosody_tasks, voice_tasks
 
     cli.no_arguments(argv)
     check_before()
@@ -49,16 +51,19 @@ def main(argv):
     prosody = load_backbone(PROSODY.value) if PROSODY.value else None
     if prosody is not None:
         prosody_of(prosody.info, backbone.info)
-    spoken = recorded_voices(FROM.value, backbone.info)
-    tasks = voice_tasks(spoken, backbone.info, heldout=NUM_HELDOUT.value)
-    processes = PROCESSES.value
-    done = adapt_tasks(backbone, tasks, OUT.value, options, processes=processes)
-    show(done, "held-out bits per sample")
+    voices = RecordedVoices(FROM.value, backbone.info)
+    out = os.path.join(OUT.value, "prosody")
     if prosody is not None:
-        own = prosody_tasks(spoken, heldout=NUM_HELDOUT.value)
-        out = os.path.join(OUT.value, "prosody")
-        done = adapt_tasks(prosody, own, out, options._replace(steps=0), processes=processes)
+        check_others(out, voices.speakers, prosody.info)
+    how: dict = {"processes": PROCESSES.value, "left_out": {}}
+    tasks = voice_tasks(voices, backbone.info, heldout=NUM_HELDOUT.value)
+    show(adapt_tasks(backbone, tasks, OUT.value, options, **how), "held-out bits per sample")
+    if prosody is not None:
+        tasks = prosody_tasks(voices, prosody.info, heldout=NUM_HELDOUT.value)
+        done = adapt_tasks(prosody, tasks, out, options._replace(steps=0), **how)
         show(done, "held-out negative log-likelihood per phone")
+    if how["left_out"]:
+        raise left_out_error(how["left_out"], len(voices.speakers))
 
 
 def check_before():

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import AdaptOptions, Preempted, UsageError, adapt_tasks
+from meta_shrink.adapters.index import read_index
 from meta_shrink.enrolment import helpers
 from meta_shrink.errors import AdapterError, DataError, MetaShrinkError
 from tests.system.test_programs import assert_one_error, run, start
@@ -97,12 +98,19 @@ def test_a_seed_that_would_become_another_is_refused(backbone, seed, tmp_path):
         )
 
 
-def test_a_damaged_task_is_told_before_anything_is_started(backbone, started, tmp_path):
-    data = write_tasks(tmp_path / "data", 2)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_damaged_task_is_left_out_and_told_when_the_others_are_done(
+    backbone, processes, tmp_path
+):
+    data, out = write_tasks(tmp_path / "data", 3), str(tmp_path / "out")
     (tmp_path / "data" / "task_1.npz").write_text("no")
-    with pytest.raises(DataError, match=r"task_1\.npz"):
-        adapt_tasks(backbone, data, str(tmp_path / "out"), SHORT, processes=2, **NO_LOG)
-    assert not started
+    (tmp_path / "data" / "task_2.npz").write_text("no")
+    with pytest.raises(DataError, match=r"2 of 3 were left out, .*task_1: .*; task_2: "):
+        adapt_tasks(backbone, data, out, SHORT, processes=processes, **NO_LOG)
+    assert list(read_index(out)) == ["task_0"]
+    left_out: dict[str, str] = {}
+    done = adapt_tasks(backbone, data, out, SHORT, left_out=left_out, **NO_LOG)
+    assert list(done) == ["task_0"] and list(left_out) == ["task_1", "task_2"]
 
 
 def stopped_by(what, backbone, out: Path, data: str) -> MetaShrinkError:

@@ -3,6 +3,9 @@ that it was trained on."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,11 +16,10 @@ from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.voices import Voices
 from meta_shrink.enrolment import voices as voices_module
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
-from meta_shrink.enrolment.task_files import given_tasks
 from meta_shrink.enrolment.voices import voice_tasks
 from meta_shrink.experiments.export import heldout_tasks
 from meta_shrink.experiments.restore import restore
-from meta_shrink.speech.corpus import read_speakers
+from meta_shrink.speech.corpus import Speaker, read_speakers
 from meta_shrink.speech.features import FEATURES
 from meta_shrink.speech.signal import SILENT_CODE
 from tests.speech.exported import CONTEXT, HOP, exported_many
@@ -37,22 +39,29 @@ def run(tmp_path_factory):
     return restore(workdir, **NO_LOG)[0], Backbone.load(folder)
 
 
+def heard(speaker: Speaker) -> Any:
+    """As voices.RecordedVoices, of one speaker whose recordings were heard already."""
+    return SimpleNamespace(
+        speakers=["new"], settings=lambda name: "", utterances=lambda name: speaker.utterances
+    )
+
+
 def test_recordings_become_the_task_of_the_new_speaker(run):
     experiment, backbone = run
     assert backbone.info.adaptation.recordings["speaker"] == NEW
     ((train, _),) = heldout_tasks(experiment, 1)
     (new,) = [s for s in read_speakers(experiment.config["task"]["data_dir"]) if s.split == "test"]
-    task = voice_tasks({"new": new.utterances}, backbone.info)["new"]
-    np.testing.assert_array_equal(task["speaker_number"], NEW)
+    arrays = voice_tasks(heard(new), backbone.info)["new"].read().train.arrays
+    np.testing.assert_array_equal(arrays["speaker_number"], NEW)
     # Those that the evaluation adapts on are among them.
-    there = {row.tobytes() for row in task["codes"]}
+    there = {row.tobytes() for row in arrays["codes"]}
     assert {row.tobytes() for row in train.inputs["codes"]} <= there
 
 
 def test_the_adapted_voice_speaks_as_the_network_that_is_told_its_number(run, tmp_path):
     experiment, backbone = run
     (new,) = [s for s in read_speakers(experiment.config["task"]["data_dir"]) if s.split == "test"]
-    task = given_tasks(voice_tasks({"new": new.utterances}, backbone.info), backbone.info)["new"]
+    task = voice_tasks(heard(new), backbone.info)["new"].read()
     adapted = TaskAdaptation(backbone)(task.train, None, steps=2)
     table = adapted.tensors["speaker/table"] - backbone.default.tensors["speaker/table"]
     assert np.abs(table[NEW]).max() > 0 and np.abs(table[:NEW]).max() == 0

@@ -14,7 +14,7 @@ import pytest
 from meta_shrink import Backbone, UsageError
 from meta_shrink.enrolment.saying import Sayer, prosody_of
 from meta_shrink.enrolment.served_voices import BackboneVoices
-from meta_shrink.enrolment.voices import recorded_voices
+from meta_shrink.enrolment.voices import RecordedVoices
 from meta_shrink.speech.audio_files import decode, pcm, wav_header
 from meta_shrink.speech.features import NUMBERS, PHONES
 from meta_shrink.speech.pronunciation import text_phones
@@ -141,7 +141,7 @@ def test_recordings_that_are_no_good_are_named_and_left_out(recordings, backbone
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(wav_header(rate, len(content)) + content)
         place.with_suffix(".txt").write_text(path.with_suffix(".txt").read_text())
-    spoken = recorded_voices(str(tmp_path), Backbone.load(backbone).info, log=told.append)
-    assert [u.name for u in spoken["one"]] == ["3"]
+    heard = RecordedVoices(str(tmp_path), Backbone.load(backbone).info, log=told.append)
+    assert [u.name for u in heard.utterances("one")] == ["3"]
     for line, sentence in zip(told, ("nearly silent", "clipped", "too noisy"), strict=True):
         assert sentence in line and line.startswith(f"left out: one/{told.index(line)}: ")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from meta_shrink import Backbone, DataError, UsageError
+from meta_shrink import AdaptOptions, Backbone, DataError, UsageError, adapt_tasks
+from meta_shrink.adapters.index import read_index
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
+from meta_shrink.backbones.voices import Voices
 from meta_shrink.enrolment import voices
-from meta_shrink.enrolment.speaking import check_out, features_of
-from meta_shrink.enrolment.voices import recorded_voices, voice_tasks
+from meta_shrink.enrolment.speaking import check_out, features_of, write_wav
+from meta_shrink.enrolment.voices import RecordedVoices, voice_tasks
 from meta_shrink.reporting.spectrogram import levels
-from meta_shrink.speech.features import NUMBERS, PHONES
+from meta_shrink.speech.features import FEATURES, NUMBERS, PHONES
 from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.signal import mu_law_decode
 from meta_shrink.tasks.example_arrays import HELDOUT
@@ -34,9 +37,12 @@ if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "pyworld"
 def test_the_tasks_of_recordings_are_those_of_the_prepared_corpus(recordings, backbone, tmp_path):
     info = Backbone.load(backbone).info
     prepare_speech(recordings, str(tmp_path), **NO_LOG)
-    tasks = voice_tasks(recorded_voices(recordings, info, **NO_LOG), info, heldout=1)
+    tasks = voice_tasks(RecordedVoices(recordings, info, **NO_LOG), info, heldout=1)
     assert len(tasks) == 2
-    for name, arrays in tasks.items():
+    for name, task in tasks.items():
+        train, heldout, _, _ = task.read()
+        assert heldout
+        arrays = train.arrays | {HELDOUT + key: value for key, value in heldout.arrays.items()}
         with np.load(tmp_path / f"{name}.npz") as prepared:
             frames, codes = prepared["frames"], prepared["codes"]
         parts = [(arrays[f"{part}targets"], arrays[part + TARGET_WEIGHTS]) for part in PARTS]
@@ -74,6 +80,24 @@ def test_speakers_are_enrolled_and_speak(recordings, backbone, tmp_path):
     assert "give --text" in run("synthesize", *wordless, code=2).stderr
 
 
+def test_silence_and_noise_say_nothing(backbone, tmp_path):
+    """Pocketsphinx finds a way through both."""
+    info, path = Backbone.load(backbone).info, str(tmp_path / "like.wav")
+    noise = 0.1 * np.random.default_rng(0).normal(size=32_000).astype(np.float32)
+    for samples, sentence in ((noise * 0, "nearly silent"), (noise, "too noisy")):
+        write_wav(path, samples, 16_000)
+        with pytest.raises(DataError, match=sentence):
+            features_of(path, "hello there", info)
+
+
+@pytest.mark.parametrize("number", [10.5, -1e30, np.nan])
+def test_features_that_no_recording_has_are_refused(backbone, number):
+    features = np.zeros([3, FEATURES], np.float32)
+    features[1, -1] = number
+    with pytest.raises(UsageError, match="as features_of makes them, at most 10"):
+        next(Voices(Backbone.load(backbone)).pieces(features))
+
+
 def test_a_shift_moves_the_pitch_and_nothing_else(recordings, backbone):
     info = Backbone.load(backbone).info
     voiced, log_f0 = (3 * len(PHONES) + NUMBERS.index(name) for name in ("voiced", "log_f0"))
@@ -89,11 +113,41 @@ def test_a_shift_moves_the_pitch_and_nothing_else(recordings, backbone):
         features_of(path, "4 apples", info)
 
 
-def test_too_little_speech_is_refused(recordings, backbone):
-    info = Backbone.load(backbone).info
-    spoken = recorded_voices(recordings, info, **NO_LOG)
-    with pytest.raises(DataError, match=r"has 0\.0 s of voiced speech in 0 recordings"):
-        voice_tasks(spoken, info, heldout=3)
+def test_one_with_too_little_speech_is_left_out_and_the_others_enrol(
+    recordings, backbone, tmp_path, monkeypatch, capsys
+):
+    """Its recordings come later; then it alone is heard, and adapted, by the same call."""
+    loaded, source, (poor, good) = (
+        Backbone.load(backbone),
+        tmp_path / "new",
+        sorted(path.name for path in Path(recordings).iterdir()),
+    )
+    shutil.copytree(recordings, source)
+    for path in sorted((source / poor).glob("*.wav")):
+        path.rename(path.with_suffix(".later"))
+    (source / poor / "noise.wav").write_bytes(b"no sound")
+    (source / poor / "noise.txt").write_text("nothing")
+    heard, decoded = [], voices.decode
+    monkeypatch.setattr(voices, "decode", lambda *a: (heard.append(a[1]), decoded(*a))[1])
+
+    def enrol():
+        heard.clear()
+        tasks = voice_tasks(RecordedVoices(str(source), loaded.info), loaded.info)
+        return adapt_tasks(loaded, tasks, str(tmp_path / "out"), AdaptOptions(steps=1))
+
+    with pytest.raises(DataError, match=rf"1 of 2 were left out, .*: {poor}: 0\.0 s of voiced"):
+        enrol()
+    assert f"left out: {poor}/noise: " in capsys.readouterr().out
+    first = read_index(str(tmp_path / "out"))
+    assert list(first) == [good] and len(heard) == 4
+    (source / poor / "noise.wav").unlink()
+    for path in (source / poor).glob("*.later"):
+        path.rename(path.with_suffix(".wav"))
+    assert sorted(enrol()) == sorted([poor, good])
+    assert len(heard) == 3 and all(f"/{poor}/" in path for path in heard)
+    assert read_index(str(tmp_path / "out"))[good] == first[good]
+    enrol()
+    assert not heard
 
 
 def test_where_sound_goes_is_looked_at_before_it_is_spoken(tmp_path):
@@ -124,7 +178,7 @@ def test_what_needs_no_recording_is_refused_before_they_are_heard(tmp_path, back
         (tmp_path / "Zoë" / name).write_text(content)
     monkeypatch.setattr(voices, "decode", lambda *_: pytest.fail("it was heard"))
     with pytest.raises(DataError, match="'Zoë' needs another name"):
-        recorded_voices(str(tmp_path), Backbone.load(backbone).info, **NO_LOG)
+        RecordedVoices(str(tmp_path), Backbone.load(backbone).info, **NO_LOG)
 
 
 def test_the_spectrogram_of_a_tone_is_a_line():
