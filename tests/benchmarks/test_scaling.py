@@ -50,4 +50,4 @@ def test_no_row_is_measured_twice_and_all_differ(tmp_path, monkeypatch, capsys):
 def test_a_row_of_two_measures_itself(more, monkeypatch):
     monkeypatch.chdir(ROOT)
     measured = scaling.measured_apart(Row("x", "x", 2, tasks=2, steps=3, **more))
-    assert measured["ms"] > 0 and measured["mib"] > 0
+    assert measured["ms"] > 0 and measured["mib"] >= 0  # A peak may have been before.
