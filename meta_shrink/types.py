@@ -140,6 +140,7 @@ class TaskSource(NamedTuple):
     pictures, recordings, prosody: how pictures, recordings or the phones of a text become inputs,
         where that is what they are.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
+    data: a hash of the data that the tasks are drawn from; "" where they are made up.
     check_model: the config's section `model` -> nothing; raises UsageError where that network would
         be trained wrongly on these tasks and does not say so itself.
     """
@@ -159,6 +160,7 @@ class TaskSource(NamedTuple):
     prosody: Prosody | None = None
     num_heldout: int = 0
     num_validation: int = 0
+    data: str = ""
     check_model: Callable[[Mapping[str, Any]], None] | None = None
 
 

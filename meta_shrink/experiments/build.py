@@ -111,17 +111,17 @@ def build(config: Mapping[str, Any], components: Components | None = None) -> Ex
       UsageError: anything that does not exist, does not fit or cannot work; one sentence.
     """
     check_sections(config)
-    config = recorded(config, components := components or default_components())
+    components = components or default_components()
     set_matmul_precision(Device(**config.get("device", {})).matmul_precision)
     schedule, prior = Schedule(**config["train"]), Prior(**config["prior"])
     model = named("model", components.models, config["model"], seed=config["seed"])
     registry = call("modules", _registry, config["modules"], model=model)
     check_evaluation(evaluated := EvalOptions(**config.get("eval", {})), registry, model)
     jit = use_xla(schedule.jit, model, schedule.steps)
-    facts, example_loss, nll, metric = call(
-        "loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses
-    )
+    loss = call("loss", _loss, config["loss"], model=model, jit=jit, losses=components.losses)
+    facts, example_loss, nll, metric = loss
     drawn = task_source(config, components.tasks)
+    config = recorded(config, components, drawn.data)
     method = choose("algorithm.name", components.meta_gradients, config["algorithm"].get("name"))
     adapt = _adapt(config["adapt"], components, nll, registry, drawn, jit)
     source = transformed(drawn, on_all=adapt.on_all, validation_batch=schedule.validation_batch)

@@ -84,9 +84,24 @@ def installed_components(imports: Sequence[str] = ()) -> Components:
     )
 
 
-def recorded(config: Mapping[str, Any], components: Components) -> Mapping[str, Any]:
-    """The config together with the modules that its components came from."""
-    return {**config, "imports": [*components.imports]} if components.imports else config
+def recorded(config: Mapping[str, Any], components: Components, data: str) -> Mapping[str, Any]:
+    """The config together with the modules that its components came from and a hash of its data.
+
+    Raises:
+      UsageError: the config is one that was recorded with other data.
+    """
+    if config.get("data", data) != data:
+        raise UsageError(
+            f"The data of task {config['task']['name']!r} are not those that this run was made "
+            f"with ({_place(config['task'])}): what is held out now may have been trained on. Put "
+            "the former data back, or train a new run on these."
+        )
+    own = {"imports": [*components.imports]} if components.imports else {}
+    return {**config, **own, **({"data": data} if data else {})}
+
+
+def _place(task: Mapping[str, Any]) -> str:
+    return f"data_dir={task['data_dir']}" if "data_dir" in task else "its options"
 
 
 def require_components(config: Mapping[str, Any], components: Components, workdir: str) -> None:

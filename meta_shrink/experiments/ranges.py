@@ -30,7 +30,7 @@ READ_BY_BUILD = (
     "warm_start",
     "train",
 )
-READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports")
+READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports", "data")
 MOST_SEED = 2**31 - 1
 MOST_POINTS = 10_000  # of a curve, each a measurement of every task
 
@@ -108,7 +108,7 @@ def check_sections(config: Mapping[str, Any]) -> None:
     """A config has all sections that are read, and no other; likewise those that become values."""
     check_keys("The config", config, READ_BY_BUILD, READ_BY_PROGRAMS)
     check_kinds("config", Whole, {"seed": config["seed"]})
-    for name in set(config) - {"seed", "name", "imports"}:
+    for name in set(config) - {"seed", "name", "imports", "data"}:
         if not isinstance(config[name], Mapping):
             raise UsageError(f"Config section {name!r} is {config[name]!r}; expected a dict.")
     values = {"device": Device, "train": Schedule, "prior": Prior, "eval": EvalOptions}

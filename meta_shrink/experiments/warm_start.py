@@ -59,6 +59,7 @@ def _classified(experiment: Experiment, log: Log) -> Params:
         )
 
     facts = {name: config[name] for name in ("warm_start", "task", "model")}
+    facts["data"] = experiment.source.data
     return cached(section["cache"], facts, compute) if section.get("cache") else compute()
 
 
@@ -70,14 +71,16 @@ def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
         raise UsageError("warm_start.augment is of images; this task has none, so leave it out.")
     schedule = call("warm_start", Schedule, options)
     task = {**config["task"], **section.get("task", {})}
+    mixing = _mixing(experiment, task, schedule.seed)
     if section.get("cache"):
         facts = {"options": {**options, "steps": 0}, "task": task, "model": config["model"]}
+        facts["data"] = mixing.data
         folder = os.path.join(section["cache"], f"pretraining_{_digest(facts)}")
     os.makedirs(folder, exist_ok=True)
     with only_maker_of(os.path.join(folder, "state.npz")):
         return pretrain(
             named("model", experiment.components.models, config["model"], seed=schedule.seed),
-            _mixing(experiment, task, schedule.seed).mixed,
+            mixing.mixed,
             experiment.nll,
             experiment.metric,
             schedule,

@@ -181,10 +181,11 @@ def _differing_keys(path: str, config: dict[str, Any], allow_change: bool) -> li
             return ["config.json: (damaged) -> the new one"]
         raise
     new = _flat(config)
+    # Runs of former versions did not record their data.
     return [
         f"{key}: {recorded.get(key, _ABSENT)} -> {new.get(key, _ABSENT)}"
         for key in sorted(recorded.keys() | new.keys())
-        if recorded.get(key) != new.get(key)
+        if recorded.get(key) != new.get(key) and (key in recorded or key != "data")
     ]
 
 

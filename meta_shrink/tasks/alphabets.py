@@ -13,6 +13,7 @@ from meta_shrink.images.classes import ImageClasses, hash_order, require_images,
 from meta_shrink.images.omniglot import alphabet_split
 from meta_shrink.rng import root_key, uniform
 from meta_shrink.tasks.augment import random_affine
+from meta_shrink.tasks.data_digest import of_classes
 from meta_shrink.tasks.few_shot import labelled_batch, read_omniglot
 from meta_shrink.types import Labelled, Pictures, Task, TaskSource
 
@@ -69,6 +70,7 @@ def omniglot_alphabets(
         pictures=Pictures(image_size, 1, invert, interpolation, augment=options),
         num_heldout=len(split_of["test"]),
         num_validation=len(split_of["val"]),
+        data=of_classes({"all": classes}),
     )
 
 

@@ -19,6 +19,7 @@ from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import hash_order
 from meta_shrink.rng import root_key, uniform
 from meta_shrink.sections import choose
+from meta_shrink.tasks.data_digest import of_examples
 from meta_shrink.tasks.example_arrays import (
     TARGETS,
     Arrays,
@@ -78,7 +79,8 @@ def arrays(
     tasks = read_folder(data_dir)
     specs = specs_of(next(iter(tasks.values())).train, labels=labels)
     shares = Shares(test, validation, heldout, split)
-    return array_source(tasks, specs, shares, seed=seed, classes=classes)
+    source = array_source(tasks, specs, shares, seed=seed, classes=classes)
+    return source._replace(data=of_examples(tasks))
 
 
 def array_source(

@@ -12,6 +12,7 @@ from meta_shrink.images.classes import ImageClasses, require_images, subset
 from meta_shrink.images.image_folder import load_image_folder
 from meta_shrink.images.omniglot import character_split, load_omniglot
 from meta_shrink.rng import root_key, uniform
+from meta_shrink.tasks.data_digest import of_classes
 from meta_shrink.types import Labelled, Pictures, Task, TaskSource
 
 
@@ -131,6 +132,7 @@ def episodes(
         heldout=lambda index: draw["test"](root_key(seed, "heldout_tasks", index)),
         validation=lambda index: draw["val"](root_key(seed, "validation_tasks", index)),
         labelled=_labelled(pools["train"], rotations),
+        data=of_classes(pools),
     )
 
 

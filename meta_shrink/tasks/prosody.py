@@ -13,6 +13,7 @@ from meta_shrink.speech.corpus import Speaker, Utterance, read_speakers
 from meta_shrink.speech.features import FEATURES_VERSION, FRAMES_PER_SECOND, PHONES, USUAL_F0
 from meta_shrink.speech.prosody import PROSODY_VERSION, network_inputs, of_frames
 from meta_shrink.tasks.arrays import drawing
+from meta_shrink.tasks.data_digest import of_speakers
 from meta_shrink.tasks.example_arrays import INPUTS, TARGETS, Arrays, TaskExamples
 from meta_shrink.tasks.speech import split_speakers, split_utterances
 from meta_shrink.types import Batch, Mixed, Prosody, Task, TaskSource
@@ -43,7 +44,7 @@ def prosody(
       UsageError: a share out of range.
       DataError: nothing prepared, a speaker with too few utterances, no voiced phone at all.
     """
-    train, test = split_speakers(read_speakers(data_dir), heldout_speakers, split)
+    train, test = split_speakers(speakers := read_speakers(data_dir), heldout_speakers, split)
     own = [examples_of(speaker, validation_share, split) for speaker in train]
     draw = drawing(own, padded=True)
     other = drawing([examples_of(s, validation_share, split) for s in test], padded=True)
@@ -59,6 +60,7 @@ def prosody(
         prosody=_heard(own),
         num_heldout=len(test),
         num_validation=len(train),
+        data=of_speakers(speakers),
     )
 
 

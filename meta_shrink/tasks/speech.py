@@ -24,6 +24,7 @@ from meta_shrink.speech.crops import (
 )
 from meta_shrink.speech.features import FEATURES_VERSION
 from meta_shrink.speech.signal import hop_of
+from meta_shrink.tasks.data_digest import of_speakers
 from meta_shrink.types import Mixed, Recordings, Task, TaskSource
 
 
@@ -75,8 +76,10 @@ def speech(
         _stacked(other, window, [len(train)] * len(test)),
         *(window, validation_pieces, seed),
     )
-    told = _recordings(window, rate, len(train))
-    return source._replace(recordings=told, check_model=partial(_check_model, window, len(train)))
+    new = len(train)
+    check = partial(_check_model, window, new)
+    told = _recordings(window, rate, new)
+    return source._replace(recordings=told, check_model=check, data=of_speakers(speakers))
 
 
 def _recordings(window: Window, rate: int, new: int) -> Recordings:
