@@ -41,14 +41,13 @@ def omniglot_alphabets(
     num_alphabets. Ten alphabets are for testing; held-out task i is test alphabet i.
 
     Args:
-      seed: of the augmentations of held-out tasks.
-      data_dir, image_size, interpolation, invert: as omniglot_few_shot.
+      seed: of held-out augmentations. data_dir, image_size, interpolation, invert: as
+        omniglot_few_shot.
       num_alphabets: to meta-train on; the rest (36 - num_alphabets) is for validation.
       num_instances: training images of each character in every split, 1 to 15.
       augment: options of random_affine, drawn anew for every mini-batch; `fill` may also be
         "background" or "ink".
-      augment_validation: whether validation images are augmented too (once a task).
-      split: salt of the order by hash.
+      augment_validation: whether validation images are too, once a task. split: of the hashes.
 
     Raises:
       UsageError: num_alphabets or num_instances out of range, or what random_affine refuses.

@@ -76,15 +76,14 @@ def speech(
         _stacked(other, window, [len(train)] * len(test)),
         *(window, validation_pieces, seed),
     )
-    new = len(train)
-    check = partial(_check_model, window, new)
-    told = _recordings(window, rate, new)
-    return source._replace(recordings=told, check_model=check, data=of_speakers(speakers))
+    return source._replace(**_facts(window, rate, len(train)), data=of_speakers(speakers))
 
 
-def _recordings(window: Window, rate: int, new: int) -> Recordings:
+def _facts(window: Window, rate: int, new: int) -> dict[str, Any]:
+    """Fields of the source; new: the number of a new speaker."""
     speaker = new if window.told else None
-    return Recordings(rate, window.frames, window.context, FEATURES_VERSION, speaker)
+    told = Recordings(rate, window.frames, window.context, FEATURES_VERSION, speaker)
+    return {"recordings": told, "check_model": partial(_check_model, window, new)}
 
 
 def _check_model(window: Window, new: int, model: Mapping[str, Any]) -> None:
