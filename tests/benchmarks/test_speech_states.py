@@ -1,0 +1,45 @@
+"""The trained states beside docs/results/speech.md are of the networks that the configs build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from configs import speech
+from meta_shrink import ModuleRegistry
+from meta_shrink.models import wavenet
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results" / "speech"
+STARTS = {"sigma_reptile": "7eb42018181efbe0", "sea": "c9eb2a9cbf744b8c"}
+RUNS = ("sigma_reptile_100", "reptile_100")
+
+
+def registry_of(method: str) -> ModuleRegistry:
+    model = speech.get_config(f"quick_{method}").model.to_dict()
+    return ModuleRegistry.by_layer(wavenet(seed=0, **{k: model[k] for k in model if k != "name"}))
+
+
+@pytest.mark.parametrize("method", STARTS)
+def test_a_pretrained_start_fits_its_network(method):
+    registry = registry_of(method)
+    with np.load(FOLDER / "warm_start" / f"pretraining_{STARTS[method]}/step_00012000.npz") as file:
+        found = {name: file[name].shape for name in file.files}
+        assert all(np.isfinite(file[name]).all() for name in file.files)
+    assert found == dict(zip(registry.paths, registry.shapes, strict=True))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_trained_state_fits_its_network(name):
+    run = FOLDER / "runs" / name
+    config = json.loads((run / "config.json").read_text())
+    registry = registry_of(name.removesuffix("_100"))
+    assert config["adapt"]["steps"] == config["train"]["steps"] == 100
+    reader = tf.train.load_checkpoint(str(run / "checkpoints"))
+    shapes = sorted(tuple(shape) for shape in reader.get_variable_to_shape_map().values())
+    for shape in set(registry.shapes):
+        assert shapes.count(shape) >= registry.shapes.count(shape)
+    assert (registry.num_modules,) in shapes
