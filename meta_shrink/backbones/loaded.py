@@ -27,9 +27,11 @@ from meta_shrink.adapters.probe import probe_inputs, probe_outputs
 from meta_shrink.adapters.reading import Adapter, load_adapter, load_default
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.writing import encode_adapter, quantised
+from meta_shrink.backbones.looked_up import looked_up
 from meta_shrink.backbones.operations import check_operations
 from meta_shrink.backbones.stacking import Stacks, lent
 from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
+from meta_shrink.tasks.example_arrays import fitted_inputs
 from meta_shrink.tasks.user_tasks import named_inputs
 
 MAX_PROGRAM_BYTES = 2**31
@@ -149,16 +151,20 @@ class Backbone:
           inputs: {name: [B, ...]}, a tuple in the order of the inputs, or one array.
 
         Raises:
-          UsageError: not the inputs of this backbone.
+          UsageError: not the inputs of this backbone. DataError: they do not fit.
         """
+        return self.serve(self._named(inputs), (adapter or self.default).tensors)
+
+    def _named(self, inputs: Any) -> Arrays:
+        """The inputs of a caller by name, in the types of the backbone."""
         names = [spec.name for spec in self.info.inputs]
         given = named_inputs(inputs, names, "predict")
         if set(given) != set(names):
             raise UsageError(f"predict got inputs {', '.join(given)}; expected {', '.join(names)}.")
-        return self.serve(given, (adapter or self.default).tensors)
+        return fitted_inputs(given, self.info.inputs, "predict")
 
     def predict_mixed(
-        self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray
+        self, inputs: Any, adapters: Sequence[Adapter], index: Any
     ) -> dict[str, np.ndarray]:
         """Outputs of a batch of which each row has its own adapter.
 
@@ -166,13 +172,14 @@ class Backbone:
         together, one adapter after another.
 
         Args:
-          inputs: {name: [B, ...]}.
+          inputs: as of predict.
           adapters: A different ones.
           index: [B] the adapter of each row, numbers in [0, A).
 
         Raises:
           UsageError: a number out of range.
         """
+        inputs, index = self._named(inputs), np.asarray(index)
         if index.size and not 0 <= index.min() <= index.max() < len(adapters):
             raise UsageError(
                 f"adapter_index has numbers from {index.min()} to {index.max()}; expected 0 to "
@@ -219,7 +226,8 @@ class Backbone:
             for spec in self.info.inputs
         }
         arguments |= {name: tf.convert_to_tensor(value) for name, value in others.items()}
-        outputs = self.signatures[signature](**arguments)
+        with looked_up("predict", UsageError):
+            outputs = self.signatures[signature](**arguments)
         return {name: value.numpy() for name, value in outputs.items()}
 
 

@@ -23,9 +23,10 @@ from meta_shrink.adaptation import (
 from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS, TARGETS
 from meta_shrink.backbones.loaded import Backbone
+from meta_shrink.backbones.looked_up import looked_up
 from meta_shrink.backbones.saved_model import NOISE_KEY
 from meta_shrink.enrolment.task_files import Examples, check_examples
-from meta_shrink.errors import Preempted, UsageError
+from meta_shrink.errors import DataError, Preempted, UsageError
 from meta_shrink.losses import LOSSES, METRICS, reduced, widened
 from meta_shrink.network_loss import STEP, key_of_noise
 from meta_shrink.proximal import TASK_OPTIMIZERS
@@ -140,7 +141,8 @@ class TaskAdaptation:
             if stop_requested():
                 raise Preempted("Adaptation was stopped; the same command does this task again.")
             start, piece = time.monotonic(), min(piece, target - done)
-            state = self._advance(task, state, tf.constant(piece), whole=whole)
+            with looked_up("A task to adapt to", DataError):
+                state = self._advance(task, state, tf.constant(piece), whole=whole)
             done += piece
             told(done)
             quick = time.monotonic() - start < PIECE_SECONDS / 2

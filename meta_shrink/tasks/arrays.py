@@ -8,7 +8,7 @@ are the same in every run. Tasks differ in size: shorter ones are padded with ex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,13 +105,19 @@ def array_source(
     _check_shares(shares)
     whole = {name: _whole(name, task, specs, shares, classes) for name, task in tasks.items()}
     _refuse_other_shapes(whole)
-    parts = {
-        part: [whole[n] for n in names] for part, names in divided_tasks(whole, shares).items()
-    }
+    names = divided_tasks(whole, shares)
+    parts = {part: [whole[n] for n in own] for part, own in names.items()}
     padded = len({len(t.train[TARGETS]) for t in whole.values()}) > 1
     padded |= len({len(t.heldout[TARGETS]) for t in whole.values()}) > 1
     draw = {part: drawing(tasks, padded) for part, tasks in parts.items()}
     count = len(parts["train"])
+
+    def every() -> Iterator[tuple[str, Any]]:
+        for part, own in names.items():
+            for number, name in enumerate(own):
+                task = draw[part](tf.constant(number), root_key(seed, "probe"))
+                yield from ((name, batch[0]) for batch in (task.train, task.val))
+
     return TaskSource(
         sample=lambda key: draw["train"](uniform(key, "array_task", [], 0, count, tf.int32), key),
         heldout=lambda index: draw["test"](index, root_key(seed, "heldout_tasks", index)),
@@ -120,6 +126,7 @@ def array_source(
         ),
         num_heldout=len(parts["test"]),
         num_validation=len(parts["validation"]),
+        every=every,
     )
 
 

@@ -18,6 +18,7 @@ from meta_shrink.durable_files import open_regular
 from meta_shrink.errors import DataError
 from meta_shrink.images.file_tree import is_hidden
 from meta_shrink.images.npz_file import ArrayHeader, read_arrays
+from meta_shrink.tasks.precision import is_fine
 
 NPZ = ".npz"
 MAX_TASK_BYTES = 2**30
@@ -139,6 +140,24 @@ def fitted(arrays: Arrays, specs: Sequence[ArraySpec], where: str, *, classes: i
     return result
 
 
+def fitted_inputs(arrays: Arrays, specs: Sequence[ArraySpec], where: str) -> Arrays:
+    """Inputs alone, as a network takes them; the numbers of those in its own types are not read.
+
+    Raises:
+      DataError: as `fitted`, or they differ in length.
+    """
+    arrays = check_forms(arrays, specs, where)
+    result = {}
+    for spec in specs:
+        own = arrays[spec.name]
+        as_is = own.dtype == spec.dtype and own.ndim == len(spec.shape) + 1
+        result[spec.name] = own if as_is else _fitted(own, spec, where)
+    lengths = {name: len(array) for name, array in result.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{where} got inputs of different lengths, {lengths}.")
+    return result
+
+
 def _is_of_targets(name: str) -> bool:
     """Whether an array is of targets: all, or those of one output of several."""
     return name == TARGETS or name.startswith(f"{TARGETS}_")
@@ -204,6 +223,11 @@ def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
         cast = array.astype(spec.dtype)
     if not np.isfinite(cast).all() or (cast.dtype.kind in "iu" and (cast != array).any()):
         raise DataError(f"{where}: {spec.name} holds numbers too large for {spec.dtype}.")
+    if not is_fine(array, cast):
+        raise DataError(
+            f"{where}: {spec.name} differs by less than {spec.dtype} can tell beside numbers so "
+            "large (or so small): subtract their mean first, and divide by their deviation."
+        )
     return cast
 
 

@@ -144,7 +144,7 @@ def tasks_from_table(
     groups = _column(table, group)
     if groups.ndim != 1:
         raise UsageError(f"The column {group!r} has shape {list(groups.shape)}; expected [N].")
-    owners = [_group_name(value, row) for row, value in enumerate(groups.tolist())]
+    owners = _group_names(groups)
     for name, array in arrays.items():
         if len(array) != len(owners):
             raise DataError(
@@ -157,6 +157,22 @@ def tasks_from_table(
         owner: ({name: arrays[name][own] for name in by_name}, arrays[TARGETS][own])
         for owner, own in rows.items()
     }
+
+
+def _group_names(groups: np.ndarray) -> list[str]:
+    """The name of each row's group [N], one for each value."""
+    values = groups.tolist()
+    if groups.dtype.kind in "mM":  # In nanoseconds .tolist() has a number for what is missing, too.
+        values = [None if no else value for no, value in zip(np.isnat(groups), values, strict=True)]
+    owners = [_group_name(value, row) for row, value in enumerate(values)]
+    meant: dict[str, Any] = {}
+    for owner, value in zip(owners, values, strict=True):
+        if meant.setdefault(owner, value) != value:
+            raise DataError(
+                f"The groups {meant[owner]!r} and {value!r} of the table would both be called "
+                f"{owner!r}; give them different names."
+            )
+    return owners
 
 
 def _group_name(value: Any, row: int) -> str:

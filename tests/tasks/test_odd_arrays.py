@@ -13,7 +13,7 @@ import tensorflow as tf
 from meta_shrink import DataError, UsageError, negative_log_likelihood, squared_error
 from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.tasks.arrays import arrays
-from meta_shrink.tasks.example_arrays import read_npz
+from meta_shrink.tasks.example_arrays import fitted, fitted_inputs, read_npz
 from meta_shrink.tasks.user_tasks import task_examples
 from tests.problems import parameters
 
@@ -88,3 +88,56 @@ def test_an_input_that_the_model_does_not_take_is_refused(struct):
     extra = {**batch[0], "age": tf.ones([2, 1])}
     with pytest.raises(UsageError, match=r"the input 'age', which model .* \(it takes x\)"):
         nll(parameters(model), (extra, targets))
+
+
+SECONDS = 1_700_000_000  # float32 counts them in steps of 128.
+COARSE = {
+    "times": (SECONDS + np.arange(6), "float32"),
+    "times in float64": (SECONDS + 0.5 * np.arange(6), "float32"),
+    "near to nothing": (1e-50 * np.arange(6), "float32"),
+    "one of two": (np.stack([np.arange(6), 2**24 + 10 * np.arange(6) + 1], 1), "float32"),
+    "half precision": (1000 + 0.1 * np.arange(6), "float16"),
+}
+FINE = {
+    "days": (SECONDS + 86400 * np.arange(6), "float32"),
+    "a constant": (np.full(6, 0.1), "float32"),
+    "a constant but for noise": (0.1 + 1e-17 * np.arange(6), "float32"),
+    "float64": (SECONDS + 0.5 * np.arange(6), "float64"),
+    "one example": (np.array([SECONDS + 1]), "float32"),
+    "truth values": (np.arange(6) > 2, "float32"),
+}
+
+
+@pytest.mark.parametrize("kind", [*COARSE, *FINE])
+def test_what_varies_is_not_rounded_away(kind):
+    values, dtype = (COARSE | FINE)[kind]
+    specs = [ArraySpec("x", values.shape[1:] or (1,), dtype)]
+    if kind in COARSE:
+        with pytest.raises(DataError, match=f"x differs by less than {dtype} can tell"):
+            fitted({"x": values}, specs, "Task 'a'")
+    else:
+        cast = fitted({"x": values}, specs, "Task 'a'")["x"][:, 0]
+        np.testing.assert_allclose(cast, values, rtol=1e-7)
+
+
+VOICES = [ArraySpec("voice", (), "int32"), ArraySpec("audio", (2,), "float32")]
+AUDIO = np.zeros([2, 2])
+UNFIT = {
+    "parts of numbers": ([1.7, 2.0], AUDIO, "voice holds float64"),
+    "beyond int32": ([1, 2**32 + 1], AUDIO, "too large for int32"),
+    "text": (["a", "b"], AUDIO, "voice holds <U1"),
+    "other lengths": ([1], AUDIO, "different lengths"),
+    "other sizes": ([1, 2], np.zeros([2, 3]), r"audio has shape \[2, 3\]"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_what_is_asked_of_a_network_fits_it(kind):
+    voice, audio, words = UNFIT[kind]
+    with pytest.raises(DataError, match=f"predict.*{words}"):
+        fitted_inputs({"voice": np.array(voice), "audio": audio}, VOICES, "predict")
+
+
+def test_inputs_of_the_right_type_are_given_as_they_are():
+    given = {"voice": np.array([], np.int32), "audio": np.full([0, 2], np.nan, np.float32)}
+    assert fitted_inputs(given, VOICES, "predict") == given

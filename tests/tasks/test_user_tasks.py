@@ -138,6 +138,16 @@ BAD_TABLES = {
     "a wide group": (with_group(X), {}, r"'who' has shape \[6, 2\]"),
     "lengths": ({**columns(), "u": [1.0]}, {"inputs": ["u"]}, "have 1 rows, 'who' has 6"),
     "lengths of columns": ({**columns(), "u": [1.0]}, {"inputs": ["u", "v"]}, "different lengths"),
+    "no time": (
+        with_group(np.array(["2020", "NaT", "2020", "2021", "2021", "2020"], "datetime64[ns]")),
+        {},
+        "Row 1 .* no group",
+    ),
+    "1 and its text": (
+        with_group(np.array([1, "1", 2, 2, 3, 3], object)),
+        {},
+        "1 and '1' .* both be called '1'",
+    ),
     "a clash": (columns(), {"inputs": {"targets": "u"}}, "cannot be called 'targets'"),
 }
 
