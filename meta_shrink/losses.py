@@ -51,12 +51,13 @@ def reduced(losses: tf.Tensor, weights: tf.Tensor | None = None, *, reduction: s
 
 
 def squared_error() -> ExampleLoss:
-    """Squared error summed over outputs: [N, D], [N, D] -> [N]. (No 1/2: the paper's MSE.)"""
+    """Squared error summed over outputs: [N, D] or [N], alike -> [N]. (No 1/2: the paper's MSE.)"""
+    return lambda target, output: _total(tf.square(output - _like(target, output)))
 
-    def loss(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(tf.square(output - _like(target, output)), axis=-1)
 
-    return loss
+def _total(squares: tf.Tensor) -> tf.Tensor:
+    """[N, ..., D] -> [N, ...]; [N] are one number each."""
+    return squares if len(squares.shape) == 1 else tf.reduce_sum(squares, axis=-1)
 
 
 def _like(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
@@ -97,7 +98,7 @@ def gaussian(*, noise: Sequence[float]) -> ExampleLoss:
 
     def loss(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         scale = tf.constant(list(noise), output.dtype)
-        return 0.5 * tf.reduce_sum(tf.square((output - _like(target, output)) / scale), axis=-1)
+        return 0.5 * _total(tf.square((output - _like(target, output)) / scale))
 
     return loss
 

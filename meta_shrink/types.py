@@ -5,7 +5,7 @@ Shapes are in brackets. M is the number of modules, V the number of trainable va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -141,6 +141,7 @@ class TaskSource(NamedTuple):
         where that is what they are.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
     data: a hash of the data that the tasks are drawn from; "" where they are made up.
+    every: () -> (name, inputs [N, ...]) of all tasks, where they are arrays that one can look at.
     check_model: the config's section `model` -> nothing; raises UsageError where that network would
         be trained wrongly on these tasks and does not say so itself.
     """
@@ -161,6 +162,7 @@ class TaskSource(NamedTuple):
     num_heldout: int = 0
     num_validation: int = 0
     data: str = ""
+    every: Callable[[], Iterator[tuple[str, Any]]] | None = None
     check_model: Callable[[Mapping[str, Any]], None] | None = None
 
 

@@ -85,3 +85,24 @@ def test_sequences_are_measured_in_bits_per_label_that_counts():
     each = facts.example(LOSSES["sequence_cross_entropy"]())(labels, logits)
     assert reduced(each, weights, reduction="mean").numpy() == pytest.approx(1.5)
     assert (facts.name, facts.lower_is_better) == ("bits per sample", True)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("loss", [squared_error(), gaussian(noise=[0.5])])
+def test_outputs_of_one_number_each_are_as_if_they_had_an_axis(loss, reduction):
+    """[N] is N examples, not one of N numbers, with and without weights."""
+    x = keras.Input((4,))
+    wide = keras.Model(x, keras.layers.Dense(1)(x))
+    flat = keras.Model(x, keras.layers.Reshape(())(wide(x)))
+    rng = np.random.default_rng(0)
+    inputs, targets = (tf.constant(rng.normal(size=s), tf.float32) for s in ([5, 4], [5, 1]))
+    values = [
+        [
+            negative_log_likelihood(model, loss, reduction=reduction)(
+                parameters(model), (inputs, y, *weights)
+            )
+            for weights in ((), (tf.constant([1.0, 1, 0, 1, 0]),))
+        ]
+        for model, y in ((wide, targets), (flat, targets[:, 0]))
+    ]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-6)

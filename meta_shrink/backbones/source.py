@@ -121,12 +121,27 @@ def input_specs(model: keras.Model) -> tuple[ArraySpec, ...]:
         )
     structure = getattr(model, "_inputs_struct", tensors)
     names = sorted(structure) if isinstance(structure, dict) else [x.name for x in tensors]
+    if len(names) != len(tensors) or any(map(keras.tree.is_nested, _parts(structure))):
+        raise UsageError(
+            f"Model {model.name!r} takes inputs inside of inputs; wrap it: keras.Model([x, y], "
+            "model(...)) with one named keras.Input for each."
+        )
+    if text := [x.name for x in tensors if x.dtype == "string"]:
+        raise UsageError(
+            f"The input {text[0]!r} of model {model.name!r} takes text: make numbers of it in the "
+            "data (keras.layers.TextVectorization, StringLookup or Hashing outside of the model)."
+        )
     made_up = [name for name in names if name.startswith("keras_tensor")]
     new = ["inputs"] if len(names) == 1 else [f"inputs_{number}" for number in range(len(names))]
     return tuple(
         ArraySpec(given if name in made_up else name, tuple(tensor.shape[1:]), tensor.dtype)
         for name, given, tensor in zip(names, new, tensors, strict=True)
     )
+
+
+def _parts(structure: Any) -> Sequence[Any]:
+    values = structure.values() if isinstance(structure, Mapping) else structure
+    return list(values) if keras.tree.is_nested(structure) else [structure]
 
 
 def model_inputs(model: keras.Model, inputs: Mapping[str, tf.Tensor]) -> Any:

@@ -33,6 +33,7 @@ from meta_shrink.losses import (
     negative_log_likelihood,
 )
 from meta_shrink.meta_gradients import Method, hessian_of
+from meta_shrink.models.logits import check_logits
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
 from meta_shrink.tasks.transforms import transformed
@@ -186,14 +187,11 @@ def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None
 
 def _loss(*, model: keras.Model, jit: bool, losses, name: str, reduction: str, **options: Any):
     loss = choose("loss.name", losses, name)
-    example_loss, facts = (
-        call("loss", loss.factory, options, also=("name", "reduction")),
-        loss.metric,
-    )
-    example_metric = facts.example(example_loss)
+    example_loss = call("loss", loss.factory, options, also=("name", "reduction"))
     nll = negative_log_likelihood(model, example_loss, reduction=reduction, native=not jit)
-    metric = mean_metric(model, example_metric, native=not jit)
-    return facts, example_loss, nll, metric
+    check_logits(model, name)
+    metric = mean_metric(model, loss.metric.example(example_loss), native=not jit)
+    return loss.metric, example_loss, nll, metric
 
 
 def _meta_gradient(

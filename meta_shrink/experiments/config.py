@@ -16,6 +16,7 @@ from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.keras_model import apply_model
 from meta_shrink.losses import ExampleLoss
 from meta_shrink.meta_gradients import Method
+from meta_shrink.models.indices import check_indices
 from meta_shrink.rng import root_key
 from meta_shrink.types import MetaParams, NegLogLik, Params, TaskSource, batch_parts
 
@@ -45,8 +46,8 @@ def check_shapes(
     next_batch: NextBatch,
     batch_size: int,
 ) -> None:
-    """The loss takes a task of the source as the model says, and a mini-batch is no larger than
-    its data."""
+    """The loss takes a task of the source as the model says, a mini-batch is no larger than its
+    data, and no task looks up what is not there."""
 
     def losses(key: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(key)
@@ -63,6 +64,8 @@ def check_shapes(
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"Model and task do not fit together: {reason}") from error
+    if source.every is not None:
+        check_indices(model, source.every())
 
 
 def require_input_shapes(model: keras.Model, inputs: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
-from meta_shrink.backbones.source import ExportSource
+from meta_shrink.backbones.source import ExportSource, input_specs
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.adapt_section import SETTINGS
 from meta_shrink.experiments.build import Experiment
@@ -138,15 +138,18 @@ def _integers(experiment: Experiment) -> int:
     """One more than the smallest largest number of an integer input, over meta-training tasks: a
     number that every such input takes; 0 where none is of integers."""
     next_batch, source = experiment.adapt.next_batch, experiment.source
-    whole = [keras.backend.is_int_dtype(x.dtype) for x in experiment.model.inputs]
+    specs = input_specs(experiment.model)
+    whole = [keras.backend.is_int_dtype(spec.dtype) for spec in specs]
     if not any(whole):
         return 0
 
     @tf.function(autograph=False)
     def largest(number: tf.Tensor) -> list[tf.Tensor]:
         task = source.sample(root_key(experiment.config["seed"], "probe", number))
-        inputs = tf.nest.flatten(batch_parts(next_batch(task, tf.constant(0)))[0])
-        own = [x for x, is_whole in zip(inputs, whole, strict=True) if is_whole]
+        inputs = batch_parts(next_batch(task, tf.constant(0)))[0]
+        by_name = isinstance(inputs, Mapping) and len(specs) > 1
+        flat = [inputs[x.name] for x in specs] if by_name else tf.nest.flatten(inputs)
+        own = [x for x, is_whole in zip(flat, whole, strict=True) if is_whole]
         return [tf.cast(tf.reduce_max(x), tf.int64) for x in own]
 
     rows = [largest(tf.constant(number)) for number in range(MOMENT_TASKS)]

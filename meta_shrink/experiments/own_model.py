@@ -6,8 +6,6 @@ are components that only the user's program has, under the name "own".
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import keras
 
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.source import input_specs
 from meta_shrink.errors import UsageError
@@ -25,15 +22,20 @@ from meta_shrink.experiments.defaults import Device
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.export import export_backbone
 from meta_shrink.experiments.own_config import own_config
+from meta_shrink.experiments.own_record import (
+    answers_of,
+    described,
+    refuse_another,
+    same_answers,
+)
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import module_rows, select
 from meta_shrink.experiments.train import check_trainable, train
-from meta_shrink.keras_model import flat_layers
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.runs.workdir import open_workdir, read_config
+from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.sections import call, choose
 from meta_shrink.tasks.arrays import Shares, array_source, divided_tasks
-from meta_shrink.tasks.example_arrays import TARGETS, TaskExamples
+from meta_shrink.tasks.example_arrays import TARGETS
 from meta_shrink.tasks.user_tasks import task_examples
 from meta_shrink.training.distribution import make_strategy, set_cpu_threads
 from meta_shrink.types import MetaParams, TaskSource
@@ -135,15 +137,15 @@ def fit(
     classes = int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
     source = array_source(examples, specs, shares, seed=seed, classes=classes)
     config = own_config(loss, algorithm, steps=steps, seed=seed)
-    config["task"] = {"name": OWN, **shares._asdict(), "sha256": _digest(examples)}
-    config["model"] = {"name": OWN, "layers": _layers(model)}
+    config |= described(model, examples, shares)
     counts = {"num_tasks": source.num_heldout, "validation_tasks": source.num_validation}
     config["eval"] |= counts
     _change(config, changes or {})
     set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
     components = _components(model, source)
-    _refuse_another(workdir, config)
+    refuse_another(workdir, config)
     experiment = build(config, components)
+    config["model"]["answers"] = same_answers(workdir, answers_of(model, examples, specs))
     check_trainable(experiment, make_strategy("one"))
     with open_workdir(workdir, config, log=log) as opened:
         train(experiment, opened, log=log)
@@ -174,6 +176,11 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
     inputs = input_specs(model)
     if clash := [spec.name for spec in inputs if spec.name == TARGETS]:
         raise UsageError(f"An input of the model is called {clash[0]!r}; rename it.")
+    if len(inputs) > 1 and any(x.name.startswith("keras_tensor") for x in model.inputs):
+        raise UsageError(
+            f"Model {model.name!r} has several inputs without names of yours: give each "
+            "keras.Input a name."
+        )
     if len(model.outputs) != 1:
         raise UsageError(
             f"Model {model.name!r} has {len(model.outputs)} outputs; the loss takes one: join them "
@@ -187,53 +194,11 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
 
 
 def _check_logits(model: keras.Model, shape: tuple[int | None, ...]) -> None:
-    last = flat_layers(model)[-1]
-    given = getattr(last, "activation", None)
-    if isinstance(last, keras.layers.Softmax) or given in (
-        keras.activations.softmax,
-        keras.activations.sigmoid,
-    ):
-        raise UsageError(
-            f"The last layer {last.name!r} gives probabilities; the loss 'cross_entropy' takes "
-            "logits: remove its activation."
-        )
     if not shape or not shape[-1] or shape[-1] < 2:
         raise UsageError(
             f"The model's output has shape {['N', *shape]}; the loss 'cross_entropy' takes one "
             "logit for each of at least 2 classes in its last axis."
         )
-
-
-def _layers(model: keras.Model) -> str:
-    registry = ModuleRegistry.by_layer(model)
-    facts = [
-        [path, list(shape)] for path, shape in zip(registry.paths, registry.shapes, strict=True)
-    ]
-    return sha256(canonical([facts, [type(layer).__name__ for layer in flat_layers(model)]]))
-
-
-def _digest(tasks: Mapping[str, TaskExamples]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tasks):
-        for part in tasks[name]:
-            for key in sorted(part):
-                array = part[key]
-                digest.update(ascii([name, key, array.shape, array.dtype.str]).encode())
-                digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _refuse_another(workdir: str, config: Mapping[str, Any]) -> None:
-    """A workdir of another model or other data, told in words."""
-    if not os.path.exists(os.path.join(workdir, "config.json")):
-        return
-    recorded = read_config(workdir)
-    for section, key, what in (("model", "layers", "model"), ("task", "sha256", "data")):
-        if recorded.get(section, {}).get(key) != config[section][key]:
-            raise UsageError(
-                f"The workdir {workdir} was made with another {what}; choose another workdir. (A "
-                "model is the same if its layers have the same names and shapes: name every layer.)"
-            )
 
 
 def _change(config: dict[str, Any], changes: Mapping[str, Any]) -> None:

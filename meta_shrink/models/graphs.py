@@ -36,22 +36,35 @@ NOT_ZERO_BY = {"Betainc": (0, 1), "Polygamma": (0,), "ScaleAndTranslate": (2, 3)
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")  # They call Python.
 # They draw from a generator of TensorFlow's own, which nothing resumes.
 STATEFUL_RANDOM = (
+    "AllCandidateSampler",
+    "FixedUnigramCandidateSampler",
+    "FractionalAvgPool",
+    "FractionalMaxPool",
+    "LearnedUnigramCandidateSampler",
+    "LogUniformCandidateSampler",
     "Multinomial",
     "ParameterizedTruncatedNormal",
+    "RandomCrop",
     "RandomGamma",
+    "RandomPoisson",
     "RandomPoissonV2",
     "RandomShuffle",
+    "SampleDistortedBoundingBox",
+    "SampleDistortedBoundingBoxV2",
     "RandomStandardNormal",
     "RandomUniform",
     "RandomUniformInt",
     "StatefulRandomBinomial",
+    "ThreadUnsafeUnigramCandidateSampler",
     "TruncatedNormal",
+    "UniformCandidateSampler",
 )
 STATELESS_RANDOM = (
     "RandomIndexShuffle",
     "StatelessMultinomial",
     "StatelessParameterizedTruncatedNormal",
     "StatelessRandom",
+    "StatelessSample",
     "StatelessShuffle",
     "StatelessTruncatedNormal",
 )
@@ -120,6 +133,33 @@ def in_front_of(sources: Iterable[tf.Tensor]) -> set[str]:
             found.add(operation.name)
             waiting += [use for tensor in operation.outputs for use in tensor.consumers()]
     return found
+
+
+def closes_over(operation: Any, params: Sequence[tf.Tensor]) -> bool:
+    """Whether an operation is a tf.custom_gradient whose results depend on these params otherwise
+    than by its arguments: its gradient leaves them out.
+
+    Its inputs are the results and the arguments; of its outputs only the results are used.
+    """
+    if operation.type != "IdentityN" or not _own_gradient(operation):
+        return False
+    pairs = list(zip(operation.inputs, operation.outputs, strict=True))
+    seen = {x.op.name for x, output in pairs if not output.consumers()}
+    waiting = [x.op for x, output in pairs if output.consumers()]
+    learned = {x.op.name for x in params} - seen
+    while waiting:
+        inner = waiting.pop()
+        if inner.name in learned:
+            return True
+        if inner.name not in seen:
+            seen.add(inner.name)
+            waiting += [x.op for x in inner.inputs]
+    return False
+
+
+def _own_gradient(operation: Any) -> bool:
+    attribute = operation.node_def.attr.get("_gradient_op_type")
+    return attribute is not None and attribute.s.startswith(b"CustomGradient")
 
 
 @contextmanager

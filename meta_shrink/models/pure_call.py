@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.models import private_names
-from meta_shrink.models.kernels.exact_functions import exact_functions
+from meta_shrink.models.kernels.exact_functions import exact_functions, nothing_recomputed
 from meta_shrink.models.kernels.exact_moments import exact_moments, masks_without_padding
 from meta_shrink.models.noise import drawing, seeded
 
@@ -49,7 +49,8 @@ def pure_call(
     exact = exact_functions() if second_derivatives else nullcontext()
     norms = batch_norms(model)
     masks = masks_without_padding(norms, weights)
-    with exact_moments(weights), masks, exact, drawing(model, key is not None):
+    silent = drawing(model, key is not None)
+    with exact_moments(weights), masks, exact, nothing_recomputed(), silent:
         results: Any = model.stateless_call(
             params, seeded(model, state, key), inputs, return_losses=True, **_training(model)
         )

@@ -30,7 +30,7 @@ def check_network(model: keras.Model, inputs: Any = None) -> None:
     """
     check_layers(model)
     before = [variable.numpy() for variable in model.non_trainable_variables]
-    _traced(model, inputs, lambda params, call, key: _check_graph(model, before, params, call, key))
+    traced(model, inputs, lambda params, call, key: _check_graph(model, before, params, call, key))
 
 
 def check_input_names(model: keras.Model, inputs: Any) -> None:
@@ -70,11 +70,11 @@ def check_second_derivatives(model: keras.Model, inputs: Any = None) -> None:
             except LookupError as error:
                 kind, name = graphs.culprit(error, first)
                 raise UsageError(
-                    f"{_layer(model, name)} has no second derivative that TensorFlow knows "
+                    f"{layer_of(model, name)} has no second derivative that TensorFlow knows "
                     f"({kind}), which this method needs: use reptile or fomaml, or another layer."
                 ) from error
 
-    _traced(model, inputs, check)
+    traced(model, inputs, check)
 
 
 def example_specs(model: keras.Model) -> Any:
@@ -87,7 +87,7 @@ def example_specs(model: keras.Model) -> Any:
     return tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), inputs)
 
 
-def _traced(model: keras.Model, inputs: Any, check: Callable[..., None]) -> None:
+def traced(model: keras.Model, inputs: Any, check: Callable[..., None]) -> None:
     """Run `check` on (parameters, key -> call, key) of a graph that is never executed."""
     specs = example_specs(model) if inputs is None else tf.nest.map_structure(_spec, inputs)
     state = [variable.numpy() for variable in model.non_trainable_variables]
@@ -113,7 +113,7 @@ def _spec(x: Any) -> tf.TensorSpec:
     return x if isinstance(x, tf.TensorSpec) else tf.TensorSpec.from_tensor(tf.convert_to_tensor(x))
 
 
-def _layer(model: keras.Model, operation: str) -> str:
+def layer_of(model: keras.Model, operation: str) -> str:
     """The innermost layer in the name of an operation, in words."""
     names = {layer.name for layer in flat_layers(model)}
     # TensorFlow numbers the scope of a layer that is called again.
@@ -135,6 +135,7 @@ def _check_graph(
     _check_known(model, operations)
     _check_state(model, before, called.state)
     _check_keyed(model, operations, graphs.in_front_of([key]))
+    _check_closures(model, outputs, params)
     if random_layers(model):
         _check_silent(model, graphs.behind(tf.nest.flatten(call(None).outputs)))
     with graphs.nothing_taken_for_zero(params):
@@ -143,7 +144,7 @@ def _check_graph(
         except LookupError as error:
             kind, name = graphs.culprit(error, outputs)
             raise UsageError(
-                f"{_layer(model, name)} has no derivative that TensorFlow knows ({kind}): put it "
+                f"{layer_of(model, name)} has no derivative that TensorFlow knows ({kind}): put it "
                 "in front of all layers that learn, or take another one."
             ) from error
 
@@ -159,7 +160,7 @@ def _check_tables(model: keras.Model, operations: Sequence[tuple[str, str, str]]
     for kind, _, name in operations:
         if graphs.is_table(kind):
             raise UsageError(
-                f"{_layer(model, name)} looks up a table, which is part of no "
+                f"{layer_of(model, name)} looks up a table, which is part of no "
                 "checkpoint and of no exported model: apply it to the data before."
             )
 
@@ -172,13 +173,13 @@ def _check_known(model: keras.Model, operations: Sequence[tuple[str, str, str]])
     for kind, _, name in operations:
         if kind in graphs.READS:
             raise UsageError(
-                f"{_layer(model, name)} reads a tf.Variable that Keras does not know, so that it "
+                f"{layer_of(model, name)} reads a tf.Variable that Keras does not know, so that it "
                 "would neither learn nor be saved: make it with self.add_weight."
             )
         if kind in graphs.PYTHON:
             raise UsageError(
-                f"{_layer(model, name)} calls Python ({kind}), which no exported model can: write "
-                "it with keras.ops, or apply it to the data before."
+                f"{layer_of(model, name)} calls Python ({kind}), which no exported model can: "
+                "write it with keras.ops, or apply it to the data before."
             )
 
 
@@ -207,10 +208,20 @@ def _check_keyed(
         draws = graphs.is_stateless_draw(kind) and name not in keyed
         if draws or graphs.is_stateful_draw(kind):
             raise UsageError(
-                f"{_layer(model, name)} draws at random ({kind}) without a seed "
+                f"{layer_of(model, name)} draws at random ({kind}) without a seed "
                 "generator of its own, so that all steps and tasks would see one noise: give it "
                 "self.seed_generator = keras.random.SeedGenerator(0), and draw with keras.random "
                 "and seed=self.seed_generator."
+            )
+
+
+def _check_closures(model: keras.Model, outputs: Sequence[tf.Tensor], params) -> None:
+    for operation in outputs[0].graph.get_operations():
+        if graphs.closes_over(operation, params):
+            raise UsageError(
+                f"{layer_of(model, operation.name)} has a tf.custom_gradient (or recompute_grad) "
+                "of a function that uses learned numbers which are none of its arguments, so that "
+                "they would have no gradient: pass them as arguments."
             )
 
 
@@ -218,7 +229,7 @@ def _check_silent(model: keras.Model, operations: Sequence[tuple[str, str, str]]
     for kind, _, name in operations:
         if graphs.is_stateless_draw(kind):
             raise UsageError(
-                f"{_layer(model, name)} draws at random outside training too ({kind}), "
+                f"{layer_of(model, name)} draws at random outside training too ({kind}), "
                 "so its outputs have no one value to measure or serve: draw only where the "
                 "argument `training` of its call is true."
             )

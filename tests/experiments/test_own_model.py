@@ -224,6 +224,8 @@ def test_refused_before_anything_is_written(case, tmp_path):
 def test_a_workdir_of_another_model_or_other_data(fitted, place):
     with pytest.raises(ms.UsageError, match="another model"):
         fit(place / "run", model=two_inputs(outputs=1, use_bias=False))
+    with pytest.raises(ms.UsageError, match="computes otherwise"):
+        fit(place / "run", model=two_inputs(activation="relu"))
     with pytest.raises(ms.UsageError, match="other data"):
         fit(place / "run", {**TASKS, "more": data_of(5)})
     with pytest.raises(ms.UsageError, match="another config"):

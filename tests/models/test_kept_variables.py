@@ -37,6 +37,21 @@ class Subclassed(keras.Model):
         return x
 
 
+class Recomputed(layers.Layer):
+    """A part that is computed again for its gradient, to save memory."""
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], 3))
+
+    def call(self, x):
+        return keras.remat(lambda y: keras.ops.tanh(y @ self.w))(x)
+
+
+def in_a_scope() -> keras.Model:
+    with keras.RematScope(mode="full"):
+        return keras.Sequential([keras.Input((4,)), layers.Dense(3, "tanh"), layers.Dense(2)])
+
+
 def frozen(layer: layers.Layer) -> keras.Model:
     model = keras.Sequential([keras.Input((4,)), layer, layers.Dense(2, name="last")])
     model.layers[0].trainable = False
@@ -55,6 +70,10 @@ MODELS = {
     "a frozen model": lambda: frozen(keras.Sequential([layers.Dense(3), layers.Dense(3)])),
     "a constant of a layer": lambda: frozen(Offset()),
     "a call without training": subclassed,
+    "a part computed again": lambda: keras.Sequential(
+        [keras.Input((4,)), Recomputed(), layers.Dense(2)]
+    ),
+    "layers computed again": in_a_scope,
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import tensorflow as tf
 
@@ -38,6 +39,23 @@ def exact_functions() -> Iterator[None]:
         finally:
             tf.image.resize, tf.nn.softsign = resize, softsign
             tf.nn.softmax_cross_entropy_with_logits = cross_entropy
+
+
+@contextmanager
+def nothing_recomputed() -> Iterator[None]:
+    """While a model is called: keras.remat, tf.recompute_grad keep what they would recompute.
+
+    Their gradient leaves out what a function closes over, as a layer does over its parameters,
+    which are tensors here; and they have no second derivative. It costs the memory they would save.
+    """
+    with _LOCK:
+        names: Any = tf  # Its stubs lack this one.
+        recompute = names.recompute_grad
+        names.recompute_grad = lambda function: function
+        try:
+            yield
+        finally:
+            names.recompute_grad = recompute
 
 
 def linear(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
