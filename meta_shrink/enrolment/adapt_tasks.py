@@ -55,7 +55,7 @@ def adapt_tasks(
     """Write an adapter for each task in `data` that has none yet; the content of tasks.json.
 
     A task is done again where its data, the backbone or an option changed. One that cannot be read
-    is left out, and named when the others are done.
+    or whose adaptation diverges is left out, and named when the others are done.
 
     Args:
       data: a task's file, a folder of tasks, or {name: (inputs, targets)}
@@ -67,7 +67,7 @@ def adapt_tasks(
     Raises:
       UsageError: an option out of range, a folder that another process uses, or one that has
         other tasks' adapters of another backbone.
-      DataError: no task, or some are damaged; the others are finished and kept.
+      DataError: no task, or some are damaged or diverge; the others are finished and kept.
       Preempted: stopped on request, or a process was killed; finished tasks are kept.
     """
     check_processes(processes)
@@ -145,6 +145,11 @@ def _adapt_all(
     with Progress(len(read) * steps, label="adaptation") as progress, FinishedTasks(out) as done:
         told, settings = _Steps(progress), dict[str, str]()
 
+        def leave_out(name: str, error: DataError) -> None:
+            left_out[name] = str(error)
+            log(one_line(f"left out: {name}: {error}"))
+            told(name, steps)
+
         def to_do() -> Iterator[Named]:
             for name, read_one in read.items():
                 try:
@@ -155,9 +160,7 @@ def _adapt_all(
                         continue
                     task = task.read() if isinstance(task, UnreadTask) else task
                 except DataError as error:
-                    left_out[name] = str(error)
-                    log(one_line(f"left out: {name}: {error}"))
-                    told(name, steps)
+                    leave_out(name, error)
                 else:
                     yield name, task
 
@@ -168,6 +171,9 @@ def _adapt_all(
             rows = adapted_by_helpers(backbone, to_do(), out, options, processes=processes, **how)
         with contextlib.closing(rows):  # Helpers end now, not when an error has been told.
             for name, row in rows:
+                if isinstance(row, DataError):
+                    leave_out(name, row)
+                    continue
                 done.add(name, row | {"settings": settings[name]})
                 told(name, steps)  # It may have stopped early.
                 if row["unusual"]:
@@ -180,7 +186,11 @@ def _adapt_all(
 
 def _one_by_one(adapt: OneTask, tasks: Iterator[Named], *, stop_requested, told) -> Rows:
     for name, task in tasks:
-        yield name, adapt(task, stop_requested=stop_requested, told=partial(told, name))
+        try:
+            row = adapt(task, stop_requested=stop_requested, told=partial(told, name))
+        except DataError as error:
+            row = error
+        yield name, row
 
 
 def _settings(backbone: Backbone, task: TaskFiles | UnreadTask, options: AdaptOptions) -> str:

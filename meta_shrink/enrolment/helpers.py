@@ -24,14 +24,14 @@ from absl import logging
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.one_task import AdaptOptions, OneTask
 from meta_shrink.enrolment.task_files import TaskFiles
-from meta_shrink.errors import EXIT_PREEMPTED, MetaShrinkError, Preempted
+from meta_shrink.errors import EXIT_PREEMPTED, DataError, MetaShrinkError, Preempted
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 SECONDS_BETWEEN_LOOKS = 0.5  # at a stop request; a signal interrupts the waiting.
 _MAIN = "from meta_shrink.enrolment.helpers import main; main()"
 
 Named = tuple[str, TaskFiles]
-Rows = Generator[tuple[str, dict[str, Any]], None, None]
+Rows = Generator[tuple[str, dict[str, Any] | DataError], None, None]
 
 
 class Orders(NamedTuple):
@@ -58,15 +58,15 @@ def adapted_by_helpers(
     stop_requested: Callable[[], bool],
     told: Callable[[str, int], Any],
 ) -> Rows:
-    """(name, row of tasks.json) of each task, as soon as it is done.
+    """(name, row of tasks.json, or why there is none) of each task, as soon as it is done.
 
     Args:
       processes: most helpers; no more are started than there are tasks.
       told: called with the name of a task and the number of its steps that are done.
 
     Raises:
-      UsageError, DataError, AdapterError, OSError: of the first task that fails; the others that
-        are under way are given up.
+      UsageError, AdapterError, OSError: of the first task that fails; the others that are under
+        way are given up.
       Preempted: a stop was requested, or a helper was killed.
     """
     orders = _orders(backbone, out, options)
@@ -84,7 +84,7 @@ def adapted_by_helpers(
                 answer = helper.answer()
                 if isinstance(answer, int):
                     told(helper.task, answer)
-                elif isinstance(answer, dict):
+                elif isinstance(answer, (dict, DataError)):
                     yield helper.task, answer
                 elif not helper.give(next(tasks, None)):
                     del at_work[ready]
@@ -128,7 +128,8 @@ class _Helper:
         return task is not None
 
     def answer(self) -> Any:
-        """What it says: steps done, the row of its task, or None, for it wants another.
+        """What it says: steps done, the row of its task or what is wrong with its data, or None,
+        for it wants another.
 
         Raises:
           MetaShrinkError, OSError: what its task ended with, or that it ended itself.
@@ -137,7 +138,7 @@ class _Helper:
             answer = self.connection.recv()
         except (EOFError, OSError):
             answer = _ended(self._process.wait())
-        if isinstance(answer, Exception):
+        if isinstance(answer, Exception) and not isinstance(answer, DataError):
             raise answer
         return answer
 
@@ -196,9 +197,16 @@ def _serve(connection: Connection, orders: Orders) -> None:
         adapt = OneTask(backbone, orders.out, orders.options)
         while True:
             connection.send(None)
-            connection.send(adapt(connection.recv(), told=connection.send))
+            connection.send(_adapted(adapt, connection))
     except (MetaShrinkError, OSError) as error:
         connection.send(error)
+
+
+def _adapted(adapt: OneTask, connection: Connection) -> dict[str, Any] | DataError:
+    try:
+        return adapt(connection.recv(), told=connection.send)
+    except DataError as error:
+        return error
 
 
 def _end_with_parent() -> NoReturn:

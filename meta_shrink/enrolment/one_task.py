@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from meta_shrink.adapters.checks import implausible
 from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles
+from meta_shrink.errors import DataError
 from meta_shrink.evaluation import recorded_steps
 
 
@@ -50,7 +53,7 @@ class OneTask:
         """The row of a task in tasks.json; its adapter is written.
 
         Raises:
-          UsageError, DataError, Preempted: of TaskAdaptation.
+          UsageError, DataError, Preempted: of TaskAdaptation; DataError if it diverges.
           AdapterError: of Backbone.seal.
           OSError: it could not be written.
         """
@@ -69,6 +72,7 @@ class OneTask:
 
     def _write(self, task: TaskFiles, adapted: Adapted) -> dict[str, Any]:
         """Write one adapter and load it as a server will."""
+        _check_finite(adapted)
         # No name: the file may go where nobody should know whose it is.
         facts = TaskFacts("", task.train.count, adapted.steps, self._options.seed)
         content = self._backbone.seal(
@@ -88,3 +92,13 @@ class OneTask:
             "metric": {str(step): value for step, value in adapted.curve.items()},
             "unusual": implausible(adapter, self._backbone.info, self._backbone.default.tensors),
         }
+
+
+def _check_finite(adapted: Adapted) -> None:
+    broken = [name for name, x in adapted.tensors.items() if not np.isfinite(x).all()]
+    if broken:
+        raise DataError(
+            f"its adaptation diverged: {broken[0]} is not finite after {adapted.steps} steps. Look "
+            "at its data (numbers of another scale than those of the backbone's own tasks?), or "
+            "adapt with fewer steps."
+        )

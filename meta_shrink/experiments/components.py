@@ -95,7 +95,7 @@ def recorded(config: Mapping[str, Any], components: Components, data: str) -> Ma
             f"The data of task {config['task']['name']!r} are not those that this run was made "
             f"with ({_place(config['task'])}): what is held out now may have been trained on. Put "
             "the former data back, or train a new run on these; if you know them to be alike "
-            "(resized by another version of Pillow), remove \"data\" from the run's config.json."
+            '(resized by another version of Pillow), remove "data" from the run\'s config.json.'
         )
     own = {"imports": [*components.imports]} if components.imports else {}
     return {**config, **own, **({"data": data} if data else {})}
