@@ -32,6 +32,8 @@ __all__ = ["MetricsLog", "Workdir", "open_workdir", "read_config"]
 
 _WRITTEN = ("config.json", "metrics.jsonl", "timing.jsonl")
 _ABSENT = "(absent)"
+# Keys that runs of former versions have not recorded.
+RECORDED_LATER = ("data", "model.answers")
 CHANGE_ADVICE = "Pass --allow_config_change to go on with the new one, or choose another workdir."
 
 
@@ -181,11 +183,11 @@ def _differing_keys(path: str, config: dict[str, Any], allow_change: bool) -> li
             return ["config.json: (damaged) -> the new one"]
         raise
     new = _flat(config)
-    # Runs of former versions did not record their data.
     return [
         f"{key}: {recorded.get(key, _ABSENT)} -> {new.get(key, _ABSENT)}"
         for key in sorted(recorded.keys() | new.keys())
-        if recorded.get(key) != new.get(key) and (key in recorded or key != "data")
+        if (key in recorded or key not in RECORDED_LATER)
+        if recorded.get(key) != new.get(key)
     ]
 
 

@@ -33,7 +33,7 @@ def folder(tmp_path) -> Path:
 
 
 def config_of(folder: Path, steps: int = 2) -> dict[str, Any]:
-    config = arrays.get_config("sigma_reptile")
+    config: Any = arrays.get_config("sigma_reptile")
     config.task.data_dir = str(folder)
     config.model.hidden = [2]
     config.train.update({"steps": steps, "meta_batch_size": 1, "jit": "off", "log_every": 1})
@@ -94,7 +94,7 @@ def test_a_warm_start_is_not_shared_with_other_data(tmp_path):
     def started(seed: int):
         for number, split in enumerate(("train", "train", "test")):
             prepared_folder(data, [speaker(f"s{number}", [20, 33], split, seed + number)])
-        config = speech.get_config("quick_pretrained")
+        config: Any = speech.get_config("quick_pretrained")
         config.task.update({"data_dir": str(data), "crop_frames": 6, "context_frames": 2})
         config.model.update({"frames": 8, "samples": 640, "channels": 2, "cycles": 1})
         cache = str(tmp_path / "cache")
