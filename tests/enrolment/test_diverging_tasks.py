@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ OPTIONS = AdaptOptions(steps=60)
 def line(tmp_path_factory) -> Backbone:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="line")])
     path = str(tmp_path_factory.mktemp("line"))
-    recipe = {"optimizer": {"name": "proximal_gd"}}
-    save_backbone(source_of(model, ["line"], classification=False, sigma2=1e5, **recipe), path)
+    how: dict[str, Any] = {"classification": False, "optimizer": {"name": "proximal_gd"}}
+    save_backbone(source_of(model, ["line"], sigma2=1e5, **how), path)
     return Backbone.load(path)
 
 
