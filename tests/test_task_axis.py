@@ -65,7 +65,7 @@ def noisy(*, seed: int) -> keras.Model:
 def test_a_network_that_draws_at_random_is_refused_when_it_is_built(axis):
     config = sinusoid.get_config("fomaml").to_dict()
     config["train"].update(task_axis=axis, jit="off")
-    config["model"] = {"name": "noisy"}
+    config["model"], config["eval"]["groups"] = {"name": "noisy"}, {}
     ours = default_components()
     components = ours._replace(models={**ours.models, "noisy": noisy})
     if axis == "vectorized":

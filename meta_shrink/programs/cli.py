@@ -32,6 +32,7 @@ from meta_shrink.stopping import STOPPED, Interrupted, StopSignal
 # What a wrong flag raises; the ones after flags.Error come from --config files and their keys.
 FLAG_ERRORS = (flags.Error, MetaShrinkError, AttributeError, ImportError, KeyError, OSError)
 FLAG_ERRORS += (SyntaxError,)
+MOST_LISTED = 12  # modules
 HELP = {"-h", "-help", "--help", "--helpshort"}
 # The extra of setup.py that brings a package.
 EXTRAS = {
@@ -155,3 +156,8 @@ def print_table(table: Any) -> None:
     for row in rows:
         print("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     print()
+
+
+def modules_in_words(names: Sequence[str], total: int) -> str:
+    """Names of modules for people: all of many are not listed."""
+    return f"all {total} modules" if len(names) == total > MOST_LISTED else ", ".join(names)

@@ -11,7 +11,7 @@ from absl import flags
 
 from meta_shrink.programs import cli
 from meta_shrink.programs.loading import ALLOW_OPERATIONS
-from meta_shrink.programs.selection import held_by_adapters, selected
+from meta_shrink.programs.selection import selected
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder of the backbone's versions.", required=True)
@@ -51,7 +51,7 @@ def main(argv):
     ]
     columns = ["module", "parameters", "sigma^2", "bytes", "task-specific"]
     cli.print_table(Table(columns, rows, []))
-    held = held_by_adapters(info.selected, len(info.modules))
+    held = cli.modules_in_words(info.selected, len(info.modules))
     print(f"{OUT.value}: adapters hold {held}; see {OUT.value}/README.md.")
     if not info.mixed:
         print(f"Batches are served adapter by adapter: {info.mixed_reason}.")

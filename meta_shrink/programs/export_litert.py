@@ -12,7 +12,7 @@ from absl import flags
 
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
-from meta_shrink.programs.selection import held_by_adapters, selected
+from meta_shrink.programs.selection import selected
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a trained run.", required=True)
 OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
@@ -45,5 +45,5 @@ def main(argv):
         f"{OUT.value}/{MODEL_FILE}: {facts.num_bytes:,} bytes; differs from TensorFlow by at most "
         f"{facts.difference:.2g} on a fixed input, whose largest output is {facts.scale:.2g}."
     )
-    held = held_by_adapters(source.selection.modules, source.registry.num_modules)
+    held = cli.modules_in_words(source.selection.modules, source.registry.num_modules)
     print(f"Adapters hold {held}; see {OUT.value}/README.md.")

@@ -1,6 +1,5 @@
 """The flags by which every export selects the task-specific modules."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -16,14 +15,6 @@ RULE = flags.DEFINE_enum(
 )
 VALUE = flags.DEFINE_float("value", None, "Of --rule: a ratio, variance, share, number or bytes.")
 MODULES = flags.DEFINE_list("modules", [], "The task-specific modules by name, without a rule.")
-MOST_LISTED = 12
-
-
-def held_by_adapters(names: Sequence[str], total: int) -> str:
-    """The modules as people read them: all of many are not listed."""
-    if len(names) == total > MOST_LISTED:
-        return f"all {total} modules"
-    return ", ".join(names)
 
 
 def selected() -> dict[str, Any]:

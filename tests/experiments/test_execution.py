@@ -84,7 +84,7 @@ def test_a_choice_is_kept():
 
 def config_of(algorithm: str, **changes):
     config = sinusoid.get_config(algorithm).to_dict()
-    config["model"]["hidden"] = [2]
+    config["model"]["hidden"], config["eval"]["groups"] = [2], {}
     config["train"] |= {"task_axis": "auto", **changes}
     return config
 

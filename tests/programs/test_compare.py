@@ -93,7 +93,7 @@ def test_evaluate_flags_are_those_of_the_program():
         (one_run(overrides={"train.stepz": 3}), "Run 'maml': .*stepz"),
         (one_run(overrides={"train.steps": "many"}), "Run 'maml': .*many"),
         (one_run(overrides={"seed": 3}), "Run 'maml' overrides the seed"),
-        (one_run(x="one"), "Run 'maml' has x='one'"),
+        (one_run(x="one"), "runs.x is 'one'; expected a number or None"),
         (one_run(colour="red"), "section 'runs' has no key 'colour'"),
         (small_set(runs=[]), "no runs"),
         (small_set(runs=small_set().runs * 2), "share the name 'reptile_seed0'"),

@@ -143,11 +143,12 @@ def test_a_gradient_below_the_clip_norm_stays_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("bound", "value", "expected"), [("sigma2_max", 1.05, 1.05), ("sigma2_min", 1.2, 1.2)]
+    ("beta", "bound", "expected"), [(0.0, "sigma2_max", 1.05), (1.0, "sigma2_min", 0.99)]
 )
-def test_sigma2_stays_within_its_bounds(bound, value, expected):
-    # Unbounded, log sigma^2 would be 7/90 after the step: sigma^2 = 1.081.
-    _, sigma2 = after_steps(training_of(prior__beta=0.0, **{f"prior__{bound}": value}))
+def test_sigma2_stays_within_its_bounds(beta, bound, expected):
+    # Unbounded, log sigma^2 would be 7/90 after the step, sigma^2 = 1.081; less a tenth of
+    # beta (2 - beta) = 1 of the regulariser -2/90, sigma^2 = 0.978.
+    _, sigma2 = after_steps(training_of(prior__beta=beta, **{f"prior__{bound}": expected}))
     assert sigma2 == pytest.approx(expected, rel=1e-5)
 
 

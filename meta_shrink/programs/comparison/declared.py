@@ -125,8 +125,6 @@ def _method(options: Mapping[str, Any]) -> DeclaredRun:
     label = method.label or method.config.rpartition(":")[2]
     if "seed" in method.overrides:
         raise UsageError(f"Run {label!r} overrides the seed; list it in the set's seeds.")
-    if method.x is not None and type(method.x) not in (int, float):
-        raise UsageError(f"Run {label!r} has x={method.x!r}; expected a number.")
     return method._replace(label=label)
 
 
