@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import nullcontext
 
 from meta_shrink import AdapterBank, Backbone
+from meta_shrink.adapters.reading import Adapter
 from meta_shrink.enrolment.speaking import features_of, spoken, write_wav
 from meta_shrink.training.distribution import set_cpu_threads
 
@@ -28,8 +30,11 @@ def main() -> None:
     set_cpu_threads(cpu_threads=1)
     for name, (folder, adapters) in given.voices:
         backbone = Backbone.load(folder)
+        bank = None if adapters == OWN else AdapterBank(backbone, adapters)
         for speaker in sorted(os.listdir(given.like)):
-            say(backbone, adapters, speaker, os.path.join(given.out, name, speaker), given)
+            own = nullcontext(backbone.default) if bank is None else bank.pinned(speaker)
+            with own as adapter:
+                say(backbone, adapter, speaker, os.path.join(given.out, name, speaker), given)
 
 
 def arguments() -> argparse.Namespace:
@@ -52,7 +57,7 @@ def voices(text: str) -> tuple[str, tuple[str, str]]:
 
 
 def say(
-    backbone: Backbone, adapters: str, speaker: str, out: str, given: argparse.Namespace
+    backbone: Backbone, adapter: Adapter, speaker: str, out: str, given: argparse.Namespace
 ) -> None:
     """The sentences of a speaker that are not in `out`."""
     os.makedirs(out, exist_ok=True)
@@ -62,13 +67,7 @@ def say(
         if os.path.exists(path):
             continue
         features = features_of(os.path.join(like, file), "", backbone.info)
-        if adapters == OWN:
-            samples, rate = spoken(
-                backbone, backbone.default, features, temperature=given.temperature
-            )
-        else:
-            with AdapterBank(backbone, adapters).pinned(speaker) as adapter:
-                samples, rate = spoken(backbone, adapter, features, temperature=given.temperature)
+        samples, rate = spoken(backbone, adapter, features, temperature=given.temperature)
         write_wav(path, samples, rate)
         print(f"{path}: {len(samples) / rate:.1f} s", flush=True)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from meta_shrink.errors import AdapterError
 
@@ -27,22 +28,14 @@ def read_regular_file(
     Raises:
       AdapterError: "not_found", "file" or "size".
     """
-    descriptor = _open(path)
-    try:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise AdapterError("file", f"{path} is not a regular file: name the adapter itself.")
-        if facts.st_size > max_bytes:
+    with _opened(path) as (descriptor, size):
+        if size > max_bytes:
             raise AdapterError(
-                "size", f"{path} has {facts.st_size} bytes, and at most {max_bytes} are allowed."
+                "size", f"{path} has {size} bytes, and at most {max_bytes} are allowed."
             )
-        if check_start is not None and facts.st_size > start_bytes:
-            check_start(os.pread(descriptor, start_bytes, 0), facts.st_size)
-        return _read(descriptor, path, facts.st_size)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    finally:
-        os.close(descriptor)
+        if check_start is not None and size > start_bytes:
+            check_start(os.pread(descriptor, start_bytes, 0), size)
+        return _read(descriptor, path, size)
 
 
 def read_start(path: str, num_bytes: int) -> tuple[bytes, int]:
@@ -51,12 +44,19 @@ def read_start(path: str, num_bytes: int) -> tuple[bytes, int]:
     Raises:
       AdapterError: "not_found" or "file".
     """
+    with _opened(path) as (descriptor, size):
+        return os.pread(descriptor, num_bytes, 0), size
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, int]]:
+    """(Descriptor, size) of a regular file."""
     descriptor = _open(path)
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise AdapterError("file", f"{path} is not a regular file: name the adapter itself.")
-        return os.pread(descriptor, num_bytes, 0), facts.st_size
+        yield descriptor, facts.st_size
     except OSError as error:
         raise _unreadable(path, error) from error
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from meta_shrink.models.pure_call import pure_call
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import read_config
 from meta_shrink.tasks.arrays import Shares
+from meta_shrink.tasks.data_digest import digest
 from meta_shrink.tasks.example_arrays import TARGETS, TaskExamples, fitted
 
 ASKED = 8  # examples
@@ -50,14 +50,12 @@ def layers_of(model: keras.Model) -> str:
 
 
 def _digest(tasks: Mapping[str, TaskExamples]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tasks):
-        for part in tasks[name]:
-            for key in sorted(part):
-                array = part[key]
-                digest.update(ascii([name, key, array.shape, array.dtype.str]).encode())
-                digest.update(array.tobytes())
-    return digest.hexdigest()
+    return digest(
+        ([name, key], part[key])
+        for name in sorted(tasks)
+        for part in tasks[name]
+        for key in sorted(part)
+    )
 
 
 def answers_of(

@@ -31,6 +31,8 @@ def check_indices(model: keras.Model, examples: Iterable[tuple[str, Any]]) -> No
     look_up = None
     for name, inputs in examples:
         look_up = look_up or _lookups(model, inputs)
+        if look_up is None:
+            return
         for layer, count, rows in look_up(inputs):
             odd = rows[(rows < 0) | (rows >= count)]
             if odd.size:
@@ -40,8 +42,9 @@ def check_indices(model: keras.Model, examples: Iterable[tuple[str, Any]]) -> No
                 )
 
 
-def _lookups(model: keras.Model, inputs: Any) -> Callable[[Any], list[tuple[str, int, Any]]]:
-    """inputs -> (layer, number of its rows, those looked up) for each table; on the CPU.
+def _lookups(model: keras.Model, inputs: Any) -> Callable[[Any], list[tuple[str, int, Any]]] | None:
+    """inputs -> (layer, number of its rows, those looked up) for each table; on the CPU. None where
+    there is no table.
 
     Only what leads to the rows is computed: next to nothing of the network.
     """
@@ -55,6 +58,8 @@ def _lookups(model: keras.Model, inputs: Any) -> Callable[[Any], list[tuple[str,
     known = graphs.in_front_of(feeds) | {x.op.name for x in feeds}
     known -= graphs.in_front_of([*graph.inputs[:first], *graph.inputs[last:]])
     tables = [(rows, count) for rows, count in _gathers(graph) if rows.op.name in known]
+    if not tables:
+        return None
     layers = [layer_of(model, rows.consumers()[0].name) for rows, _ in tables]
     on_cpu = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
     session = tf.compat.v1.Session(graph=graph, config=on_cpu)
@@ -62,7 +67,7 @@ def _lookups(model: keras.Model, inputs: Any) -> Callable[[Any], list[tuple[str,
     def look_up(inputs: Any) -> list[tuple[str, int, Any]]:
         values = [np.asarray(x) for x in tf.nest.flatten(inputs)]
         fed = {x.name: value for x, value in zip(feeds, values, strict=True)}
-        found = session.run([rows.name for rows, _ in tables], fed) if tables else []
+        found = session.run([rows.name for rows, _ in tables], fed)
         counts = [count for _, count in tables]
         return list(zip(layers, counts, found, strict=True))
 

@@ -17,11 +17,11 @@ from meta_shrink.speech.corpus import Speaker
 from meta_shrink.tasks.example_arrays import TaskExamples
 
 
-def digest(named: Iterable[tuple[Any, np.ndarray]]) -> str:
-    """SHA-256 of arrays in order, each with what it is called."""
+def digest(named: Iterable[tuple[Sequence[Any], np.ndarray]]) -> str:
+    """SHA-256 of arrays in order, each with the words that it is called by."""
     found = hashlib.sha256()
-    for name, array in named:
-        found.update(ascii([name, array.shape, array.dtype.str]).encode())
+    for words, array in named:
+        found.update(ascii([*words, array.shape, array.dtype.str]).encode())
         found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
@@ -29,10 +29,10 @@ def digest(named: Iterable[tuple[Any, np.ndarray]]) -> str:
 def of_classes(pools: Mapping[str, ImageClasses]) -> str:
     """Of pictures, whose they are, and in which part."""
 
-    def arrays() -> Iterator[tuple[Any, np.ndarray]]:
+    def arrays() -> Iterator[tuple[Sequence[Any], np.ndarray]]:
         for part, pool in sorted(pools.items()):
-            yield (part, pool.names, pool.groups), pool.count
-            yield part, pool.images
+            yield [(part, pool.names, pool.groups)], pool.count
+            yield [part], pool.images
 
     return digest(arrays())
 
@@ -40,10 +40,10 @@ def of_classes(pools: Mapping[str, ImageClasses]) -> str:
 def of_speakers(speakers: Sequence[Speaker]) -> str:
     """Of sound and phones; of the pitch nothing, which processors round otherwise."""
 
-    def arrays() -> Iterator[tuple[Any, np.ndarray]]:
+    def arrays() -> Iterator[tuple[Sequence[Any], np.ndarray]]:
         for speaker in speakers:
             for utterance in speaker.utterances:
-                whose = speaker.name, speaker.split, speaker.sample_rate, utterance.name
+                whose = [(speaker.name, speaker.split, speaker.sample_rate, utterance.name)]
                 yield whose, utterance.codes
                 yield whose, utterance.features.phones
 
@@ -53,9 +53,9 @@ def of_speakers(speakers: Sequence[Speaker]) -> str:
 def of_examples(tasks: Mapping[str, TaskExamples]) -> str:
     """Of a user's arrays."""
 
-    def arrays() -> Iterator[tuple[Any, np.ndarray]]:
+    def arrays() -> Iterator[tuple[Sequence[Any], np.ndarray]]:
         for name, task in sorted(tasks.items()):
             for kind, part in task._asdict().items():
-                yield from (((name, kind, key), part[key]) for key in sorted(part))
+                yield from (([(name, kind, key)], part[key]) for key in sorted(part))
 
     return digest(arrays())
