@@ -142,8 +142,10 @@ def test_what_is_finished_is_kept_and_the_same_call_goes_on(how, backbone, start
     error = stopped_by(kill_one if how == "killed" else lambda: True, backbone, out, data)
     assert ("killed by SIGKILL" if how == "killed" else "does these tasks again") in str(error)
     assert [process.poll() is None for process in started] == [False, False]
-    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
-    assert 0 < len(kept) < 12 and (out / "index.json").exists()
+    # An adapter whose helper ended before it could say so is no finished task: it is made again.
+    finished = [out / f"{identity}.safetensors" for identity in read_index(str(out)).values()]
+    kept = {path.name: path.stat().st_mtime_ns for path in finished}
+    assert 0 < len(kept) < 12
     tasks = adapt_tasks(backbone, data, str(out), SHORT, **NO_LOG)
     assert len(tasks) == 12
     assert kept.items() <= {p.name: p.stat().st_mtime_ns for p in out.iterdir()}.items()
