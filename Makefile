@@ -47,7 +47,7 @@ make IO_PYTHON=/path/to/python3.11 test-io)
 endif
 endif
 
-.PHONY: help docs notebook demo demo-adapters test test-all test-configs test-io tpu-proof faults mutants mutants-changed lint format lock clean
+.PHONY: help docs notebook demo demo-adapters test test-all test-programs test-io tpu-proof faults mutants mutants-changed lint format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -64,11 +64,11 @@ demo-adapters: demo ## export the demo's backbone, adapt it to new tasks, check 
 	    --out=runs/demo_adapters
 	.venv/bin/meta-shrink verify runs/demo_adapters/*.safetensors --backbone runs/demo_backbone
 
-test: $(ENV) ## run the tests that are not marked slow (newest lane)
-	.venv/bin/python $(PYTEST) -m "not slow and not configs"
+test: $(ENV) ## run the tests that are not marked slow or programs (newest lane)
+	.venv/bin/python $(PYTEST) -m "not slow and not programs"
 
-test-configs: $(ENV) ## run every config and every documented command as a user does, shortened
-	.venv/bin/python $(PYTEST) -m "configs and not slow" tests/system
+test-programs: $(ENV) ## run every program, config and documented command as a user does, shortened
+	.venv/bin/python $(PYTEST) -m "programs and not slow"
 
 test-all: $(ENV) ## run all tests (newest lane)
 	.venv/bin/python $(PYTEST)

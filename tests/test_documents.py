@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -37,6 +38,7 @@ def run_in(folder: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.programs
 def test_the_library_example_and_how_it_is_served(tmp_path):
     """README.md, then production.md in the same folder."""
     (example,) = blocks(ROOT / "README.md", language="python")
@@ -83,6 +85,11 @@ def flags_of(module: str, seen: set[str] | None = None) -> set[str]:
     return found
 
 
+@functools.cache
+def flags_of_program(program: str) -> set[str]:
+    return flags_of(f"meta_shrink.programs.{program}")
+
+
 def commands() -> list[tuple[str, str]]:
     """Those of the documents, and those that messages and docstrings name."""
     found = []
@@ -102,7 +109,7 @@ def test_commands_name_programs_and_flags_that_there_are(document, command):
     program = match[1].rstrip(".").replace("-", "_").replace(".", "_")
     if program in OF_ADAPTERS:  # Their flags are argparse's, and have tests of their own.
         return
-    known = flags_of(f"meta_shrink.programs.{program}")
+    known = flags_of_program(program)
     assert known, f"{document}: no program {match[1]}"
     for word in match[2].split():
         name = word.removeprefix("--").split("=")[0].split(".")[0].strip("`,;:)")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchmarks import synthesis
 
 
+@pytest.mark.programs
 def test_every_way_is_measured(monkeypatch):
     monkeypatch.setattr(synthesis, "FRAMES", 8)
     monkeypatch.setattr(synthesis, "ROUNDS", 1)

@@ -16,6 +16,7 @@ from tests.speech.exported import exported_voices
 from tests.tiny_runs import NO_LOG
 
 
+@pytest.mark.programs
 def test_every_method_says_every_sentence_once(tmp_path, tmp_path_factory, monkeypatch, capsys):
     workdir, folder = exported_voices(tmp_path_factory)
     backbone, tasks, adapters = Backbone.load(folder), tmp_path / "tasks", tmp_path / "adapters"

@@ -46,6 +46,7 @@ def heard(speaker: Speaker) -> Any:
     )
 
 
+@pytest.mark.programs
 def test_recordings_become_the_task_of_the_new_speaker(run):
     experiment, backbone = run
     assert backbone.info.adaptation.recordings["speaker"] == NEW

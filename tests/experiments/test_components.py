@@ -120,6 +120,7 @@ def test_a_loss_is_a_factory_and_its_metric():
     assert ours.metric.lower_is_better
 
 
+@pytest.mark.programs
 def test_programs_use_and_record_them(tmp_path, mine):
     """Trained with --imports; a program that lacks it says so; with it, it evaluates."""
     file = "from tests.tiny_runs import tiny_config\nfrom ml_collections import ConfigDict\n"

@@ -29,6 +29,7 @@ from meta_shrink.programs.comparison.runs import (
     workdir_of,
 )
 from meta_shrink.runs.workdir import hold_lock
+from tests.refusals import refusals
 from tests.reporting_samples import small, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,11 +241,10 @@ def test_table_only(tmp_path):
 
 def test_usage(tmp_path):
     out = f"--out={tmp_path}"
-    assert "no finished run" in compare(SET, out, "--table_only", code=2).stderr
-    assert "leaves no run of maml_seed0" in compare(SET, out, "--only=seed9", code=2).stderr
-    assert "absent.py" in compare("--set=absent.py", out, code=2).stderr
+    lines = [[SET, out, "--table_only"], [SET, out, "--only=seed9"], ["--set=absent.py", out]]
+    codes, told = zip(*refusals("compare", *lines), strict=True)
+    assert codes == (2, 2, 2) and "no finished run" in told[0]
+    assert "leaves no run of maml_seed0" in told[1] and "absent.py" in told[2]
     lock = hold_lock(str(tmp_path / ".lock"))
-    try:
-        assert f"in use by process {os.getpid()}" in compare(SET, out, code=5).stderr
-    finally:
-        os.close(lock)
+    assert f"in use by process {os.getpid()}" in compare(SET, out, code=5).stderr
+    os.close(lock)

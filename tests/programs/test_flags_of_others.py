@@ -40,9 +40,10 @@ def test_exports_refuse_half_a_selection_and_two(program):
         "--rule and --value go together": [["--rule=gap"], ["--value=3"], ["--value=0"]],
         "--rule selects modules and --modules names": [["--rule=gap", "--value=3", "--modules=a"]],
     }
-    for sentence, given in lines.items():
-        for code, told in refusals(program, *([*both, *flags] for flags in given)):
-            assert (code, sentence in told) == (2, True), told
+    given = [[*both, *flags] for all_flags in lines.values() for flags in all_flags]
+    expected = [sentence for sentence, all_flags in lines.items() for _ in all_flags]
+    for sentence, (code, told) in zip(expected, refusals(program, *given), strict=True):
+        assert (code, sentence in told) == (2, True), told
 
 
 def test_evaluate_refuses_settings_of_groups_that_it_leaves_out():

@@ -33,6 +33,7 @@ def test_the_network_is_that_of_the_config():
     assert source.selection.bytes == 12 * 4 * (2 * 16 * 32 + 32)
 
 
+@pytest.mark.programs
 def test_figures_of_predictions(setup):
     lines = [
         *speed.resident(setup, CLIENTS, [1, ADAPTERS], rows=8, rounds=2, models=0),
@@ -42,6 +43,7 @@ def test_figures_of_predictions(setup):
     assert "by processor seconds" in lines[1].value and "against one for all" in lines[2].case
 
 
+@pytest.mark.programs
 def test_figures_of_speaking(setup):
     spoken = speaking(setup)
     assert spoken.row(0)["codes"].shape == (40 * 80,)

@@ -23,7 +23,6 @@ from tests.speech.exported import exported_voices
 from tests.speech.samples import humming, prepared_folder
 from tests.test_documents import DOCUMENTS, ROOT, blocks
 
-pytestmark = pytest.mark.configs
 SHORT = {
     "launch.train": "--config.train.steps=3 --config.train.meta_batch_size=2 --config.adapt.steps=3"
     " --config.train.checkpoint_every=3",

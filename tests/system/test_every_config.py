@@ -4,7 +4,7 @@ Each at its own `jit`, task axis, adaptation and meta-optimizers, for two meta-s
 evaluation tasks; only counts are smaller. The arguments are read from the configs themselves: a new
 one is run without a word here. Image configs need their data (META_SHRINK_DATA) and skip without.
 
-`make test-configs` runs this; of the image configs it takes one `quick_` setting an algorithm, of
+`make test-programs` runs this; of the image configs it takes one `quick_` setting an algorithm, of
 speech one in all; the others, sized for an accelerator or alike, are marked slow.
 """
 
@@ -28,7 +28,6 @@ from tests.image_data import published
 from tests.speech.samples import prepared_folder, speaker
 from tests.system.test_programs import ROOT, run
 
-pytestmark = pytest.mark.configs
 COUNTS = {
     "train.steps": 2,
     "train.meta_batch_size": 2,
