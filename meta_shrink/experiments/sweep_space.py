@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import math
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -23,6 +26,8 @@ JOINED = (
     "A search joins no processes (--strategy=multi_worker, or a TF_CONFIG that names several): "
     "start the same command with --strategy=one and one folder in each; they share its trials."
 )
+# What measures the trials, or is the search's own.
+NOT_SEARCHED, NOT_SETTINGS = ("eval.", "search."), ("name", "train.steps", "train.eval_every")
 KINDS = ("log", "linear", "int", "choice")
 
 
@@ -70,18 +75,60 @@ def search_of(config: Mapping[str, Any]) -> Search:
             f"search has num_trials={search.num_trials}, steps={search.steps} and "
             f"{len(search.space)} ranges; expected at least 1 each."
         )
+    seen: set[str] = set()
     for row in search.space:
-        if len(row) < 3 or row[1] not in KINDS:
-            raise UsageError(
-                f"search.space row {list(row)}: expected (key, kind, low, high) with kind of "
-                f"{', '.join(KINDS)}; (key, 'choice', choices)."
-            )
-        with_settings(config, {row[0]: 0}, search.steps)
         try:
+            _check_row(row, config, seen)
             distribution_of(row)
+        except UsageError:
+            raise
         except (TypeError, ValueError) as error:
-            raise UsageError(f"search.space row {list(row)}: {error}") from error
+            raise UsageError(f"search.space row {_as_written(row)}: {error}") from error
+        seen.add(row[0])
     return search
+
+
+def _check_row(row: Any, config: Mapping[str, Any], seen: Collection[str]) -> None:
+    """Refuse what no trial could try, or what a search would leave out without a word.
+
+    Args:
+      seen: keys of the rows before.
+
+    Raises:
+      ValueError: what is wrong with the row.
+      UsageError: a key that the config does not have.
+    """
+    whole_row = isinstance(row, (list, tuple)) and len(row) > 2
+    if not whole_row or not isinstance(row[0], str) or row[1] not in KINDS:
+        raise ValueError(
+            f"expected (key, kind, low, high) with kind of {', '.join(KINDS)}; "
+            "(key, 'choice', choices)."
+        )
+    key, kind, *bounds = row
+    with_settings(config, {key: 0}, 1)
+    if key.startswith(NOT_SEARCHED) or key in NOT_SETTINGS:
+        raise ValueError(f"{key} is no setting of a trial: all have those of the search.")
+    if key in seen:
+        raise ValueError(f"{key} has a range already; one each.")
+    if kind == "choice":
+        _check_choices(bounds)
+        return
+    counted, words = (Integral, "whole numbers") if kind == "int" else (Real, "finite numbers")
+    fit = [n for n in bounds if isinstance(n, counted) and not isinstance(n, bool)]
+    if len(bounds) != 2 or len(fit) != 2 or not all(map(math.isfinite, fit)):
+        raise ValueError(f"expected two {words} after {kind!r}, the least and the largest.")
+
+
+def _check_choices(bounds: Sequence[Any]) -> None:
+    if len(bounds) != 1 or not isinstance(bounds[0], (list, tuple)):
+        raise ValueError("expected one list after 'choice', of all values to choose from.")
+    texts = [repr(choice) for choice in bounds[0]]
+    if len(set(texts)) < len(texts):
+        raise ValueError("a choice stands there twice.")
+
+
+def _as_written(row: Any) -> str:
+    return repr(list(row)) if isinstance(row, (list, tuple)) else repr(row)
 
 
 def check_shares(
@@ -102,7 +149,9 @@ def distribution_of(row: Sequence[Any]) -> BaseDistribution:
     """What a sampler draws from for a row of the space; the row was checked."""
     _, kind, *bounds = row
     if kind == "choice":
-        return CategoricalDistribution(list(bounds[0]))
+        with warnings.catch_warnings():  # Of lists ([64, 64] for model.hidden), which JSON keeps.
+            warnings.simplefilter("ignore", UserWarning)
+            return CategoricalDistribution(list(bounds[0]))
     if kind == "int":
         return IntDistribution(*bounds, log=bounds[0] > 0)
     return FloatDistribution(*bounds, log=kind == "log")
