@@ -6,6 +6,7 @@ import difflib
 import inspect
 import math
 import numbers
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ KINDS = {
     "str": (str, "text"),
     "None": (type(None), "None"),
 }
+LIST = re.compile(r"(?:collections\.abc\.)?Sequence\[(.*)\]")
 
 
 def named(section: str, table: Mapping[str, Any], options: Mapping[str, Any], **given: Any) -> Any:
@@ -65,25 +67,42 @@ def call(
 def check_kinds(section: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse text or a fraction where the function's annotation counts, and NaN everywhere.
 
-    Only annotations made of KINDS are looked at.
+    Only annotations made of KINDS, and lists of them, are looked at.
 
     Raises:
       UsageError: it begins with the setting's dotted name.
     """
     parameters = inspect.signature(function).parameters
     for name, value in options.items():
-        kinds = _kinds(parameters[name].annotation) if name in parameters else []
-        fits = not kinds or any(_is_a(kind, value) for kind in kinds)
-        if not fits or (isinstance(value, numbers.Real) and math.isnan(value)):
-            told = " or ".join(KINDS[kind][1] for kind in kinds) or "a number"
+        text = _written(parameters[name].annotation) if name in parameters else ""
+        inner = LIST.fullmatch(text)
+        kinds = _kinds(inner[1] if inner else text)
+        told = " or ".join(KINDS[kind][1] for kind in kinds) or "a number"
+        if kinds and inner:
+            whole = isinstance(value, (list, tuple)) and all(_fits(kinds, one) for one in value)
+            told = f"a list, each of it {told}"
+        else:
+            whole = _fits(kinds, value)
+        if not whole:
             raise UsageError(f"{section}.{name} is {value!r}; expected {told}.")
 
 
-def _kinds(annotation: Any) -> list[str]:
-    """The names of an annotation such as "int | None"; none if one is not of KINDS."""
+def _written(annotation: Any) -> str:
     text = getattr(annotation, "__forward_arg__", None) or getattr(annotation, "__name__", None)
-    names = (text or str(annotation)).split(" | ")
+    return text or str(annotation)
+
+
+def _kinds(text: str) -> list[str]:
+    """The names of an annotation such as "int | None"; none if one is not of KINDS."""
+    names = text.split(" | ")
     return names if set(names) <= set(KINDS) else []
+
+
+def _fits(kinds: list[str], value: Any) -> bool:
+    """Whether a value is of one of these kinds (of any, for none) and no NaN."""
+    if isinstance(value, numbers.Real) and math.isnan(value):
+        return False
+    return not kinds or any(_is_a(kind, value) for kind in kinds)
 
 
 def _is_a(kind: str, value: Any) -> bool:

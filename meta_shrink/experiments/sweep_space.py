@@ -98,8 +98,7 @@ def _check_row(row: Any, config: Mapping[str, Any], seen: Collection[str]) -> No
       ValueError: what is wrong with the row.
       UsageError: a key that the config does not have.
     """
-    whole_row = isinstance(row, (list, tuple)) and len(row) > 2
-    if not whole_row or not isinstance(row[0], str) or row[1] not in KINDS:
+    if not _is_row(row):
         raise ValueError(
             f"expected (key, kind, low, high) with kind of {', '.join(KINDS)}; "
             "(key, 'choice', choices)."
@@ -117,6 +116,12 @@ def _check_row(row: Any, config: Mapping[str, Any], seen: Collection[str]) -> No
     fit = [n for n in bounds if isinstance(n, counted) and not isinstance(n, bool)]
     if len(bounds) != 2 or len(fit) != 2 or not all(map(math.isfinite, fit)):
         raise ValueError(f"expected two {words} after {kind!r}, the least and the largest.")
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, (list, tuple)) or len(row) < 3:
+        return False
+    return isinstance(row[0], str) and row[1] in KINDS
 
 
 def _check_choices(bounds: Sequence[Any]) -> None:

@@ -24,6 +24,7 @@ from meta_shrink.errors import (
     unwritable,
 )
 from meta_shrink.programs.flag_sentences import flag_sentence
+from meta_shrink.programs.list_settings import allow_list_settings
 from meta_shrink.programs.places import check_places, local_places
 from meta_shrink.programs.shipped import find_configs
 from meta_shrink.programs.streams import open_standard_streams
@@ -44,6 +45,8 @@ EXTRAS = {
     "jinja2": "report",
     "matplotlib": "report",
 }
+
+allow_list_settings()  # Before a program defines the flag of its config.
 
 IMPORTS = flags.DEFINE_multi_string(
     "imports",

@@ -13,6 +13,8 @@ from benchmarks.tpu_proof import measure as measuring
 from benchmarks.tpu_proof.measure import Found, State, measure
 from benchmarks.tpu_proof.page import HEAD, page
 from benchmarks.tpu_proof.rows import ALGORITHMS, EXPERIMENTS, Row, all_rows, row_config, row_named
+from benchmarks.tpu_proof.stand_ins import stand_ins
+from meta_shrink import build
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = {"temporary": 3 * 2**20, "code": 2**19, "arguments": 2**10, "flops": 5e9, "bytes": 1e9}
@@ -47,6 +49,12 @@ def test_a_row_has_the_config_that_is_trained():
     speech = row_config(Row("speech", "meta_sgd"))
     assert set(speech["meta_optimizer"]) == {"phi", "log_alpha"}
     assert speech["prior"]["sigma2"] == float("inf")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_its_experiment_is_built_from_stand_ins(experiment):
+    with stand_ins():
+        build(row_config(Row(experiment, "meta_sgd")))
 
 
 def test_a_crash_and_a_time_out_are_rows():

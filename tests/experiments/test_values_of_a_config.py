@@ -26,7 +26,7 @@ def config_of(changes: dict[str, Any]) -> dict[str, Any]:
         place: Any = config
         for section in sections:
             place = place[section]
-        place[name] = value
+        place[name] = copy.deepcopy(value)
     return config
 
 
@@ -65,6 +65,29 @@ def test_a_number_that_is_none_is_refused_by_its_name(key, value):
             checked(config_of({key: given}))
         assert key.split(".")[-1] in str(told.value)
         assert str(given) in str(told.value)
+
+
+NETWORK = {
+    "task": {"name": "sinusoid"},
+    "model": {"name": "mlp", "inputs": 1, "outputs": 1, "hidden": [2]},
+    "loss": {"name": "squared_error", "reduction": "mean"},
+    "eval.kinds": ["all"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "right", "wrong"),
+    [
+        ("model.hidden", [3], [["a"], [1.5], 3, "ab", [None], [True], [[3]]]),
+        ("eval.kinds", ["all"], ["all", [1], None]),
+    ],
+)
+def test_a_list_and_all_of_it_are_of_their_kind(key, right, wrong):
+    for given in (right, tuple(right)):
+        checked(config_of({**NETWORK, key: given}))
+    for given in wrong:
+        with pytest.raises(UsageError, match=f"{key} is .*; expected a list, each of it"):
+            checked(config_of({**NETWORK, key: given}))
 
 
 def test_the_config_without_changes_is_built():

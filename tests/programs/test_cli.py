@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from meta_shrink.programs import cli
+from meta_shrink.programs.comparison.declared import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 from ml_collections import config_flags
 from meta_shrink.programs import cli
+from meta_shrink.programs.comparison.declared import load_config
 from meta_shrink.errors import DataError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The config.")
@@ -62,6 +64,13 @@ STEPZ = (
         (["--config=config.py", "--noconfig.adapt.x"], 2, "has no key 'x'; its keys are"),
         (["--config=config.py", "--config.steps.x=3"], 2, "'steps' is a value and has no key 'x'"),
         (["--config=config.py", "--config.list[0]=3"], 0, ""),
+        (
+            ["--config=config.py", "--config.list=[[64, 64"],
+            2,
+            "config.list=[[64, 64: expected a list",
+        ),
+        (["--config=config.py", "--config.list=3"], 2, "expected a list, such as [8, 8]"),
+        (["--config=config.py", "--config.list={3}"], 2, "expected a list, such as [8, 8]"),
         (["--config=folder"], 2, "error: --config=folder: the file is a folder"),
         (["--config=absent.py:other"], 2, "error: --config=absent.py: the file does not exist"),
         (
@@ -86,6 +95,26 @@ def test_exit_code_and_sentence(tmp_path, arguments, code, sentence):
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("error: ") == (code in (2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("[64, 32]", [64, 32]),
+        ("(64,)", [64]),
+        ("8,8", [8, 8]),
+        ("[]", []),
+        ("", []),
+        ("all,single", ["all", "single"]),
+        ("all", ["all"]),
+        ("['all', 'single']", ["all", "single"]),
+        ("[[1, 2], [3]]", [[1, 2], [3]]),
+    ],
+)
+def test_a_list_of_a_config_is_set_by_a_flag(tmp_path, written, read):
+    (tmp_path / "config.py").write_text(CONFIG)
+    arguments = [f"--config={tmp_path / 'config.py'}", f"--config.list={written}"]
+    assert load_config("a run", arguments)["list"] == read
 
 
 def test_another_backend_of_keras_is_told_before_a_config_is_executed(monkeypatch, capsys):

@@ -101,7 +101,7 @@ def test_evaluate_flags_are_those_of_the_program():
         (small_set(runs=[*small_set().runs, {"config": "a.py", "x": 1}]), "Some runs .* have an x"),
         (small_set(seeds=[]), r"seeds=\[\]"),
         (small_set(seeds=[0, 0]), r"seeds=\[0, 0\]"),
-        (small_set(seeds=["0"]), r"seeds=\['0'\]"),
+        (small_set(seeds=["0"]), r"seeds is \['0'\]; expected a list"),
         (small_set(evaluate={"num_task": 3}), "evaluate has num_task; expected of num_"),
         (ConfigDict({"name": "a"}), "section 'set' lacks runs, seeds"),
         ({}, "returns dict, not ConfigDict"),
