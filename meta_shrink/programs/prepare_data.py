@@ -20,7 +20,7 @@ speech: PATH is a folder or a tar (or a folder of tars) with sound files (.flac,
 their texts: metadata.jsonl (path, text, speaker in each line), the layout of VCTK, LibriTTS or
 LJSpeech, or a .txt or .lab beside each sound; or a folder NAME/CONFIG/VERSION that
 tensorflow-datasets prepared (vctk and the like). phone_alignment.jsonl.gz in PATH is used, else
-pocketsphinx aligns text to phones; lexicon.txt has the words that its dictionary has not. Each
+pocketsphinx aligns text to phones; lexicon.txt adds words, and ways to say them, to its own. Each
 speaker becomes one NPZ file in --out (data/<name of PATH>). What cannot be read or aligned is named
 and left out. --sample_rate and --processes may be set.
 

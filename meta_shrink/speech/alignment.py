@@ -76,7 +76,7 @@ def _is_sign(character: str) -> bool:
 
 
 def pronounce(words: Sequence[str], lexicon: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """The phones of each word (words_of), found where `align` finds them, the usual one of several.
+    """The phones of each word (words_of): the lexicon's, else the usual ones of the dictionary.
 
     Raises:
       DataError: a word has none.
@@ -91,8 +91,8 @@ def align(
 ) -> list[Phone]:
     """The phones of an utterance, silences included.
 
-    A word's phones are those of pocketsphinx's dictionary, which has alternatives, else of the
-    lexicon (its words in capitals), else spelled by g2p_en.
+    A word's phones are those of pocketsphinx's dictionary or of the lexicon (its words in
+    capitals), whichever fit the sound; of a word that neither has, spelled by g2p_en.
 
     Raises:
       DataError: the text does not fit the sound, or seems to be another's (`require_fit`).
@@ -180,10 +180,21 @@ def _phones(words: Sequence[HeardWord]) -> list[Phone]:
 
 
 def _known(decoder: Any, word: str, lexicon: Mapping[str, Sequence[str]]) -> str:
-    """The word, which the decoder knows then."""
+    """The word, which the decoder knows then, also as the lexicon says it."""
     if decoder.lookup_word(word) is None:
         decoder.add_word(word, " ".join(_pronunciation(decoder, word, lexicon)), True)
+    elif word.upper() in lexicon:
+        _add_way(decoder, word, " ".join(_pronunciation(decoder, word, lexicon)))
     return word
+
+
+def _add_way(decoder: Any, word: str, phones: str) -> None:
+    """One way more to say a word; the decoder's own are word, word(2), word(3), ..."""
+    name, number = word, 1
+    while (known := decoder.lookup_word(name)) not in (None, phones):
+        name, number = f"{word}({number + 1})", number + 1
+    if known is None:
+        decoder.add_word(name, phones, True)
 
 
 def _pronunciation(
@@ -191,7 +202,7 @@ def _pronunciation(
 ) -> tuple[str, ...]:
     # The apostrophe behind a word may be the end of a quotation.
     known = decoder.lookup_word(word) or decoder.lookup_word(word.rstrip("'"))
-    phones = known.split() if known else lexicon.get(word.upper())
+    phones = lexicon.get(word.upper()) or (known.split() if known else ())
     if not phones and word.endswith("'s"):
         phones = _possessive(_pronunciation(decoder, word[:-2], lexicon))
     if not phones and not _VOWEL.search(word):  # "kg" would be spelled as a cage.

@@ -71,6 +71,25 @@ def test_a_word_that_no_dictionary_has(corpus, lexicon):
     assert tuple(own) == (lexicon["BLAINTED"] if lexicon else spell(word))
 
 
+def test_a_lexicon_adds_a_way_to_say_a_word_that_the_dictionary_says_otherwise(corpus):
+    recording = corpus.recordings[0]
+    samples, rate = samples_of(recording)
+    first, *rest = words_of(recording.text)
+    (said,) = pronounce([first], {})
+    assert pronounce(["table"], {"TABLE": said}) == [said] != pronounce(["table"], {})
+    text = " ".join(["table", *rest])
+    for lexicon in ({"TABLE": said}, {"TABLE": said, first.upper(): ("Z", "UH")}):
+        phones = align(samples, rate, text, lexicon)
+        assert tuple(p.name for p in phones if p.word == 0) == said
+    with pytest.raises(DataError, match="'table' of its text has no pronunciation"):
+        align(samples, rate, text, {"TABLE": ("T", "Q9")})
+    # What does not fit the sound is not taken.
+    own = {first.upper(): ("Z", "UH", "ZH", "UH")}
+    assert as_rows(align(samples, rate, recording.text, own)) == as_rows(
+        align(samples, rate, recording.text, {})
+    )
+
+
 def test_many_texts_of_other_recordings_are_refused(corpus):
     """Every right one passes: the tests above align them."""
     refused, recordings = 0, corpus.recordings
