@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
@@ -19,13 +21,19 @@ from meta_shrink.types import Prosody
 class Sayer:
     """Says texts with the timing and melody of a backbone of prosody."""
 
-    def __init__(self, backbone: Backbone, voices: BackboneInfo) -> None:
-        """voices: of the backbone that will speak.
+    def __init__(
+        self,
+        backbone: Backbone,
+        voices: BackboneInfo,
+        lexicon: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """voices: of the backbone that will speak. lexicon: of text_phones.
 
         Raises:
           UsageError: one of the two is of something else, or they do not know the same phones.
         """
         self._backbone, self._told = backbone, prosody_of(backbone.info, voices)
+        self._lexicon = lexicon
 
     def features(
         self,
@@ -44,7 +52,7 @@ class Sayer:
         Raises:
           UsageError: no English text, or one that is too long; a shift beyond two octaves.
         """
-        phones = text_phones(text, max_characters=max_characters)
+        phones = text_phones(text, lexicon=self._lexicon, max_characters=max_characters)
         inputs = {self._backbone.info.inputs[0].name: prosody.network_inputs(phones)}
         (said,) = self._backbone.predict(inputs, adapter).values()
         told = self._told

@@ -15,7 +15,7 @@ from meta_shrink.adapters.reading import Adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.voices import SIGNATURE, STATE, Piece, Voices
 from meta_shrink.enrolment.saying import Sayer
-from meta_shrink.enrolment.speaking import features_of_sound
+from meta_shrink.enrolment.speaking import Lexicon, features_of_sound
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.speech.audio_files import pcm, wav_header
 from meta_shrink.speech.features import FEATURES, FRAMES_PER_SECOND
@@ -62,19 +62,25 @@ class BackboneVoices:
     frames_per_second = FRAMES_PER_SECOND
 
     def __init__(
-        self, backbone: Backbone, *, threads: int = 0, prosody: Backbone | None = None
+        self,
+        backbone: Backbone,
+        *,
+        threads: int = 0,
+        prosody: Backbone | None = None,
+        lexicon: Lexicon | None = None,
     ) -> None:
         """Speaks `threads` pieces at a time, 0: one per core.
 
         Args:
-          prosody: says texts.
+          prosody: says texts. lexicon: how words (in capitals) are said, in texts and recordings.
 
         Raises:
           UsageError: the backbone has no voices, or one is of something else.
         """
         self.at_a_time = threads or os.cpu_count() or 1
         self._voices, self._info = Voices(backbone), backbone.info
-        self._sayer = None if prosody is None else Sayer(prosody, backbone.info)
+        self._lexicon = lexicon
+        self._sayer = None if prosody is None else Sayer(prosody, backbone.info, lexicon)
         some = next(self.pieces(np.zeros([1, FEATURES], np.float32), seed=0, temperature=1.0))
         self.network = SpeakingNetwork(backbone, some, self.silence(), self.at_a_time)
 
@@ -86,7 +92,13 @@ class BackboneVoices:
         """
         try:
             return features_of_sound(
-                sound, text, self._info, name='"like"', shift=shift, max_seconds=max_seconds
+                sound,
+                text,
+                self._info,
+                name='"like"',
+                shift=shift,
+                max_seconds=max_seconds,
+                lexicon=self._lexicon,
             )
         except DataError as error:
             raise UsageError(str(error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,15 +24,23 @@ from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.signal import mu_law_decode
 
 MAX_SECONDS, MAX_SHIFT, WAV = 60.0, 24.0, ".wav"
+Lexicon = Mapping[str, Sequence[str]]
 _VOICED, _LOG_F0 = NUMBERS.index("voiced"), NUMBERS.index("log_f0")
 
 
-def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0) -> np.ndarray:
+def features_of(
+    path: str,
+    text: str,
+    info: BackboneInfo,
+    *,
+    shift: float = 0.0,
+    lexicon: Lexicon | None = None,
+) -> np.ndarray:
     """float32 [F, FEATURES] of a recording.
 
     Args:
       path: a sound file. text: what it says; "": what the file of its name with .txt says.
-      shift: semitones, of its pitch.
+      shift: semitones, of its pitch. lexicon: of alignment.align.
 
     Raises:
       DataError: it cannot be read or aligned, is silent or noisy, or longer than MAX_SECONDS.
@@ -39,11 +48,19 @@ def features_of(path: str, text: str, info: BackboneInfo, *, shift: float = 0.0)
     """
     said = text or _text_beside(path)
     content = Place(path).read()
-    return features_of_sound(content, said, info, name=path, shift=shift, max_seconds=MAX_SECONDS)
+    how = {"shift": shift, "max_seconds": MAX_SECONDS, "lexicon": lexicon}
+    return features_of_sound(content, said, info, name=path, **how)
 
 
 def features_of_sound(
-    content: bytes, text: str, info: BackboneInfo, *, name: str, shift: float, max_seconds: float
+    content: bytes,
+    text: str,
+    info: BackboneInfo,
+    *,
+    name: str,
+    shift: float,
+    max_seconds: float,
+    lexicon: Lexicon | None = None,
 ) -> np.ndarray:
     """As features_of, of the bytes of a sound file; name: what the errors call it."""
     told = recordings_of(info)
@@ -51,7 +68,7 @@ def features_of_sound(
     samples = load(content, name, told.sample_rate, max_seconds=max_seconds)
     try:
         check_recording(samples, told.sample_rate, may_clip=True)
-        frames = told_frames(samples, told.sample_rate, text, {})
+        frames = told_frames(samples, told.sample_rate, text, lexicon or {})
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     return shifted(frames, shift)

@@ -18,6 +18,7 @@ from meta_shrink.remote.store import is_remote
 
 PLACES = ("workdir", "out", "backbone", "data", "adapter", "adapters", "from", "like", "copy")
 PLACES += ("tokens", "prosody", "prosody_adapter", "real", "spoken", "corpus", "verifier_file")
+PLACES += ("lexicon",)
 # Read again while a program runs, so that a copy would not do; NAME=DIR; a file that may not be
 # there yet; and those of `local_only`.
 _LIVE = {"adapters", "tokens", "spoken", "verifier_file"}

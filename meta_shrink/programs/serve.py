@@ -9,7 +9,8 @@ health: /healthz, /readyz. It does not encrypt: put a proxy in front that does.
 
 A backbone of voices speaks as synthesize does, and answers audio/wav; "like" is a sound file in
 base64, "stream": true answers while it speaks, voices:synthesize is the backbone's own voice. With
---prosody, {"text": "..."} is enough. At / is a page to try them.
+--prosody, {"text": "..."} is enough; --lexicon says how names and the like are said. At / is a
+page to try them.
 
   curl -d '{"features": [[...]], "seed": 1}' localhost:8501/v1/models/NAME/voices/ID:synthesize
 
@@ -49,11 +50,12 @@ MAX_VOICES = flags.DEFINE_integer("max_voices", 8, "Utterances at a time; more g
 MAX_TEXT = flags.DEFINE_integer("max_text", 1000, "Characters of an utterance.", 1)
 MAX_SECONDS = flags.DEFINE_float("max_seconds", 30.0, "Of sound, heard or spoken.", 0.01, 3600.0)
 PROSODY = flags.DEFINE_string("prosody", None, "Backbone of configs/prosody.py: says texts.")
+LEXICON = flags.DEFINE_string("lexicon", None, "File of lines WORD PHONE PHONE ... (ARPAbet).")
 TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
 GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
 WAITS = 2  # aiohttp waits twice for a request in flight: until it ends, and until it is given up.
-SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS, PROSODY)
+SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS, PROSODY, LEXICON)
 
 
 def main(argv):
@@ -90,12 +92,14 @@ def load() -> Any:
     from meta_shrink.serving.server import Server
     from meta_shrink.serving.speech_request import SpeechLimits
     from meta_shrink.serving.tokens import Tokens
+    from meta_shrink.speech.layouts import chosen_lexicon
 
     backbone = load_backbone(BACKBONE.value)
     voices = None
     if is_of_voices(backbone):
         prosody = load_backbone(PROSODY.value) if PROSODY.value else None
-        voices = BackboneVoices(backbone, threads=CPU_THREADS.value, prosody=prosody)
+        how = {"prosody": prosody, "lexicon": chosen_lexicon(LEXICON.value)}
+        voices = BackboneVoices(backbone, threads=CPU_THREADS.value, **how)
     elif given := [flag.name for flag in SPEECH_FLAGS if flag.present]:
         raise UsageError(f"--{given[0]} is of voices, and {BACKBONE.value} has none.")
     bank = AdapterBank(backbone, ADAPTERS.value, max_resident=MAX_RESIDENT.value)

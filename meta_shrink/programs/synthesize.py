@@ -8,7 +8,8 @@
 One of two gives phones, durations and pitch. --like is a recording; its words are --text, or what
 the .txt of its name has. --prosody is a backbone that was trained with configs/prosody.py, and says
 any English text; --prosody_adapter is a speaker's own rhythm and melody (enroll --prosody).
---shift moves the pitch by semitones towards the voice. Without --adapter, the backbone itself
+--lexicon says how words are said: names, and what has several ways. --shift moves the pitch by
+semitones towards the voice. Without --adapter, the backbone itself
 speaks. --out is a WAV file, written when it is whole; a picture of its spectrogram is beside it.
 """
 
@@ -26,6 +27,9 @@ LIKE = flags.DEFINE_string("like", None, "A recording (.flac, .wav, .ogg).")
 PROSODY = flags.DEFINE_string("prosody", None, "Folder of export-backbone, of configs/prosody.py.")
 PROSODY_ADAPTER = flags.DEFINE_string("prosody_adapter", None, "File of enroll --prosody.")
 TEXT = flags.DEFINE_string("text", "", "What is said; of --like by default the .txt beside it.")
+LEXICON = flags.DEFINE_string(
+    "lexicon", None, "File of lines WORD PHONE PHONE ... (ARPAbet): how words of --text are said."
+)
 OUT = flags.DEFINE_string("out", None, "The WAV file to write.", required=True)
 SHIFT = flags.DEFINE_float("shift", 0.0, "Semitones that the pitch goes up or (below 0) down.")
 TEMPERATURE = flags.DEFINE_float(
@@ -81,10 +85,12 @@ def chosen_features(info):
     # Late, so that --help is quick.
     from meta_shrink.enrolment.saying import Sayer
     from meta_shrink.enrolment.speaking import features_of
+    from meta_shrink.speech.layouts import chosen_lexicon
 
+    lexicon = chosen_lexicon(LEXICON.value)
     if LIKE.value is not None:
-        return features_of(LIKE.value, TEXT.value, info, shift=SHIFT.value)
+        return features_of(LIKE.value, TEXT.value, info, shift=SHIFT.value, lexicon=lexicon)
     prosody = load_backbone(str(PROSODY.value))
-    sayer = Sayer(prosody, info)
+    sayer = Sayer(prosody, info, lexicon)
     adapter = prosody.load_adapter(PROSODY_ADAPTER.value) if PROSODY_ADAPTER.value else None
     return sayer.features(TEXT.value, adapter, shift=SHIFT.value)

@@ -202,7 +202,13 @@ def _pronunciation(
 ) -> tuple[str, ...]:
     # The apostrophe behind a word may be the end of a quotation.
     known = decoder.lookup_word(word) or decoder.lookup_word(word.rstrip("'"))
-    phones = lexicon.get(word.upper()) or (known.split() if known else ())
+    phones = tuple(lexicon.get(word.upper(), ()))
+    if odd := [phone for phone in phones if phone not in PHONES]:
+        raise DataError(
+            f"the lexicon says {word!r} with {odd[0]!r}, which is no phone of ARPAbet: expected "
+            f"{', '.join(PHONES[1:4])} and the like."
+        )
+    phones = phones or tuple(known.split() if known else ())
     if not phones and word.endswith("'s"):
         phones = _possessive(_pronunciation(decoder, word[:-2], lexicon))
     if not phones and not _VOWEL.search(word):  # "kg" would be spelled as a cage.

@@ -213,6 +213,21 @@ def _phones(rows: list) -> list[Phone]:
     return phones
 
 
+def chosen_lexicon(path: str | None) -> dict[str, tuple[str, ...]]:
+    """As read_lexicon, of a file that somebody named; {} for None.
+
+    Raises:
+      DataError: it does not exist, is no text, or has no word with its phones.
+    """
+    if path is None:
+        return {}
+    if not os.path.isfile(path):
+        raise DataError(f"The lexicon {path} does not exist, or is a folder.")
+    if found := read_lexicon(path):
+        return found
+    raise DataError(f"The lexicon {path} has no line WORD PHONE PHONE ...: write some.")
+
+
 def read_lexicon(path: str) -> dict[str, tuple[str, ...]]:
     """Word -> phones without stress (its first pronunciation); {} where there is no file.
 

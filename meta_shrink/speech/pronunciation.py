@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from string import ascii_letters
 
@@ -17,8 +18,16 @@ _MARKS = ".,;:!?()[]\"'\u201c\u201d\u2026\u2013\u2014-"
 _PAUSE = re.compile(r"[,;:!?()\[\]\u2026\u2013\u2014]|--|\s-\s|\.\W*\s")
 
 
-def text_phones(text: str, *, max_characters: int = MAX_CHARACTERS) -> Phones:
+def text_phones(
+    text: str,
+    *,
+    lexicon: Mapping[str, Sequence[str]] | None = None,
+    max_characters: int = MAX_CHARACTERS,
+) -> Phones:
     """The phones of an English text, with silence at both ends and at its marks.
+
+    Args:
+      lexicon: how words (in capitals) are said, before any dictionary.
 
     Raises:
       UsageError: no word, more than max_characters, digits, or letters and signs that are not
@@ -34,17 +43,19 @@ def text_phones(text: str, *, max_characters: int = MAX_CHARACTERS) -> Phones:
         raise UsageError(
             f"{odd[0]!r} of the text {_shown(text)} cannot be spoken: write it in English words."
         )
-    plain = plain.lower()
+    plain, lexicon = plain.lower(), lexicon or {}
     found = list(WORD.finditer(plain))
     if not found:
         raise UsageError(f"The text {_shown(text)} has no word: write what is to be said.")
-    if short := [match[0] for match in found if match[0] in _SHORT]:
+    if short := [
+        match[0] for match in found if match[0] in _SHORT and match[0].upper() not in lexicon
+    ]:
         raise UsageError(
             f"{short[0]!r} of the text {_shown(text)} is short for several words: write it out."
         )
     gaps = [plain[one.end() : other.start()] for one, other in pairwise(found)]
     try:
-        words = pronounce([match[0] for match in found], {})
+        words = pronounce([match[0] for match in found], lexicon)
     except DataError as error:
         raise UsageError(f"The text {_shown(text)} cannot be spoken: {error}") from error
     return phones_of_words(words, [*(bool(_PAUSE.search(gap)) for gap in gaps), True])

@@ -62,6 +62,15 @@ def test_known_words_and_pauses():
     assert shown("\u201cGood\u201d \u2018cats\u2019") == "SIL G UH D K AE T S SIL"
 
 
+def test_a_lexicon_says_how_words_are_said():
+    lexicon = {"CATS": ("D", "AO", "G", "Z"), "DR": ("D", "AA", "K", "T", "ER")}
+    phones = text_phones("good, Dr. cats", lexicon=lexicon)
+    said = " ".join(PHONES[number] for number in phones.numbers)
+    assert said == "SIL G UH D SIL D AA K T ER SIL D AO G Z SIL"
+    with pytest.raises(UsageError, match="says 'cats' with 'Q', which is no phone of ARPAbet"):
+        text_phones("good cats", lexicon={"CATS": ("Q",)})
+
+
 def test_starts_and_ends_of_words():
     phones = text_phones("good, I")
     assert phones.starts.tolist() == [False, True, False, False, False, True, False]

@@ -78,6 +78,8 @@ def test_features_of_a_text_are_the_frames_of_its_phones(backbone, prosody):
 
 def test_one_source_of_timing_is_asked_for(backbone, prosody, tmp_path):
     start = [f"--backbone={backbone}", f"--out={tmp_path}/no.wav"]
+    words = tmp_path / "words.txt"
+    words.write_text("good\n")
     refused = {
         "neither was given": ["--text=good"],
         "both were given": ["--text=good", f"--prosody={prosody}", "--like=x.wav"],
@@ -86,6 +88,13 @@ def test_one_source_of_timing_is_asked_for(backbone, prosody, tmp_path):
         "has no word": [f"--prosody={prosody}", "--text=?!"],
         "is not of prosody": [f"--prosody={backbone}", "--text=good"],
         "--prosody= is empty": ["--prosody=", "--text=good"],
+        "--lexicon= is empty": [f"--prosody={prosody}", "--text=good", "--lexicon="],
+        "lexicon nowhere does not exist": [
+            f"--prosody={prosody}",
+            "--text=good",
+            "--lexicon=nowhere",
+        ],
+        "no line WORD PHONE": [f"--prosody={prosody}", "--text=good", f"--lexicon={words}"],
     }
     cases = {sentence: [*start, *arguments] for sentence, arguments in refused.items()}
     cases["not of recordings"] = [
@@ -96,7 +105,7 @@ def test_one_source_of_timing_is_asked_for(backbone, prosody, tmp_path):
     ]
     found = refusals("synthesize", *cases.values())
     for sentence, (code, told) in zip(cases, found, strict=True):
-        assert code == 2 and sentence in told, told
+        assert code in (2, 3) and sentence in told, told
     assert not (tmp_path / "no.wav").exists()
 
 
@@ -126,6 +135,13 @@ def test_a_server_says_texts_where_it_has_prosody(backbone, prosody):
     found = BackboneVoices(voices, threads=1, prosody=loaded).say("good cats", **said)
     expected = Sayer(loaded, voices.info).features("good cats", shift=1.0)
     np.testing.assert_array_equal(found, expected)
+    lexicon = {"DOGS": text_phones_of("cats")}
+    other = BackboneVoices(voices, threads=1, prosody=loaded, lexicon=lexicon)
+    np.testing.assert_array_equal(other.say("good dogs", **said), expected)
+
+
+def text_phones_of(word: str) -> tuple[str, ...]:
+    return tuple(PHONES[number] for number in text_phones(word).numbers if number)
 
 
 def test_recordings_that_are_no_good_are_named_and_left_out(recordings, backbone, tmp_path):
