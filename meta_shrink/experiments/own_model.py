@@ -41,6 +41,17 @@ from meta_shrink.training.distribution import make_strategy, set_cpu_threads
 from meta_shrink.types import MetaParams, TaskSource
 
 TARGET_DTYPES = {"squared_error": "float32", "gaussian": "float32", "cross_entropy": "int32"}
+# Settings that a config records of the arguments, or that no training reads.
+NOT_CHANGED = {
+    "model.": "the model is an argument of fit",
+    "task.": "the tasks and their shares are arguments of fit",
+    "loss.name.": "the loss is an argument of fit",
+    "seed.": "the seed is an argument of fit",
+    "search.": "a search is made by launch.sweep, of a config",
+    "name.": "the workdir names a run",
+    "imports.": "the model and the tasks are arguments of fit",
+    "data.": "it is the hash of the tasks",
+}
 Log = Callable[[str], Any]
 
 
@@ -203,6 +214,8 @@ def _check_logits(model: keras.Model, shape: tuple[int | None, ...]) -> None:
 
 def _change(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
     for key, value in changes.items():
+        if told := [whose for start, whose in NOT_CHANGED.items() if f"{key}.".startswith(start)]:
+            raise UsageError(f"changes has {key!r}, which would change nothing: {told[0]}.")
         *sections, name = key.split(".")
         place: Any = config
         for section in sections:

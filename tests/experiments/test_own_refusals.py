@@ -62,3 +62,24 @@ def test_refused_before_anything_is_written(case, tmp_path):
     with pytest.raises((ms.UsageError, ms.DataError), match=words):
         fit(tmp_path / "run", tasks, make(), **options)
     assert not (tmp_path / "run").exists()
+
+
+OF_ARGUMENTS = {
+    "model.hidden": [3],
+    "model": {"name": "mlp"},
+    "task.num_train": 3,
+    "task.test": 0.5,
+    "loss.name": "cross_entropy",
+    "seed": 5,
+    "search.num_trials": 3,
+    "name": "mine",
+    "imports": ["os"],
+    "data": "0" * 64,
+}
+
+
+@pytest.mark.parametrize("key", OF_ARGUMENTS)
+def test_changes_of_what_the_arguments_say_are_refused(key, tmp_path):
+    with pytest.raises(ms.UsageError, match=f"changes has '{key}', which would change nothing"):
+        fit(tmp_path / "run", TASKS, two_inputs(), changes={key: OF_ARGUMENTS[key]})
+    assert not (tmp_path / "run").exists()
