@@ -23,9 +23,9 @@ from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.durable_files import remove_leftovers
 from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks, check_others
 from meta_shrink.enrolment.helpers import Named, Rows, adapted_by_helpers
-from meta_shrink.enrolment.one_task import AdaptOptions, OneTask
+from meta_shrink.enrolment.one_task import AdaptOptions, OneTask, check_options
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
-from meta_shrink.errors import DataError, one_line, unwritable
+from meta_shrink.errors import DataError, UsageError, one_line, unwritable
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
@@ -72,6 +72,7 @@ def adapt_tasks(
     """
     check_processes(processes)
     options = options or AdaptOptions()
+    check_options(options)
     read = _readers(backbone, data, options, log)
     check_task_names(read)
     try:
@@ -116,6 +117,11 @@ def _readers(
 ) -> dict[str, Callable[[], TaskFiles | UnreadTask]]:
     """What reads each task; those in memory are checked at once, files when their turn comes."""
     if not isinstance(data, (str, os.PathLike)):
+        if options.num_heldout:
+            raise UsageError(
+                f"num_heldout is {options.num_heldout}, which is of folders of pictures: of tasks "
+                "that are given as arrays, those named heldout_ are held out."
+            )
         if data and all(isinstance(task, UnreadTask) for task in data.values()):
             return {name: partial(data.__getitem__, name) for name in data}
         given = given_tasks(data, backbone.info)

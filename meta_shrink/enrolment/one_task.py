@@ -8,13 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meta_shrink.adapters.checks import implausible
-from meta_shrink.adapters.manifest import TaskFacts
+from meta_shrink.adapters.manifest import ENCODINGS, TaskFacts
 from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles
-from meta_shrink.errors import DataError
+from meta_shrink.errors import DataError, UsageError
 from meta_shrink.evaluation import recorded_steps
+from meta_shrink.sections import check_kinds, choose
+
+MOST = 2**31 - 1  # TensorFlow counts steps, and draws by seeds, in 32 bits.
+RANGES = {
+    "steps": (0, MOST),
+    "seed": (0, MOST),
+    "points": (2, 10_000),  # Each is a measurement.
+    "early_stop": (0, MOST),
+    "num_heldout": (0, MOST),
+}
 
 
 class AdaptOptions(NamedTuple):
@@ -34,6 +44,21 @@ class AdaptOptions(NamedTuple):
     num_heldout: int = 0
     consent: str = ""
     licence: str = ""
+
+
+def check_options(options: AdaptOptions) -> None:
+    """Before anything is read or written.
+
+    Raises:
+      UsageError: a value of another kind, out of range, or an encoding that there is not.
+    """
+    check_kinds("options", AdaptOptions, options._asdict())
+    choose("options.encoding", dict.fromkeys(ENCODINGS), options.encoding)
+    for name, (least, most) in RANGES.items():
+        if not least <= getattr(options, name) <= most:
+            raise UsageError(
+                f"options.{name} is {getattr(options, name)}; expected {least} to {most}."
+            )
 
 
 class OneTask:

@@ -88,7 +88,7 @@ def test_a_task_in_memory_that_fails_in_a_process_is_told_as_in_one(backbone, st
 
 @pytest.mark.parametrize("seed", [-1, 2**31, 2**40])
 def test_a_seed_that_would_become_another_is_refused(backbone, seed, tmp_path):
-    with pytest.raises(UsageError, match=f"seed={seed}; expected"):
+    with pytest.raises(UsageError, match=f"options.seed is {seed}; expected"):
         adapt_tasks(
             backbone,
             {"a": (images(0, 9), LABELS)},
