@@ -54,7 +54,9 @@ class Backbone:
         self._stacks = Stacks(info.tensors)
 
     @classmethod
-    def load(cls, directory: str, *, allow_operations: Collection[str] = ()) -> Backbone:
+    def load(
+        cls, directory: str | os.PathLike[str], *, allow_operations: Collection[str] = ()
+    ) -> Backbone:
         """Load the newest version in a folder, or the version in it.
 
         Args:
@@ -64,6 +66,7 @@ class Backbone:
           ArtefactError: it is none, is damaged, is not what its fingerprint says, or holds an
             operation that is not allowed.
         """
+        directory = os.fspath(directory)
         info, path = read_backbone_info(directory), version_directory(directory)
         check_operations(path, allow_operations)
         _check_program(path, info)

@@ -58,7 +58,7 @@ Measure = Callable[[str, BackboneInfo], Mapping[str, Any]]
 
 
 def save_backbone(
-    source: ExportSource, directory: str, *, measure: Measure | None = None
+    source: ExportSource, directory: str | os.PathLike[str], *, measure: Measure | None = None
 ) -> BackboneInfo:
     """Write the next version of a backbone: `directory`/1, then 2 ... It is there whole or not.
 
@@ -69,6 +69,7 @@ def save_backbone(
     Raises:
       UsageError: the model cannot be exported, or the folder cannot be written.
     """
+    directory = os.fspath(directory)
     with full_disk_told(directory):
         os.makedirs(directory, exist_ok=True)
         with only_process_in(directory):

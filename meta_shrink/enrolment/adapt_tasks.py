@@ -43,8 +43,8 @@ class UnreadTask(NamedTuple):
 
 def adapt_tasks(
     backbone: Backbone,
-    data: str | Mapping[Any, Any],
-    out: str,
+    data: str | os.PathLike[str] | Mapping[Any, Any],
+    out: str | os.PathLike[str],
     options: AdaptOptions | None = None,
     *,
     processes: int = 1,
@@ -71,7 +71,7 @@ def adapt_tasks(
       Preempted: stopped on request, or a process was killed; finished tasks are kept.
     """
     check_processes(processes)
-    options = options or AdaptOptions()
+    options, out = options or AdaptOptions(), os.fspath(out)
     check_options(options)
     read = _readers(backbone, data, options, log)
     check_task_names(read)

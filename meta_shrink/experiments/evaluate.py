@@ -46,7 +46,7 @@ EVALUATION_FILE = "evaluation.json"
 
 
 def evaluate(
-    workdir: str,
+    workdir: str | os.PathLike[str],
     *,
     overrides: Mapping[str, Any] | None = None,
     components: Components | None = None,
@@ -72,7 +72,7 @@ def evaluate(
     log = workers.told_by_chief(log)
     experiment, meta, step = restore(workdir, components, log=log)
     if workers.is_chief:
-        _check_room(workdir)
+        _check_room(os.fspath(workdir))
     options = _options(experiment, overrides or {})
     workers.require_same("flags or workdir", f"{experiment.config} {options} {step}")
     selection = select(experiment, meta, options.selection)
@@ -123,7 +123,11 @@ def _check_room(workdir: str) -> None:
         raise unwritable(workdir, error) from error
 
 
-def _write(workdir: str, evaluation: dict[str, Any], unsaved: Callable[[dict[str, Any]], Any]):
+def _write(
+    workdir: str | os.PathLike[str],
+    evaluation: dict[str, Any],
+    unsaved: Callable[[dict[str, Any]], Any],
+):
     content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
     path = os.path.join(workdir, EVALUATION_FILE)
     try:

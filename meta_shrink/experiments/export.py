@@ -42,8 +42,8 @@ Log = Callable[[str], Any]
 
 
 def export_backbone(
-    workdir: str,
-    out: str,
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
     num_tasks: int | None = None,
     allow_operations: Collection[str] = (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,25 +39,26 @@ class Exported(NamedTuple):
 
 
 def source_from_workdir(
-    workdir: str,
+    workdir: str | os.PathLike[str],
     *,
     rule: str | None = None,
-    value: float = 0.0,
-    modules: Sequence[str] = (),
+    value: float | None = None,
+    modules: Sequence[str] | None = None,
     components: Components | None = None,
     log: Log = print,
 ) -> Exported:
     """The newest checkpoint of a workdir as an export takes it.
 
     Args:
-      rule, value: how to select the task-specific modules (prior.task_specific); by default as the
-        config's section eval.selection, or every module where sigma^2 was not learned.
+      rule, value: together, how to select the task-specific modules (prior.task_specific); by
+        default as the config's eval.selection, or every module where sigma^2 was not learned.
       modules: the selection itself, instead of a rule.
       components: of restore.
 
     Raises:
       UsageError, ArtefactError: no such workdir, checkpoint, rule or module.
     """
+    _check_choice(rule, value, modules)
     experiment, meta, _ = restore(workdir, components, log=log)
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
@@ -81,6 +83,16 @@ def source_from_workdir(
     )
 
 
+def _check_choice(rule: str | None, value: float | None, modules: Sequence[str] | None) -> None:
+    """Refuse half a selection, two, and one of nothing."""
+    if (rule is None) != (value is None):
+        raise UsageError("rule and value go together: rule top_k and value 3, for instance.")
+    if rule is not None and modules is not None:
+        raise UsageError("rule selects modules, and modules names them: give one of them.")
+    if isinstance(modules, str) or (modules is not None and not modules):
+        raise UsageError(f"modules is {modules!r}; expected a list of names, one at least.")
+
+
 def _selection(experiment: Experiment, meta: MetaParams, rule, value, modules) -> Selection:
     registry = experiment.registry
     learned = "log_sigma2" in experiment.learned
@@ -101,7 +113,7 @@ def _selection(experiment: Experiment, meta: MetaParams, rule, value, modules) -
                 "how many modules adapt, by --rule=top_k or max_bytes and --value, or --modules."
             )
         return selection
-    chosen = set(modules) or set(registry.names)
+    chosen = set(modules or registry.names)
     size = sum(registry.sizes[registry.position(name)] for name in chosen)
     return Selection(
         rule="named" if modules else "all",

@@ -6,6 +6,7 @@ are components that only the user's program has, under the name "own".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ from meta_shrink.experiments.subsets import module_rows, select
 from meta_shrink.experiments.train import check_trainable, train
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import open_workdir
-from meta_shrink.sections import call, choose
+from meta_shrink.sections import call, check_kinds, choose
 from meta_shrink.tasks.arrays import Shares, array_source, divided_tasks
 from meta_shrink.tasks.example_arrays import TARGETS
 from meta_shrink.tasks.user_tasks import task_examples
@@ -92,7 +93,7 @@ class Fitted:
         """
         return evaluate(self.workdir, overrides=options, components=self.components, log=log)
 
-    def export(self, out: str, *, log: Log = print, **options: Any) -> Backbone:
+    def export(self, out: str | os.PathLike[str], *, log: Log = print, **options: Any) -> Backbone:
         """Write the backbone, measured on the test tasks, and load it.
 
         Args:
@@ -114,7 +115,7 @@ class Fitted:
 def fit(
     model: keras.Model,
     tasks: Mapping[Any, Any],
-    workdir: str,
+    workdir: str | os.PathLike[str],
     *,
     loss: str,
     algorithm: str = "sigma_maml",
@@ -143,14 +144,14 @@ def fit(
       UsageError: a setting that does not exist or a model that cannot be used.
       Preempted: SIGTERM or Ctrl-C; the same call resumes.
     """
+    check_kinds("fit", fit, {"steps": steps, "seed": seed})
     specs, shares = array_specs(model, loss), shares or Shares()
     examples = task_examples(tasks, [spec.name for spec in specs if spec.name != TARGETS])
     classes = int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
     source = array_source(examples, specs, shares, seed=seed, classes=classes)
     config = own_config(loss, algorithm, steps=steps, seed=seed)
     config |= described(model, examples, shares)
-    counts = {"num_tasks": source.num_heldout, "validation_tasks": source.num_validation}
-    config["eval"] |= counts
+    config["eval"] |= {"num_tasks": source.num_heldout, "validation_tasks": source.num_validation}
     _change(config, changes or {})
     set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
     components = _components(model, source)
@@ -160,7 +161,7 @@ def fit(
     check_trainable(experiment, make_strategy("one"))
     with open_workdir(workdir, config, log=log) as opened:
         train(experiment, opened, log=log)
-    return _fitted(workdir, components, divided_tasks(examples, shares))
+    return _fitted(os.fspath(workdir), components, divided_tasks(examples, shares))
 
 
 def _components(model: keras.Model, source: TaskSource) -> Components:
@@ -183,6 +184,8 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
       UsageError: the model is not built, has several outputs, or does not fit the loss.
     """
     dtype = choose("loss", TARGET_DTYPES, loss)
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"The model is of {type(model).__name__}; expected a keras.Model.")
     ModuleRegistry.by_layer(model)  # Built, with distinct names.
     inputs = input_specs(model)
     if clash := [spec.name for spec in inputs if spec.name == TARGETS]:
@@ -212,7 +215,9 @@ def _check_logits(model: keras.Model, shape: tuple[int | None, ...]) -> None:
         )
 
 
-def _change(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
+def _change(config: dict[str, Any], changes: Any) -> None:
+    if not isinstance(changes, Mapping) or not all(isinstance(key, str) for key in changes):
+        raise UsageError(f"changes is {changes!r}; expected settings by their dotted names.")
     for key, value in changes.items():
         if told := [whose for start, whose in NOT_CHANGED.items() if f"{key}.".startswith(start)]:
             raise UsageError(f"changes has {key!r}, which would change nothing: {told[0]}.")

@@ -91,7 +91,7 @@ def _fixed(model: keras.Model, rng: np.random.Generator) -> list[tf.Tensor]:
     ]
 
 
-def refuse_another(workdir: str, config: Mapping[str, Any]) -> None:
+def refuse_another(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
     """A workdir of another model or other data, told in words."""
     recorded = _recorded(workdir)
     for section, key, what in (("model", "layers", "model"), ("task", "sha256", "data")):
@@ -102,7 +102,7 @@ def refuse_another(workdir: str, config: Mapping[str, Any]) -> None:
             )
 
 
-def same_answers(workdir: str, answers: list[float]) -> list[float]:
+def same_answers(workdir: str | os.PathLike[str], answers: list[float]) -> list[float]:
     """The recorded answers of a workdir, where there are some; these are alike.
 
     Raises:
@@ -128,6 +128,6 @@ def _alike(recorded: Any, answers: list[float]) -> bool:
     return bool(distance <= TOLERANCE * np.linalg.norm(answers))
 
 
-def _recorded(workdir: str) -> Mapping[str, Any]:
+def _recorded(workdir: str | os.PathLike[str]) -> Mapping[str, Any]:
     there = os.path.exists(os.path.join(workdir, "config.json"))
     return read_config(workdir) if there else {}

@@ -16,7 +16,10 @@ from meta_shrink.types import MetaParams
 
 
 def restore(
-    workdir: str, components: Components | None = None, *, log: Callable[[str], Any] = print
+    workdir: str | os.PathLike[str],
+    components: Components | None = None,
+    *,
+    log: Callable[[str], Any] = print,
 ) -> tuple[Experiment, MetaParams, int]:
     """The experiment of a workdir, its Phi at the newest intact checkpoint, and its meta-step.
 
@@ -26,6 +29,7 @@ def restore(
     Raises:
       UsageError, ArtefactError: no workdir, no checkpoint, or a broken one.
     """
+    workdir = os.fspath(workdir)
     experiment = _build(workdir, components or installed_components())
     state = MetaState.create(experiment.initial, {}, names=experiment.registry.paths)
     checkpoints = Checkpoints(

@@ -46,7 +46,7 @@ from meta_shrink.sections import choose
 
 def sweep(
     config: Mapping[str, Any],
-    directory: str,
+    directory: str | os.PathLike[str],
     *,
     components: Components | None = None,
     strategy: tf.distribute.Strategy | None = None,
@@ -93,14 +93,14 @@ def sweep(
         run = partial(_run, components=components, strategy=strategy, directory=directory, log=log)
         return _try_settings(study, search, config, directory, how, run, log, stop_requested)
     except OSError as error:
-        raise unwritable(directory, error) from error
+        raise unwritable(os.fspath(directory), error) from error
 
 
 def _try_settings(
     study: optuna.Study,
     search: Search,
     config,
-    directory: str,
+    directory: str | os.PathLike[str],
     how: Mapping[str, str],
     run: Callable[..., float | None],
     log,
@@ -137,7 +137,7 @@ def _run(
     trial: Any,
     components: Components | None,
     strategy: tf.distribute.Strategy,
-    directory: str,
+    directory: str | os.PathLike[str],
     log: Callable[[str], Any],
 ) -> float | None:
     """The validation metric of one trial, None if it diverged or cannot be built.
@@ -172,7 +172,7 @@ def _opened(path: str, config: Mapping[str, Any]) -> Workdir:
         raise ArtefactError(str(error)) from error
 
 
-def _write_table(study: optuna.Study, directory: str) -> None:
+def _write_table(study: optuna.Study, directory: str | os.PathLike[str]) -> None:
     done = [t for t in study.trials if t.state == TrialState.COMPLETE]
     sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
     ranked = sorted(done, key=lambda t: sign * (t.value or 0.0))

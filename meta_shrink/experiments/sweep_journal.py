@@ -31,7 +31,9 @@ def open_locked(path: str, how: int = 0) -> IO[str]:
     return file
 
 
-def open_study(directory: str, config: Mapping[str, Any], minimise: bool) -> optuna.Study:
+def open_study(
+    directory: str | os.PathLike[str], config: Mapping[str, Any], minimise: bool
+) -> optuna.Study:
     """The search in a folder, new or as it was left.
 
     Raises:
@@ -40,6 +42,7 @@ def open_study(directory: str, config: Mapping[str, Any], minimise: bool) -> opt
       OSError: the folder cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    directory = os.fspath(directory)
     if not directory.strip():
         raise UsageError("The folder of the search is empty: name one.")
     os.makedirs(directory, exist_ok=True)

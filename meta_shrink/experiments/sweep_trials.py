@@ -32,7 +32,7 @@ def claim_trial(
     study: optuna.Study,
     ranges: Mapping[str, BaseDistribution],
     num_trials: int,
-    directory: str,
+    directory: str | os.PathLike[str],
     *,
     sampler: str,
     seed: int,
@@ -68,12 +68,12 @@ def sampler_of(name: str, seed: int, count: int) -> optuna.samplers.BaseSampler:
     return choose("sampler", SAMPLERS, name)(int(own_seed))
 
 
-def trial_dir(directory: str, number: int) -> str:
+def trial_dir(directory: str | os.PathLike[str], number: int) -> str:
     """The workdir of a trial."""
     return os.path.join(directory, f"trial_{number:04d}")
 
 
-def _claim(directory: str, number: int) -> IO[str] | None:
+def _claim(directory: str | os.PathLike[str], number: int) -> IO[str] | None:
     """An open file with the lock of a trial; None if another process has it."""
     try:  # The caller closes it, when the trial is over.
         return open_locked(f"{trial_dir(directory, number)}.lock", fcntl.LOCK_NB)

@@ -4,7 +4,6 @@ from typing import Any
 
 from absl import flags
 
-from meta_shrink.errors import UsageError
 from meta_shrink.programs.cli import IMPORTS
 
 RULE = flags.DEFINE_enum(
@@ -14,25 +13,17 @@ RULE = flags.DEFINE_enum(
     "How modules are selected by sigma^2; by default as the run's config says.",
 )
 VALUE = flags.DEFINE_float("value", None, "Of --rule: a ratio, variance, share, number or bytes.")
-MODULES = flags.DEFINE_list("modules", [], "The task-specific modules by name, without a rule.")
+MODULES = flags.DEFINE_list("modules", None, "The task-specific modules by name, without a rule.")
 
 
 def selected() -> dict[str, Any]:
-    """The keyword arguments of export_source.source_from_workdir.
-
-    Raises:
-      UsageError: a rule without its value or the other way round, or a rule and names.
-    """
-    if (RULE.value is None) != (VALUE.value is None):
-        raise UsageError("--rule and --value go together: --rule=top_k --value=3, for instance.")
-    if RULE.value is not None and MODULES.value:
-        raise UsageError("--rule selects modules and --modules names them: give one of them.")
+    """The keyword arguments of export_source.source_from_workdir, which checks them."""
     # Late, so that --help is quick.
     from meta_shrink.experiments.components import installed_components
 
     return {
         "rule": RULE.value,
-        "value": VALUE.value or 0.0,
+        "value": VALUE.value,
         "modules": MODULES.value,
         "components": installed_components(IMPORTS.value),
     }

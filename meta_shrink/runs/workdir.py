@@ -71,7 +71,7 @@ class Workdir:
 
 
 def open_workdir(
-    path: str,
+    path: str | os.PathLike[str],
     config: Mapping[str, Any],
     *,
     allow_config_change: bool = False,
@@ -88,6 +88,7 @@ def open_workdir(
         (allow_config_change=True records the new one instead).
       ArtefactError: the recorded config is damaged or missing beside checkpoints.
     """
+    path = os.fspath(path)
     refuse_url("The workdir", path)
     if not is_chief:
         return Workdir(path, log=log)
@@ -219,13 +220,14 @@ def _read_json(path: str) -> dict[str, Any]:
     return config
 
 
-def read_config(path: str) -> dict[str, Any]:
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The recorded config of a workdir, for programs that only read it; "inf" is a float again.
 
     Raises:
       UsageError: there is no such workdir.
       ArtefactError: its config.json is damaged.
     """
+    path = os.fspath(path)
     refuse_url("The workdir", path)
     if not os.path.exists(os.path.join(path, "config.json")):
         raise UsageError(

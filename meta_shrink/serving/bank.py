@@ -67,13 +67,14 @@ class AdapterBank:
     def __init__(
         self,
         backbone: ServedBackbone,
-        directory: str,
+        directory: str | os.PathLike[str],
         *,
         max_resident: int = 256,
         wait_seconds: float = 10.0,
     ) -> None:
-        if max_resident < 1:
-            raise UsageError(f"max_resident is {max_resident}; expected at least 1 adapter.")
+        directory = os.fspath(directory)
+        if not isinstance(max_resident, int) or max_resident < 1:
+            raise UsageError(f"max_resident is {max_resident!r}; expected at least 1 adapter.")
         if not os.path.isdir(directory):
             raise UsageError(f"{directory} is no directory: name the one that holds the adapters.")
         self.max_resident = max_resident

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,7 +155,9 @@ def divided_tasks(names: Mapping[str, Any], shares: Shares) -> dict[str, list[st
 
 
 def _check_shares(shares: Shares) -> None:
-    if not all(0 < share < 1 for share in shares[:3]):
+    if not isinstance(shares, Shares):
+        raise UsageError(f"Shares are {shares!r}; expected Shares(test=0.2), for instance.")
+    if not all(isinstance(share, Real) and 0 < share < 1 for share in shares[:3]):
         raise UsageError(
             f"Shares are test={shares.test}, validation={shares.validation}, "
             f"heldout={shares.heldout}; expected numbers between 0 and 1."

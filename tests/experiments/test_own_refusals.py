@@ -83,3 +83,23 @@ def test_changes_of_what_the_arguments_say_are_refused(key, tmp_path):
     with pytest.raises(ms.UsageError, match=f"changes has '{key}', which would change nothing"):
         fit(tmp_path / "run", TASKS, two_inputs(), changes={key: OF_ARGUMENTS[key]})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps": "3"}, "fit.steps is '3'; expected a whole number"),
+        ({"steps": 2.5}, "fit.steps is 2.5; expected a whole number"),
+        ({"seed": None}, "fit.seed is None; expected a whole number"),
+        ({"shares": 0.3}, "Shares are 0.3; expected Shares"),
+        ({"shares": ms.Shares(test="a")}, "Shares are test=a"),  # type: ignore[arg-type]
+        ({"changes": ["adapt.steps"]}, "changes is .*; expected settings by their dotted names"),
+        ({"changes": {3: 4}}, "changes is .*; expected settings by their dotted names"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(options, words, tmp_path):
+    with pytest.raises(ms.UsageError, match=words):
+        fit(tmp_path / "run", TASKS, two_inputs(), **options)
+    with pytest.raises(ms.UsageError, match=r"The model is of str; expected a keras\.Model"):
+        fit(tmp_path / "run", TASKS, "mlp")
+    assert not (tmp_path / "run").exists()

@@ -37,8 +37,9 @@ def test_prepare_data_refuses_a_flag_of_another_kind():
 def test_exports_refuse_half_a_selection_and_two(program):
     both = ["--workdir=x", "--out=y"]
     lines = {
-        "--rule and --value go together": [["--rule=gap"], ["--value=3"], ["--value=0"]],
-        "--rule selects modules and --modules names": [["--rule=gap", "--value=3", "--modules=a"]],
+        "rule and value go together": [["--rule=gap"], ["--value=3"], ["--value=0"]],
+        "rule selects modules, and modules names": [["--rule=gap", "--value=3", "--modules=a"]],
+        "modules is []": [["--modules="]],
     }
     given = [[*both, *flags] for all_flags in lines.values() for flags in all_flags]
     expected = [sentence for sentence, all_flags in lines.items() for _ in all_flags]

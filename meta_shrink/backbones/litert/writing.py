@@ -50,7 +50,7 @@ class LiteRTFacts(NamedTuple):
 
 def save_litert(
     source: ExportSource,
-    directory: str,
+    directory: str | os.PathLike[str],
     *,
     quantise: str = "none",
     examples: int = 0,
@@ -83,7 +83,8 @@ def save_litert(
         speak=speak,
     )
     info = replace(info, default_sha256=sha256(default))
-    _write(directory, info, {MODEL_FILE: model, DEFAULT_FILE: default}, litert_card(info, facts))
+    files = {MODEL_FILE: model, DEFAULT_FILE: default}
+    _write(os.fspath(directory), info, files, litert_card(info, facts))
     return facts
 
 
