@@ -81,7 +81,7 @@ def test_a_lexicon_adds_a_way_to_say_a_word_that_the_dictionary_says_otherwise(c
     for lexicon in ({"TABLE": said}, {"TABLE": said, first.upper(): ("Z", "UH")}):
         phones = align(samples, rate, text, lexicon)
         assert tuple(p.name for p in phones if p.word == 0) == said
-    with pytest.raises(DataError, match="'table' of its text has no pronunciation"):
+    with pytest.raises(DataError, match="says 'table' with 'Q9', which is no phone of ARPAbet"):
         align(samples, rate, text, {"TABLE": ("T", "Q9")})
     # What does not fit the sound is not taken.
     own = {first.upper(): ("Z", "UH", "ZH", "UH")}
