@@ -20,6 +20,7 @@ from meta_shrink.errors import AdapterError, DataError, MetaShrinkError
 from tests.system.test_programs import assert_one_error, run, start
 from tests.tiny_runs import NO_LOG
 
+pytestmark = pytest.mark.programs
 LABELS = np.arange(9, dtype=np.int32) % 3
 SHORT = AdaptOptions(steps=4)
 

@@ -87,6 +87,7 @@ def test_a_run_that_did_not_record_its_data_goes_on(folder, tmp_path):
     assert restore(str(workdir), **NO_LOG)[2] == 2
 
 
+@pytest.mark.programs
 def test_a_warm_start_is_not_shared_with_other_data(tmp_path):
     data = tmp_path / "voices"
     data.mkdir()

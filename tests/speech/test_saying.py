@@ -28,6 +28,7 @@ if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "pyworld"
     pytest.skip("needs the extra speech", allow_module_level=True)
 
 
+@pytest.mark.programs
 def test_a_text_alone_is_said(recordings, backbone, prosody, tmp_path):
     """By the programs: with a speaker's voice and prosody, and the frames that the network says."""
     source = [f"--backbone={backbone}", f"--prosody={prosody}"]

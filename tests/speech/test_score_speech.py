@@ -68,6 +68,7 @@ def known(trained) -> Path:
     return path
 
 
+@pytest.mark.programs
 def test_the_program(real, buzzing, known, tmp_path):
     arguments = [f"--real={real}", f"--spoken=buzz={buzzing}", f"--verifier_file={known}"]
     out = tmp_path / "scores"

@@ -52,6 +52,7 @@ def test_the_tasks_of_recordings_are_those_of_the_prepared_corpus(recordings, ba
         np.testing.assert_array_equal(np.sort(scored), np.sort(codes))
 
 
+@pytest.mark.programs
 def test_speakers_are_enrolled_and_speak(recordings, backbone, tmp_path):
     """By the programs, in two processes; a second enrolment in one finds all that is done."""
     arguments = [f"--backbone={backbone}", f"--from={recordings}", f"--out={tmp_path}/adapters"]
