@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
@@ -15,6 +13,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.speech import prosody
 from meta_shrink.speech.features import FRAMES_PER_SECOND, PHONES
 from meta_shrink.speech.pronunciation import MAX_CHARACTERS, text_phones
+from meta_shrink.speech.recordings import Lexicon
 from meta_shrink.types import Prosody
 
 
@@ -25,7 +24,7 @@ class Sayer:
         self,
         backbone: Backbone,
         voices: BackboneInfo,
-        lexicon: Mapping[str, Sequence[str]] | None = None,
+        lexicon: Lexicon | None = None,
     ) -> None:
         """voices: of the backbone that will speak. lexicon: of text_phones.
 

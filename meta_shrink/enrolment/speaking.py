@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,11 +19,10 @@ from meta_shrink.speech.audio_files import load, pcm, wav_header
 from meta_shrink.speech.features import NUMBERS, Frames, network_features
 from meta_shrink.speech.prepare import told_frames
 from meta_shrink.speech.quality import check_recording
-from meta_shrink.speech.recordings import Place
+from meta_shrink.speech.recordings import Lexicon, Place
 from meta_shrink.speech.signal import mu_law_decode
 
 MAX_SECONDS, MAX_SHIFT, WAV = 60.0, 24.0, ".wav"
-Lexicon = Mapping[str, Sequence[str]]
 _VOICED, _LOG_F0 = NUMBERS.index("voiced"), NUMBERS.index("log_f0")
 
 

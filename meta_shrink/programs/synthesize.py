@@ -9,8 +9,8 @@ One of two gives phones, durations and pitch. --like is a recording; its words a
 the .txt of its name has. --prosody is a backbone that was trained with configs/prosody.py, and says
 any English text; --prosody_adapter is a speaker's own rhythm and melody (enroll --prosody).
 --lexicon says how words are said: names, and what has several ways. --shift moves the pitch by
-semitones towards the voice. Without --adapter, the backbone itself
-speaks. --out is a WAV file, written when it is whole; a picture of its spectrogram is beside it.
+semitones towards the voice. Without --adapter, the backbone itself speaks. --out is a WAV file,
+written when it is whole; a picture of its spectrogram is beside it.
 """
 
 import os

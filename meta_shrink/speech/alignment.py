@@ -12,6 +12,7 @@ import numpy as np
 
 from meta_shrink.errors import DataError
 from meta_shrink.speech.features import PHONES, SILENCE, Phone
+from meta_shrink.speech.recordings import Lexicon
 from meta_shrink.speech.signal import resample, speech_module
 from meta_shrink.speech.spelling import spell
 
@@ -75,7 +76,7 @@ def _is_sign(character: str) -> bool:
     return not (mark or character.isalnum() or character.isspace())
 
 
-def pronounce(words: Sequence[str], lexicon: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+def pronounce(words: Sequence[str], lexicon: Lexicon) -> list[tuple[str, ...]]:
     """The phones of each word (words_of): the lexicon's, else the usual ones of the dictionary.
 
     Raises:
@@ -86,9 +87,7 @@ def pronounce(words: Sequence[str], lexicon: Mapping[str, Sequence[str]]) -> lis
     return [_pronunciation(decoder, word, lexicon) for word in words]
 
 
-def align(
-    samples: np.ndarray, rate: int, text: str, lexicon: Mapping[str, Sequence[str]]
-) -> list[Phone]:
+def align(samples: np.ndarray, rate: int, text: str, lexicon: Lexicon) -> list[Phone]:
     """The phones of an utterance, silences included.
 
     A word's phones are those of pocketsphinx's dictionary or of the lexicon (its words in
@@ -129,7 +128,7 @@ def _is_silent(word: HeardWord) -> bool:
 
 
 def heard_words(
-    samples: np.ndarray, rate: int, text: str, lexicon: Mapping[str, Sequence[str]], **settings: Any
+    samples: np.ndarray, rate: int, text: str, lexicon: Lexicon, **settings: Any
 ) -> list[HeardWord]:
     """The words of `align` as pocketsphinx finds them, silences and noises included.
 
@@ -179,11 +178,9 @@ def _phones(words: Sequence[HeardWord]) -> list[Phone]:
     return phones
 
 
-def _known(decoder: Any, word: str, lexicon: Mapping[str, Sequence[str]]) -> str:
+def _known(decoder: Any, word: str, lexicon: Lexicon) -> str:
     """The word, which the decoder knows then, also as the lexicon says it."""
-    if decoder.lookup_word(word) is None:
-        decoder.add_word(word, " ".join(_pronunciation(decoder, word, lexicon)), True)
-    elif word.upper() in lexicon:
+    if decoder.lookup_word(word) is None or word.upper() in lexicon:
         _add_way(decoder, word, " ".join(_pronunciation(decoder, word, lexicon)))
     return word
 
@@ -197,9 +194,7 @@ def _add_way(decoder: Any, word: str, phones: str) -> None:
         decoder.add_word(name, phones, True)
 
 
-def _pronunciation(
-    decoder: Any, word: str, lexicon: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
+def _pronunciation(decoder: Any, word: str, lexicon: Lexicon) -> tuple[str, ...]:
     # The apostrophe behind a word may be the end of a quotation.
     known = decoder.lookup_word(word) or decoder.lookup_word(word.rstrip("'"))
     phones = tuple(lexicon.get(word.upper(), ()))

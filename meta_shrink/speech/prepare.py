@@ -6,7 +6,7 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from meta_shrink.speech.audio_files import load
 from meta_shrink.speech.corpus import PARTS, Speaker, Utterance, part_files, write_speaker
 from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
-from meta_shrink.speech.recordings import Recording
+from meta_shrink.speech.recordings import Lexicon, Recording
 from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch
 from meta_shrink.speech.speaker_files import (
     Job,
@@ -173,9 +173,7 @@ def prepare_piece(job: Job) -> Speaker:
     return speaker
 
 
-def prepare_utterance(
-    recording: Recording, sample_rate: int, lexicon: Mapping[str, Sequence[str]]
-) -> Utterance:
+def prepare_utterance(recording: Recording, sample_rate: int, lexicon: Lexicon) -> Utterance:
     """One utterance, of a whole number of frames.
 
     Raises:
@@ -191,7 +189,7 @@ def told_frames(
     samples: np.ndarray,
     sample_rate: int,
     text: str,
-    lexicon: Mapping[str, Sequence[str]],
+    lexicon: Lexicon,
     *,
     phones: Sequence[Phone] | None = None,
 ) -> Frames:

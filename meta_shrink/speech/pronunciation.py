@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from string import ascii_letters
 
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.speech.alignment import APOSTROPHES, WORD, pronounce
 from meta_shrink.speech.prosody import Phones, phones_of_words
+from meta_shrink.speech.recordings import Lexicon
 
 MAX_CHARACTERS = 1000
 _SHORT = ("dr", "st")  # For doctor and drive, saint and street.
@@ -21,7 +21,7 @@ _PAUSE = re.compile(r"[,;:!?()\[\]\u2026\u2013\u2014]|--|\s-\s|\.\W*\s")
 def text_phones(
     text: str,
     *,
-    lexicon: Mapping[str, Sequence[str]] | None = None,
+    lexicon: Lexicon | None = None,
     max_characters: int = MAX_CHARACTERS,
 ) -> Phones:
     """The phones of an English text, with silence at both ends and at its marks.

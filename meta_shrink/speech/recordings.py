@@ -70,8 +70,11 @@ class Recording(NamedTuple):
     phones: Sequence[Phone] | None = None
 
 
+Lexicon = Mapping[str, Sequence[str]]  # Word in capitals -> its phones without stress.
+
+
 class Corpus(NamedTuple):
-    """Recordings of a corpus, and its lexicon: word in capitals -> phones without stress."""
+    """Recordings of a corpus, and its lexicon."""
 
     recordings: Sequence[Recording]
-    lexicon: Mapping[str, Sequence[str]]
+    lexicon: Lexicon

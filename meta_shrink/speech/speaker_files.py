@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from meta_shrink.errors import DataError, MetaShrinkError
 from meta_shrink.speech.corpus import PARTS, SUFFIX, Speaker, read_speaker
 from meta_shrink.speech.features import FEATURES_VERSION
-from meta_shrink.speech.recordings import Corpus, Recording
+from meta_shrink.speech.recordings import Corpus, Lexicon, Recording
 
 CHUNK = 50
 _LONGEST_NAME = 100
@@ -24,7 +24,7 @@ class Job(NamedTuple):
     path: str
     recordings: Sequence[Recording]
     sample_rate: int
-    lexicon: Mapping[str, Sequence[str]]
+    lexicon: Lexicon
 
 
 def speaker_jobs(corpus: Corpus, folder: str, sample_rate: int) -> list[Job]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from meta_shrink.speech.alignment import words_of
 from meta_shrink.speech.audio_files import load
 from meta_shrink.speech.descriptions import described
 from meta_shrink.speech.layouts import LEXICON, find_recordings, read_lexicon
-from meta_shrink.speech.recordings import AUDIO, Corpus, Place, Recording
+from meta_shrink.speech.recordings import AUDIO, Corpus, Lexicon, Place, Recording
 from meta_shrink.speech.scores.log_mel import RATE, loud_log_mel
 
 REAL, COPY, OTHERS = "real", "WORLD copy", "real, other speakers"
@@ -30,7 +30,6 @@ class Sound(NamedTuple):
 
 
 Sounds = dict[str, dict[str, Sound]]  # By speaker and utterance.
-Lexicon = Mapping[str, Sequence[str]]
 
 
 def all_sounds(real: str, spoken: Mapping[str, str]) -> tuple[dict[str, Sounds], Lexicon]:

@@ -6,12 +6,13 @@ FIT_NATS below the likeliest of all states of the acoustic model, whatever the t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from meta_shrink.speech.alignment import HeardPhone, NotAligned, heard_words, nats
 from meta_shrink.speech.features import PHONES, SILENCE
+from meta_shrink.speech.recordings import Lexicon
 
 FIT_NATS = 9.0  # By measurement (docs/results/voices_quality.md): right texts against wrong ones.
 MEANING = (
@@ -21,9 +22,7 @@ MEANING = (
 )
 
 
-def text_score(
-    samples: np.ndarray, rate: int, text: str, lexicon: Mapping[str, Sequence[str]]
-) -> float:
+def text_score(samples: np.ndarray, rate: int, text: str, lexicon: Lexicon) -> float:
     """The share of a text's phones that fit, 0 to 1; 0 where pocketsphinx finds no way through.
 
     Args:

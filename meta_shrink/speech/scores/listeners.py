@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from meta_shrink.speech.scores.compared import Lexicon, Sounds
+from meta_shrink.speech.recordings import Lexicon
+from meta_shrink.speech.scores.compared import Sounds
 from meta_shrink.speech.scores.intelligibility import MEANING
 from meta_shrink.speech.scores.peers import distillmos, resemblyzer
 from meta_shrink.speech.scores.score import Listeners

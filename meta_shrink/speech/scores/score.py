@@ -9,7 +9,8 @@ import numpy as np
 
 from meta_shrink.errors import DataError
 from meta_shrink.runs.progress import Progress
-from meta_shrink.speech.scores.compared import OTHERS, REAL, Lexicon, Sound, Sounds
+from meta_shrink.speech.recordings import Lexicon
+from meta_shrink.speech.scores.compared import OTHERS, REAL, Sound, Sounds
 from meta_shrink.speech.scores.estimates import box, over_speakers, paired, speaker_means
 from meta_shrink.speech.scores.intelligibility import text_score
 from meta_shrink.speech.scores.log_mel import RATE
