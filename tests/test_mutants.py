@@ -163,6 +163,13 @@ def test_verdicts(status, equivalent, verdict, is_wrong):
     assert f"Commit abc: 1 faults in 1.5 minutes, {int(is_wrong)} survive" in page
 
 
+@pytest.mark.parametrize("ending", ["1 skipped in 0.01s", "3 passed, 1 skipped in 2.00s"])
+def test_skipped_tests_do_not_judge(ending):
+    for status, tried, wrong in ((0, False, False), (1, True, False)):
+        result = result_of(Outcome(Job(("tests/a.py",), fault()), status, f"s\n{ending}\n"))
+        assert (result.is_tried, result.is_wrong) == (tried, wrong)
+
+
 @pytest.mark.parametrize(
     ("changed", "touched"),
     [

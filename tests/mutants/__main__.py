@@ -44,9 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     minutes = (time.monotonic() - started) / 60
     wrong = [result for result in results if result.is_wrong]
+    skipped = sum(not result.is_tried for result in results)
     print(
         f"{len(results)} faults in {minutes:.1f} min: {len(wrong)} survive or are not what the "
-        f"list says; {len(chosen) - len(results)} of {len(chosen)} were left out for want of time."
+        f"list says; {len(chosen) - len(results)} of {len(chosen)} were left out for want of time, "
+        f"{skipped} as their tests are skipped here."
     )
     if given.report:
         facts = {"commit": commit, "minutes": f"{minutes:.1f}"}
@@ -102,7 +104,7 @@ def _results(faults: list[Fault], jobs: int, deadline: float, *, trust_tests: bo
     """Run the tests without a fault, unless they are known to pass, then with each."""
     if not faults:
         return []
-    warm_up()
+    warm_up(ROOT)
     with tempfile.TemporaryDirectory(prefix="mutants_") as folder:
         names = ["original", *(f"copy_{number}" for number in range(jobs))]
         _, *copies = [copy_tree(ROOT, Path(folder).resolve() / name) for name in names]

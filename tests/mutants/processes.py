@@ -57,9 +57,13 @@ class _Running(NamedTuple):
     started: float
 
 
-def warm_up() -> None:
-    """Import what every test needs, in an environment as tests/conftest.py has it."""
+def warm_up(root: Path) -> None:
+    """Import what every test needs, in an environment as tests/conftest.py has it.
+
+    The data beside the tree `root` are found from its copies too.
+    """
     os.environ.update(ENVIRONMENT)
+    os.environ.setdefault("META_SHRINK_DATA", str(root.parent / "shared" / "data"))
     sys.dont_write_bytecode = True  # a fault changes a file within the resolution of its time
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     for name in WARM:

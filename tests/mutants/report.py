@@ -14,11 +14,13 @@ class Result(NamedTuple):
     """What became of one fault.
 
     verdict: for people. is_wrong: whether it is not what the list says of it.
+    is_tried: whether its tests ran; for lack of data they are skipped.
     """
 
     fault: Fault
     verdict: str
     is_wrong: bool
+    is_tried: bool = True
 
     @property
     def line(self) -> str:
@@ -39,6 +41,8 @@ def result_of(outcome: Outcome) -> Result:
     if not felt and outcome.status != 0:
         ending = " ".join(outcome.log.split())[-300:]
         return Result(fault, f"no test judged it (status {outcome.status}): {ending}", True)
+    if not felt and re.search(r"^\d+ skipped|, \d+ skipped", outcome.log, re.MULTILINE):
+        return Result(fault, "not tried: its tests are skipped here", False, is_tried=False)
     if fault.equivalent:
         verdict = "felt, so it is not equivalent" if felt else f"equivalent: {fault.equivalent}"
         return Result(fault, verdict, felt)
