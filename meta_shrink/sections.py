@@ -25,6 +25,14 @@ KINDS = {
 LIST = re.compile(r"(?:collections\.abc\.)?Sequence\[(.*)\]")
 
 
+def section_of(config: Any, dotted: str) -> tuple[Any, str]:
+    """The section in which a setting like "train.steps" is, None if there is none, and its name."""
+    *sections, name = dotted.split(".")
+    for section in sections:
+        config = config.get(section) if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else None, name
+
+
 def named(section: str, table: Mapping[str, Any], options: Mapping[str, Any], **given: Any) -> Any:
     """Call table[options["name"]] with the other options as keyword arguments."""
     rest = {key: value for key, value in options.items() if key != "name"}

@@ -34,7 +34,7 @@ from meta_shrink.experiments.subsets import module_rows, select
 from meta_shrink.experiments.train import check_trainable, train
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import open_workdir
-from meta_shrink.sections import call, check_kinds, choose
+from meta_shrink.sections import call, check_kinds, choose, section_of
 from meta_shrink.tasks.arrays import Shares, array_source, divided_tasks
 from meta_shrink.tasks.example_arrays import TARGETS
 from meta_shrink.tasks.user_tasks import task_examples
@@ -221,10 +221,7 @@ def _change(config: dict[str, Any], changes: Any) -> None:
     for key, value in changes.items():
         if told := [whose for start, whose in NOT_CHANGED.items() if f"{key}.".startswith(start)]:
             raise UsageError(f"changes has {key!r}, which would change nothing: {told[0]}.")
-        *sections, name = key.split(".")
-        place: Any = config
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
+        section, name = section_of(config, key)
+        if section is None:
             raise UsageError(f"changes has {key!r}; there is no such section of the config.")
-        place[name] = value
+        section[name] = value

@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 
 from meta_shrink.errors import UsageError
-from meta_shrink.sections import call
+from meta_shrink.sections import call, section_of
 from meta_shrink.training.meta_step import share_of_replica
 from meta_shrink.training.multi_worker import Workers
 
@@ -53,13 +53,10 @@ def with_settings(
     """
     changed = copy.deepcopy(dict(config))
     for key, value in {**settings, "train.steps": steps}.items():
-        *sections, name = key.split(".")
-        place: Any = changed
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or name not in place:
+        section, name = section_of(changed, key)
+        if section is None or name not in section:
             raise UsageError(f"search.space has {key!r}, which the config does not have.")
-        place[name] = value
+        section[name] = value
     return changed
 
 
