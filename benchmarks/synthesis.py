@@ -1,8 +1,9 @@
-"""How fast a WaveNet speaks: seconds of sound a second of the processor, ours and in NumPy.
+"""How fast a WaveNet speaks: seconds of sound a second, ours and in NumPy and PyTorch.
 
-  python -m benchmarks.synthesis --channels=16,32 --rows=1,16
+  python -m benchmarks.synthesis --channels=16,32 --rows=1,16 --threads=1
 
-One thread. `speak` compiled by XLA, by TensorFlow without it, and the same cached sampling written
+With one thread the seconds are the processor's, with more the clock's: then nothing else should
+run. `speak` compiled by XLA, by TensorFlow without it, and the same cached sampling written
 in NumPy; each row has its own 12 dilated layers, as adapters give them. "one_voice" is the compiled
 one with one adapter for all rows, by turns with it; compilation does not count and is told apart.
 PyTorch, in a process of its own where it is installed, has one network for all rows, which is less
@@ -31,6 +32,7 @@ from meta_shrink.speech.synthesis import DRAWN, Noise, silence, speak
 
 CHANNELS = flags.DEFINE_list("channels", ["16", "32"], "Of the network.")
 ROWS = flags.DEFINE_list("rows", ["1", "16"], "Voices at once.")
+THREADS = flags.DEFINE_integer("threads", 1, "Of a process; NumPy's are those of its BLAS.", 1)
 FRAMES, HOP, RATE, OWN = 40, 80, 16_000, range(10, 22)
 ROUNDS = 3  # the best of these
 
@@ -81,23 +83,24 @@ def in_numpy(voices: dict[str, np.ndarray], features: np.ndarray, samples: int) 
     return codes
 
 
-def in_torch(channels: int, rows: int) -> float:
+def in_torch(channels: int, rows: int, threads: int) -> float:
     """The real-time factor of the PyTorch peer, in this process."""
     import torch  # Not in the process of another framework.
 
     from benchmarks.peers import wavenet_torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     network = wavenet_torch.WaveNet(FEATURES, channels, 3)
     features, given = torch.randn(rows, FEATURES, 8), torch.full([rows, 8 * HOP], -1)
-    _, best = seconds(lambda: wavenet_torch.speak(network, features, given, HOP))
+    _, best = by_turns(threads, lambda: wavenet_torch.speak(network, features, given, HOP))[0]
     return rows * 8 * HOP / RATE / best
 
 
-def of_torch(channels: int, rows: int) -> float | None:
+def of_torch(channels: int, rows: int, threads: int) -> float | None:
     """The same from a process of its own; None where PyTorch is not installed."""
-    call = f"from benchmarks.synthesis import in_torch; print(in_torch({channels}, {rows}))"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    told = f"{channels}, {rows}, {threads}"
+    call = f"from benchmarks.synthesis import in_torch; print(in_torch({told}))"
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-c", call], capture_output=True, text=True, env=environment
     )
@@ -107,23 +110,19 @@ def of_torch(channels: int, rows: int) -> float | None:
     return float(done.stdout.splitlines()[-1])
 
 
-def seconds(call: Callable[[], Any]) -> tuple[float, float]:
-    """(processor seconds of the first call, of the best later one)."""
-    return by_turns(call)[0]
-
-
-def by_turns(*calls: Callable[[], Any]) -> list[tuple[float, float]]:
-    """`seconds` of each, in rounds."""
+def by_turns(threads: int, *calls: Callable[[], Any]) -> list[tuple[float, float]]:
+    """(seconds of the first call, of the best later one) of each, in rounds."""
+    clock = time.process_time if threads == 1 else time.perf_counter
     found: list[list[float]] = [[] for _ in calls]
     for _ in range(1 + ROUNDS):
         for call, own in zip(calls, found, strict=True):
-            start = time.process_time()
+            start = clock()
             call()
-            own.append(time.process_time() - start)
+            own.append(clock() - start)
     return [(own[0], min(own[1:])) for own in found]
 
 
-def measured(channels: int, rows: int) -> dict[str, float | None]:
+def measured(channels: int, rows: int, threads: int) -> dict[str, float | None]:
     """Real-time factors: above 1 is faster than it is heard, all rows together."""
     voices = voices_of(channels, rows)
     features = np.random.default_rng(1).normal(size=[rows, FRAMES, FEATURES]).astype(np.float32)
@@ -133,32 +132,37 @@ def measured(channels: int, rows: int) -> dict[str, float | None]:
     run = {jit: tf.function(speak, jit_compile=jit, autograph=False) for jit in (True, False)}
     one = voices_of(channels, 0)
     compiled, shared = by_turns(
+        threads,
         lambda: run[True](voices, told, drawn, noise, state).codes.numpy(),
         lambda: run[True](one, told, drawn, noise, state).codes.numpy(),
     )
-    looped = seconds(lambda: run[False](voices, told, drawn, noise, state).codes.numpy())
-    numpy = seconds(lambda: in_numpy(plain, features, 8 * HOP))
+    (looped,) = by_turns(
+        threads, lambda: run[False](voices, told, drawn, noise, state).codes.numpy()
+    )
+    (numpy,) = by_turns(threads, lambda: in_numpy(plain, features, 8 * HOP))
     sound = rows * FRAMES * HOP / RATE
     return {
         "channels": channels,
         "rows": rows,
+        "threads": threads,
         "compiled": sound / compiled[1],
         "one_voice": sound / shared[1],
         "compile_s": compiled[0] - compiled[1],
         "tensorflow": sound / looped[1],
         "numpy": sound * 8 / FRAMES / numpy[1],
-        "torch": of_torch(channels, rows),
+        "torch": of_torch(channels, rows, threads),
     }
 
 
 def main(argv):
     """Measure; one line of JSON each."""
     del argv
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    threads: int = THREADS.value
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     for channels in map(int, CHANNELS.value):
         for rows in map(int, ROWS.value):
-            print(json.dumps(measured(channels, rows)), flush=True)
+            print(json.dumps(measured(channels, rows, threads)), flush=True)
 
 
 if __name__ == "__main__":

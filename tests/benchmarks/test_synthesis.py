@@ -9,12 +9,14 @@ from benchmarks import synthesis
 
 
 @pytest.mark.programs
-def test_every_way_is_measured(monkeypatch):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_way_is_measured(monkeypatch, threads):
     monkeypatch.setattr(synthesis, "FRAMES", 8)
     monkeypatch.setattr(synthesis, "ROUNDS", 1)
-    monkeypatch.setattr(synthesis, "of_torch", lambda channels, rows: None)
-    found = synthesis.measured(channels=2, rows=2)
-    assert found.pop("torch") is None and (found.pop("channels"), found.pop("rows")) == (2, 2)
+    monkeypatch.setattr(synthesis, "of_torch", lambda channels, rows, threads: None)
+    found = synthesis.measured(channels=2, rows=2, threads=threads)
+    assert found.pop("torch") is None
+    assert [found.pop(name) for name in ("channels", "rows", "threads")] == [2, 2, threads]
     assert set(found) == {"compiled", "one_voice", "compile_s", "tensorflow", "numpy"}
     assert all(value is not None and value > 0 for value in found.values())
 
