@@ -92,7 +92,7 @@ def load() -> Any:
     from meta_shrink.serving.server import Server
     from meta_shrink.serving.speech_request import SpeechLimits
     from meta_shrink.serving.tokens import Tokens
-    from meta_shrink.speech.layouts import chosen_lexicon
+    from meta_shrink.speech.lexicon import chosen_lexicon
 
     backbone = load_backbone(BACKBONE.value)
     voices = None

@@ -85,7 +85,7 @@ def chosen_features(info):
     # Late, so that --help is quick.
     from meta_shrink.enrolment.saying import Sayer
     from meta_shrink.enrolment.speaking import features_of
-    from meta_shrink.speech.layouts import chosen_lexicon
+    from meta_shrink.speech.lexicon import chosen_lexicon
 
     lexicon = chosen_lexicon(LEXICON.value)
     if LIKE.value is not None:

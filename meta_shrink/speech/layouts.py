@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from meta_shrink.durable_files import open_file, read_file
+from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.file_tree import folder_tree
 from meta_shrink.speech import tfds_corpus
 from meta_shrink.speech.audio_files import decode
-from meta_shrink.speech.descriptions import LINE_ENDS, described, json_lines
+from meta_shrink.speech.descriptions import described, json_lines
 from meta_shrink.speech.features import SILENCE, Phone
+from meta_shrink.speech.lexicon import LEXICON, read_lexicon
 from meta_shrink.speech.recordings import AUDIO, OTHER_AUDIO, Corpus, Place, Recording
 
-ALIGNMENT, LEXICON = "phone_alignment.jsonl.gz", "lexicon.txt"
+ALIGNMENT = "phone_alignment.jsonl.gz"
 _TARS = (".tar", ".tar.gz", ".tgz")
 _ALIGNED_FRAMES_PER_SECOND = 100
 _MICROPHONE, _WORD = re.compile(r"_mic\d$"), re.compile(r"\w+")
@@ -34,7 +35,8 @@ def find_recordings(source: str, *, log: Callable[[str], Any] = print) -> Corpus
     phone_alignment.jsonl.gz and lexicon.txt beside the audio or the tars are used.
 
     Args:
-      log: told which sound files are left out, as nothing describes them.
+      log: told which sound files are left out, as nothing describes them, and which words of the
+        lexicon.
 
     Raises:
       DataError: there is nothing that is known, a description or an alignment is broken, or two
@@ -67,7 +69,7 @@ def find_recordings(source: str, *, log: Callable[[str], Any] = print) -> Corpus
     aligned = read_alignment(path := os.path.join(folder, ALIGNMENT))
     _require_own_names(aligned, found, path)
     recordings = [found[key]._replace(phones=aligned.get(key[1])) for key in sorted(found)]
-    return Corpus(recordings, read_lexicon(os.path.join(folder, LEXICON)))
+    return Corpus(recordings, read_lexicon(os.path.join(folder, LEXICON), log=log))
 
 
 def _undescribed(
@@ -211,36 +213,3 @@ def _phones(rows: list) -> list[Phone]:
         seconds = (start / _ALIGNED_FRAMES_PER_SECOND, length / _ALIGNED_FRAMES_PER_SECOND)
         phones.append(Phone(SILENCE if silent else name, *seconds, -1 if silent else word))
     return phones
-
-
-def chosen_lexicon(path: str | None) -> dict[str, tuple[str, ...]]:
-    """As read_lexicon, of a file that somebody named; {} for None.
-
-    Raises:
-      DataError: it does not exist, is no text, or has no word with its phones.
-    """
-    if path is None:
-        return {}
-    if not os.path.isfile(path):
-        raise DataError(f"The lexicon {path} does not exist, or is a folder.")
-    if found := read_lexicon(path):
-        return found
-    raise DataError(f"The lexicon {path} has no line WORD PHONE PHONE ...: write some.")
-
-
-def read_lexicon(path: str) -> dict[str, tuple[str, ...]]:
-    """Word -> phones without stress (its first pronunciation); {} where there is no file.
-
-    Each line is a word, a tab or spaces, and its ARPAbet phones.
-    """
-    lexicon: dict[str, tuple[str, ...]] = {}
-    if os.path.exists(path):
-        try:
-            lines = LINE_ENDS.split(read_file(path).decode("utf-8-sig"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} is no lexicon in UTF-8 ({error}).") from error
-        for line in lines:
-            word, *phones = line.split() or [""]
-            if phones:
-                lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
-    return lexicon

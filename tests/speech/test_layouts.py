@@ -1,4 +1,4 @@
-"""Ready alignments and lexicons, line by line."""
+"""Ready alignments, line by line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from meta_shrink import DataError
 from meta_shrink.speech.features import Phone
-from meta_shrink.speech.layouts import read_alignment, read_lexicon
+from meta_shrink.speech.layouts import read_alignment
 
 
 def alignment(folder, phones) -> str:
@@ -53,12 +53,5 @@ def test_an_alignment_that_is_cut_off_is_refused(tmp_path):
         read_alignment(str(path))
 
 
-def test_without_files_there_is_nothing(tmp_path):
-    assert read_alignment(str(tmp_path / "none")) == {} == read_lexicon(str(tmp_path / "none"))
-
-
-def test_the_first_pronunciation_of_a_word_counts(tmp_path):
-    path = tmp_path / "lexicon.txt"
-    path.write_text("A\tAH0\nA\tEY0\n\nreading R EH1 D IH0 NG\nEMPTY\n")
-    wanted = {"A": ("AH",), "READING": ("R", "EH", "D", "IH", "NG")}
-    assert read_lexicon(str(path)) == wanted
+def test_without_a_file_there_is_nothing(tmp_path):
+    assert read_alignment(str(tmp_path / "none")) == {}

@@ -13,7 +13,8 @@ from meta_shrink.images.file_tree import folder_tree
 from meta_shrink.speech.alignment import words_of
 from meta_shrink.speech.audio_files import load
 from meta_shrink.speech.descriptions import described
-from meta_shrink.speech.layouts import LEXICON, find_recordings, read_lexicon
+from meta_shrink.speech.layouts import find_recordings
+from meta_shrink.speech.lexicon import LEXICON, read_lexicon
 from meta_shrink.speech.recordings import AUDIO, Corpus, Lexicon, Place, Recording
 from meta_shrink.speech.scores.log_mel import RATE, loud_log_mel
 
