@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -26,6 +28,7 @@ from meta_shrink.types import (
 )
 
 TASKS_AT_ONCE = 50  # bounds the memory of an evaluation, where tasks run one after another
+LONG = 1000  # adaptation steps of a task that is done, and kept, by itself
 VALIDATION_TASKS = 1_000_000  # without a validation split: held-out tasks from this number on
 
 
@@ -44,6 +47,10 @@ class Curves(NamedTuple):
     def metric(self) -> np.ndarray:
         """The first metric, [T, R]."""
         return self.metrics[0]
+
+
+# (numbers of tasks, make) -> the result of make, or the same from where it is kept.
+Keep = Callable[[range, Callable[[], Curves]], Curves]
 
 
 def recorded_steps(total: int, *, points: int = 40) -> list[int]:
@@ -112,6 +119,8 @@ class HeldOutEvaluator:
         validation: bool = False,
         chunk_steps: int = 1000,
         stop_requested: Callable[[], bool] = lambda: False,
+        told: Callable[[int], Any] = lambda steps: None,
+        keep: Keep = lambda tasks, make: make(),
     ) -> Curves:
         """Adapt `count` held-out tasks from number `first` on and record at the given steps.
 
@@ -120,20 +129,31 @@ class HeldOutEvaluator:
           steps: increasing, starting at 0.
           validation: adapt validation tasks instead.
           chunk_steps: most adaptation steps of one call.
-          stop_requested: asked between calls.
+          stop_requested: asked between calls. told: how many steps, of all tasks, a call has done.
+          keep: asked for each group of tasks that adapt together.
 
         Raises:
           UsageError: more tasks than there are.
           Preempted: a stop was requested.
         """
         require_tasks(self._source, first + count, validation=validation)
-        most = TASKS_AT_ONCE * self._replicas.count
+
+        def pieces(tasks: range, done: int, target: int) -> Iterator[int]:
+            while done < target:
+                if stop_requested():
+                    raise Preempted("Evaluation was stopped; the same command goes on.")
+                piece = min(chunk_steps, target - done)
+                yield piece
+                told(piece * len(tasks))
+                done += piece
+
+        most = (1 if steps[-1] >= LONG else TASKS_AT_ONCE) * self._replicas.count
         at_once = min(count, most) if self._one_by_one else count
         end = first + count
-        groups = [tf.range(n, min(n + at_once, end)) for n in range(first, end, at_once)]
+        groups = [range(n, min(n + at_once, end)) for n in range(first, end, at_once)]
         rows = [
-            self._rows(meta, indices, steps, validation, chunk_steps, stop_requested)
-            for indices in groups
+            keep(tasks, partial(self._rows, meta, tasks, steps, validation, chunk_steps, pieces))
+            for tasks in groups
         ]
         metrics = [
             np.concatenate(parts) for parts in zip(*(row.metrics for row in rows), strict=True)
@@ -141,18 +161,15 @@ class HeldOutEvaluator:
         errors = [row.parameter_error for row in rows if row.parameter_error is not None]
         return Curves(np.asarray(steps), metrics, np.concatenate(errors) if errors else None)
 
-    def _rows(self, meta, indices, steps, validation, chunk_steps, stop_requested) -> Curves:
-        truth, total = self._truth(indices), int(indices.shape[0])
+    def _rows(self, meta, numbers: range, steps, validation, chunk_steps, pieces) -> Curves:
+        indices, total = tf.range(numbers.start, numbers.stop), len(numbers)
+        truth = self._truth(indices)
         tasks = (self._validation if validation else self._sample)(self._replicas.divide(indices))
         states = self._start(meta, tasks)
-        measured, errors, done = [], [], 0
-        for target in steps:
-            while done < target:
-                if stop_requested():
-                    raise Preempted("Evaluation was stopped; the same command starts it again.")
-                piece = min(chunk_steps, target - done)
+        measured, errors = [], []
+        for done, target in pairwise([0, *steps]):
+            for piece in pieces(numbers, done, target):
                 states = self._advance(meta, tasks, states, tf.constant(piece), chunk_steps)
-                done += piece
             found = self._measure(tasks, states.theta)
             measured.append([self._replicas.join(values, total) for values in found])
             if truth is not None:

@@ -102,7 +102,6 @@ def test_a_single_group_has_its_own_tasks_and_horizon():
             scheme,
             options=wanted,
             evaluator_of=heldout_evaluators(experiment),
-            stop_requested=lambda: False,
         )
         assert tasks == count == len(curves.metric) and curves.steps[-1] == last
 
@@ -137,7 +136,6 @@ def test_frozen_modules_are_left_out_of_the_graph_without_xla():
         scheme,
         options=options(horizon=1, group_horizon=1),
         evaluator_of=heldout_evaluators(experiment),
-        stop_requested=lambda: False,
     )
     frozen = tf.constant([0.0, -np.inf], tf.float32) + experiment.initial.log_sigma2
     meta = experiment.initial._replace(log_sigma2=frozen)

@@ -81,7 +81,6 @@ def curves_of(experiment, scheme: ModuleSubset, **changes: Any) -> Curves:
         scheme,
         options=wanted,
         evaluator_of=heldout_evaluators(experiment),
-        stop_requested=lambda: False,
     )
     return curves
 

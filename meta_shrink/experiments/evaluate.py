@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
+import math
 import os
-import platform
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,11 +21,14 @@ from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.defaults import EvalOptions
+from meta_shrink.experiments.environment import environment
+from meta_shrink.experiments.evaluation_parts import EvaluationParts
 from meta_shrink.experiments.ranges import check_eval, check_evaluation
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import (
     ModuleSubset,
     adapt_subset,
+    extent,
     heldout_evaluators,
     less_everything,
     module_rows,
@@ -38,6 +40,7 @@ from meta_shrink.experiments.subsets import (
     without_adaptation,
 )
 from meta_shrink.keras_model import apply_model
+from meta_shrink.runs.progress import Progress
 from meta_shrink.sections import check_keys
 from meta_shrink.training.multi_worker import Workers
 from meta_shrink.types import MetaParams
@@ -58,7 +61,9 @@ def evaluate(
     """Evaluate a workdir on held-out tasks, write its evaluation.json and return the content.
 
     Every subset adapts the same tasks: all modules under the learned sigma^2, the selected ones,
-    each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps.
+    each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps. Tasks
+    that have adapted are kept in the workdir, and a stopped evaluation goes on with the others (not
+    one of several processes).
 
     Args:
       overrides: options of the `eval` section that replace those of the config.
@@ -66,7 +71,7 @@ def evaluate(
       strategy: its replicas share the tasks; of several processes the chief alone writes.
 
     Raises:
-      Preempted: stopped on request; nothing was written.
+      Preempted: stopped on request; evaluation.json was not written.
     """
     started, workers = time.monotonic(), Workers(strategy or tf.distribute.get_strategy())
     log = workers.told_by_chief(log)
@@ -77,7 +82,18 @@ def evaluate(
     workers.require_same("flags or workdir", f"{experiment.config} {options} {step}")
     selection = select(experiment, meta, options.selection)
     selected, evaluator_of = selection["modules"], heldout_evaluators(experiment, strategy)
-    rows, everything = _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested)
+    parts = EvaluationParts(os.fspath(workdir), experiment, step, alone=workers.count == 1, log=log)
+    adapted = _adapted(
+        experiment,
+        meta,
+        module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist()),
+        options,
+        evaluator_of=evaluator_of,
+        parts=parts,
+        stop_requested=stop_requested,
+        shown=None if workers.is_chief else io.StringIO(),
+    )
+    rows, everything = _rows(adapted, quoted_steps(experiment, options), log)
     evaluation = {
         **_facts(experiment),
         "meta_step": step,
@@ -93,6 +109,7 @@ def evaluate(
     }
     if workers.is_chief:
         _write(workdir, evaluation, unsaved)
+        parts.remove()
     workers.gather(0)  # None ends while the chief still writes.
     return evaluation
 
@@ -137,9 +154,11 @@ def _write(
         raise unwritable(path, error) from error
 
 
-def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested):
+def _rows(
+    found: Iterable[tuple[ModuleSubset, Curves, int]], quoted: int, log: Callable[[str], Any]
+) -> tuple[list[dict[str, Any]], Curves | None]:
     """The rows of all subsets, and the curves of the one in which everything adapts."""
-    rows, everything, quoted = [], None, quoted_steps(experiment, options)
+    rows, everything = [], None
 
     def add(subset: ModuleSubset, curves: Curves, count: int) -> None:
         row = summary(subset, curves, count)
@@ -147,52 +166,51 @@ def _rows(experiment, meta, options, selected, evaluator_of, log, stop_requested
             row["less_everything"] = less_everything(curves, everything, quoted)
         rows.append(row)
 
-    for subset in module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist()):
-        curves, count = adapt_subset(
-            experiment,
-            meta,
-            subset,
-            options=options,
-            evaluator_of=evaluator_of,
-            stop_requested=stop_requested,
-        )
+    for subset, curves, count in found:
         add(subset, curves, count)
         if subset.kind == "all":
             everything = curves
         log(f"  {count} held-out tasks adapted: {subset.name}")
     if everything is not None:
         nothing = ModuleSubset("no adaptation", "none", ())
-        add(nothing, without_adaptation(everything), options.num_tasks)
+        add(nothing, without_adaptation(everything), len(everything.metric))
     return rows, everything
 
 
-def commit_of(path: str) -> str:
-    """The commit that a file is of, with "+" where tracked files differ from it.
+def _adapted(
+    experiment: Experiment,
+    meta: MetaParams,
+    subsets: Sequence[ModuleSubset],
+    options: EvalOptions,
+    *,
+    evaluator_of: Callable[..., HeldOutEvaluator],
+    parts: EvaluationParts,
+    stop_requested: Callable[[], bool],
+    shown: TextIO | None,
+) -> Iterator[tuple[ModuleSubset, Curves, int]]:
+    """(subset, its curves, tasks) of each, one after another, with progress in adaptation steps."""
+    todo = [math.prod(extent(experiment, subset, options)) for subset in subsets]
+    done = 0
 
-    "unknown" for a file that its repository does not track: of a package that is installed below
-    somebody's own project, whose commit says nothing of it.
-    """
-    git = ["git", "-C", os.path.dirname(path)]
-    tracked, commit = ["ls-files", "--error-unmatch", path], ["--dirty=+", "--exclude=*"]
-    try:
-        for arguments in (tracked, ["describe", "--always", *commit]):
-            done = subprocess.run([*git, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
+    def told(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress.update(done)
 
-
-def environment(seconds: float) -> dict[str, Any]:
-    """Versions, command and commit of this run."""
-    return {
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-        "cpu_cores": os.cpu_count(),
-        "commit": commit_of(os.path.abspath(__file__)),
-        "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
-        "seconds": round(seconds, 1),
-    }
+    with Progress(sum(todo), label="adaptation steps", stream=shown) as progress:
+        for subset, end in zip(subsets, itertools.accumulate(todo), strict=True):
+            curves, count = adapt_subset(
+                experiment,
+                meta,
+                subset,
+                options=options,
+                evaluator_of=evaluator_of,
+                stop_requested=stop_requested,
+                told=told,
+                parts=parts,
+            )
+            told(end - done)  # Of tasks that were kept.
+            yield subset, curves, count
 
 
 def _parameter_error(experiment: Experiment, curves: Curves | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from meta_shrink.evaluation import Curves, HeldOutEvaluator, recorded_steps
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import EvalOptions
+from meta_shrink.experiments.evaluation_parts import EvaluationParts
 from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.prior import BYTES_PER_PARAMETER, freeze_others, task_specific
 from meta_shrink.sections import call
@@ -105,28 +106,31 @@ def adapt_subset(
     *,
     options: EvalOptions,
     evaluator_of: Callable[..., HeldOutEvaluator],
-    stop_requested: Callable[[], bool],
+    parts: EvaluationParts | None = None,
+    **how: Any,
 ) -> tuple[Curves, int]:
     """The curves of a subset and the number of held-out tasks behind them.
 
     Single groups may have fewer tasks and a shorter horizon, and no inductive metric.
 
     Args:
-      evaluator_of: of heldout_evaluators.
+      evaluator_of: of heldout_evaluators. parts: where adapted tasks are kept.
+      how: further arguments of HeldOutEvaluator.curves.
     """
-    single = subset.kind == "single"
-    count = (options.group_tasks if single else 0) or options.num_tasks
-    last = quoted_steps(experiment, options) * (
-        options.group_horizon if single else options.horizon
-    )
-    held_out = evaluator_of(subset, options.inductive and not single)
-    curves = held_out.curves(
-        restrict(meta, experiment, subset),
-        count=count,
-        steps=evaluated_steps(experiment, options, last),
-        stop_requested=stop_requested,
-    )
-    return curves, count
+    count, last = extent(experiment, subset, options)
+    steps, own = evaluated_steps(experiment, options, last), restrict(meta, experiment, subset)
+    inductive = options.inductive and subset.kind != "single"
+    if parts is not None:
+        how["keep"] = parts.keep(own, steps, inductive)
+    return evaluator_of(subset, inductive).curves(own, count=count, steps=steps, **how), count
+
+
+def extent(experiment: Experiment, subset: ModuleSubset, options: EvalOptions) -> tuple[int, int]:
+    """(held-out tasks, adaptation steps of each) of a subset."""
+    steps = quoted_steps(experiment, options)
+    if subset.kind == "single":
+        return options.group_tasks or options.num_tasks, steps * options.group_horizon
+    return options.num_tasks, steps * options.horizon
 
 
 def restrict(meta: MetaParams, experiment: Experiment, subset: ModuleSubset) -> MetaParams:

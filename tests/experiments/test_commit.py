@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from meta_shrink.experiments.evaluate import commit_of
+from meta_shrink.experiments.environment import commit_of
 
 
 def git(folder: Path, *arguments: str) -> str:
