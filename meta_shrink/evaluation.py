@@ -147,19 +147,22 @@ class HeldOutEvaluator:
                 told(piece * len(tasks))
                 done += piece
 
-        most = (1 if steps[-1] >= LONG else TASKS_AT_ONCE) * self._replicas.count
-        at_once = min(count, most) if self._one_by_one else count
-        end = first + count
-        groups = [range(n, min(n + at_once, end)) for n in range(first, end, at_once)]
         rows = [
             keep(tasks, partial(self._rows, meta, tasks, steps, validation, chunk_steps, pieces))
-            for tasks in groups
+            for tasks in self._groups(first, count, steps[-1])
         ]
         metrics = [
             np.concatenate(parts) for parts in zip(*(row.metrics for row in rows), strict=True)
         ]
         errors = [row.parameter_error for row in rows if row.parameter_error is not None]
         return Curves(np.asarray(steps), metrics, np.concatenate(errors) if errors else None)
+
+    def _groups(self, first: int, count: int, steps: int) -> list[range]:
+        """The tasks that adapt together."""
+        most = (1 if steps >= LONG else TASKS_AT_ONCE) * self._replicas.count
+        at_once = min(count, most) if self._one_by_one else count
+        end = first + count
+        return [range(n, min(n + at_once, end)) for n in range(first, end, at_once)]
 
     def _rows(self, meta, numbers: range, steps, validation, chunk_steps, pieces) -> Curves:
         indices, total = tf.range(numbers.start, numbers.stop), len(numbers)

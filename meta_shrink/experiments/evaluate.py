@@ -61,9 +61,8 @@ def evaluate(
     """Evaluate a workdir on held-out tasks, write its evaluation.json and return the content.
 
     Every subset adapts the same tasks: all modules under the learned sigma^2, the selected ones,
-    each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps. Tasks
-    that have adapted are kept in the workdir, and a stopped evaluation goes on with the others (not
-    one of several processes).
+    each group alone (Figs. 2, 13-15), to `eval.horizon` times the number of quoted steps. What has
+    adapted is kept in the workdir: a stopped evaluation of one process goes on.
 
     Args:
       overrides: options of the `eval` section that replace those of the config.
@@ -74,32 +73,20 @@ def evaluate(
       Preempted: stopped on request; evaluation.json was not written.
     """
     started, workers = time.monotonic(), Workers(strategy or tf.distribute.get_strategy())
-    log = workers.told_by_chief(log)
+    log, shown = workers.told_by_chief(log), None if workers.is_chief else io.StringIO()
     experiment, meta, step = restore(workdir, components, log=log)
-    if workers.is_chief:
-        _check_room(os.fspath(workdir))
+    _check_room(os.fspath(workdir), workers)
     options = _options(experiment, overrides or {})
     workers.require_same("flags or workdir", f"{experiment.config} {options} {step}")
     selection = select(experiment, meta, options.selection)
     selected, evaluator_of = selection["modules"], heldout_evaluators(experiment, strategy)
     parts = EvaluationParts(os.fspath(workdir), experiment, step, alone=workers.count == 1, log=log)
-    adapted = _adapted(
-        experiment,
-        meta,
-        module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist()),
-        options,
-        evaluator_of=evaluator_of,
-        parts=parts,
-        stop_requested=stop_requested,
-        shown=None if workers.is_chief else io.StringIO(),
-    )
-    rows, everything = _rows(adapted, quoted_steps(experiment, options), log)
+    how = {"evaluator_of": evaluator_of, "parts": parts, "stop_requested": stop_requested}
+    found = _adapted(experiment, meta, selected, options, shown, **how)
+    rows, everything = _rows(found, quoted_steps(experiment, options), log)
     evaluation = {
-        **_facts(experiment),
+        **_facts(experiment, options),
         "meta_step": step,
-        "num_tasks": options.num_tasks,
-        "train_adaptation_steps": experiment.adapt.steps,
-        "quoted_steps": quoted_steps(experiment, options),
         "modules": module_rows(experiment, meta, selected),
         "selection": selection,
         "schemes": rows,
@@ -108,8 +95,7 @@ def evaluate(
         "environment": environment(time.monotonic() - started),
     }
     if workers.is_chief:
-        _write(workdir, evaluation, unsaved)
-        parts.remove()
+        _write(workdir, evaluation, unsaved, parts)
     workers.gather(0)  # None ends while the chief still writes.
     return evaluation
 
@@ -122,17 +108,22 @@ def _options(experiment: Experiment, overrides: Mapping[str, Any]) -> EvalOption
     return options
 
 
-def _facts(experiment: Experiment) -> dict[str, Any]:
+def _facts(experiment: Experiment, options: EvalOptions) -> dict[str, Any]:
     metric = experiment.metric_facts
     return {
+        "num_tasks": options.num_tasks,
+        "train_adaptation_steps": experiment.adapt.steps,
+        "quoted_steps": quoted_steps(experiment, options),
         "experiment": experiment.config["name"],
         "algorithm": algorithm_name(experiment.config),
         "metric": {"name": metric.name, "lower_is_better": metric.lower_is_better},
     }
 
 
-def _check_room(workdir: str) -> None:
+def _check_room(workdir: str, workers: Workers) -> None:
     """Hours of work should not end at a full disk."""
+    if not workers.is_chief:
+        return
     remove_leftovers(workdir, EVALUATION_FILE)
     try:
         check_writable(workdir)
@@ -144,6 +135,7 @@ def _write(
     workdir: str | os.PathLike[str],
     evaluation: dict[str, Any],
     unsaved: Callable[[dict[str, Any]], Any],
+    parts: EvaluationParts,
 ):
     content = json.dumps(to_json(evaluation), sort_keys=True, allow_nan=False) + "\n"
     path = os.path.join(workdir, EVALUATION_FILE)
@@ -152,6 +144,7 @@ def _write(
     except OSError as error:
         unsaved(evaluation)
         raise unwritable(path, error) from error
+    parts.remove()
 
 
 def _rows(
@@ -180,15 +173,17 @@ def _rows(
 def _adapted(
     experiment: Experiment,
     meta: MetaParams,
-    subsets: Sequence[ModuleSubset],
+    selected: Sequence[str],
     options: EvalOptions,
-    *,
-    evaluator_of: Callable[..., HeldOutEvaluator],
-    parts: EvaluationParts,
-    stop_requested: Callable[[], bool],
     shown: TextIO | None,
+    **how: Any,
 ) -> Iterator[tuple[ModuleSubset, Curves, int]]:
-    """(subset, its curves, tasks) of each, one after another, with progress in adaptation steps."""
+    """(subset, its curves, tasks) of each, one after another, with progress in adaptation steps.
+
+    Args:
+      shown: where it is. how: of adapt_subset.
+    """
+    subsets = module_subsets(experiment, options, selected, meta.log_sigma2.numpy().tolist())
     todo = [math.prod(extent(experiment, subset, options)) for subset in subsets]
     done = 0
 
@@ -200,14 +195,7 @@ def _adapted(
     with Progress(sum(todo), label="adaptation steps", stream=shown) as progress:
         for subset, end in zip(subsets, itertools.accumulate(todo), strict=True):
             curves, count = adapt_subset(
-                experiment,
-                meta,
-                subset,
-                options=options,
-                evaluator_of=evaluator_of,
-                stop_requested=stop_requested,
-                told=told,
-                parts=parts,
+                experiment, meta, subset, options=options, told=told, **how
             )
             told(end - done)  # Of tasks that were kept.
             yield subset, curves, count
