@@ -44,19 +44,21 @@ def csv_splits(tree: FileTree, *, log: Log, **how: Any) -> dict[str, ImageClasse
       DataError: a list is missing or broken, names pictures that are not there, or one twice.
     """
     lists = {split: f"{split}.csv" for split in SPLITS} | split_lists(tree)
-    listings = {split: _csv_listing(tree, lists[split]) for split in SPLITS}
-    _require_once(listings, tree.path)
+    there = set(tree.names)
     known = {unicodedata.normalize("NFC", name): name for name in tree.names}
+    known |= {name: name for name in tree.names}  # A folder may have both spellings.
 
     def located(name: str) -> str:
         plain = unicodedata.normalize("NFC", name)
-        return known.get(plain) or known.get(f"images/{plain}") or f"images/{name}"
+        spellings = (name, f"images/{name}", plain, f"images/{plain}")
+        return next((known[n] for n in spellings if n in known), f"images/{name}")
 
     found = {
         split: {label: [located(name) for name in names] for label, names in listing.items()}
-        for split, listing in listings.items()
+        for split, listing in ((split, _csv_listing(tree, lists[split])) for split in SPLITS)
     }
-    there = set(tree.names)
+    # Of the files, not of what the lists call them: a file may go by several names.
+    _require_once(found, tree.path)
     for split, listing in found.items():
         names = pictures_of([listing])
         if missing := [name for name in names if name not in there]:

@@ -84,7 +84,7 @@ def test_layouts(layout, form, tmp_path):
 
 def test_a_zip_with_backslashes(tmp_path):
     content = backslashes(zipped(FOLDERS))
-    assert b"train\\bear\\0.png" in content and b"/" not in content.replace(b"://", b"")[:40]
+    assert b"train\\bear\\0.png" in content and b"train/" not in content
     write_files(tmp_path, {"a.ZIP": content})
     assert_is(loaded(tmp_path / "a.ZIP"))
     assert_is(loaded(tmp_path))
