@@ -18,7 +18,7 @@ import numpy as np
 from meta_shrink.adapters.canonical_json import canonical
 from meta_shrink.errors import AdapterError
 
-MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 256 * 1024  # 2,000 tensors; as objects at most some 8 MB.
 MAX_RANK = 8
 MAX_NAME_LENGTH = 256
 PREFIX_BYTES = 8

@@ -18,14 +18,16 @@ import numpy as np
 
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.index import INDEX_FILE, is_alias
+from meta_shrink.adapters.manifest import TaskFacts
 from meta_shrink.adapters.reading import SUFFIX
 from meta_shrink.backbones.loaded import Backbone
-from meta_shrink.durable_files import remove_leftovers
+from meta_shrink.durable_files import real_directory, remove_leftovers
 from meta_shrink.enrolment.finished_tasks import TASKS_FILE, FinishedTasks, check_others
 from meta_shrink.enrolment.helpers import Named, Rows, adapted_by_helpers
-from meta_shrink.enrolment.one_task import AdaptOptions, OneTask, check_options
+from meta_shrink.enrolment.one_task import AdaptOptions, OneTask, check_options, sealing
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks, read_task, task_paths
 from meta_shrink.errors import DataError, UsageError, one_line, unwritable
+from meta_shrink.losses import METRICS
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
@@ -73,10 +75,11 @@ def adapt_tasks(
     check_processes(processes)
     options, out = options or AdaptOptions(), os.fspath(out)
     check_options(options)
+    _check_backbone(backbone, options)
     read = _readers(backbone, data, options, log)
     check_task_names(read)
     try:
-        os.makedirs(out, exist_ok=True)
+        real_directory(out)
         with only_process_in(out):
             check_others(out, read, backbone.info)
             remove_leftovers(out, f"*{SUFFIX}", TASKS_FILE, INDEX_FILE)
@@ -87,6 +90,20 @@ def adapt_tasks(
     if found and left_out is None:
         raise left_out_error(found, len(read))
     return done
+
+
+def _check_backbone(backbone: Backbone, options: AdaptOptions) -> None:
+    """Whether its adapters can be made, before any is.
+
+    Raises:
+      UsageError: there is no metric to stop early by.
+      AdapterError: of Backbone.seal: they would have too many tensors.
+    """
+    if options.early_stop and backbone.info.adaptation.metric not in METRICS:
+        raise UsageError(
+            "Early stopping needs a metric, and this backbone has none: adapt without."
+        )
+    backbone.seal(backbone.default.tensors, TaskFacts("", 0, 0, 0), **sealing(options))
 
 
 def left_out_error(left_out: Mapping[str, str], count: int) -> DataError:
@@ -207,7 +224,9 @@ def _settings(backbone: Backbone, task: TaskFiles | UnreadTask, options: AdaptOp
 def _is_done(out: str, entry: Mapping[str, Any] | None, settings: str) -> bool:
     if entry is None or entry["settings"] != settings:
         return False
-    return os.path.isfile(os.path.join(out, entry["adapter"] + SUFFIX))
+    path = os.path.join(out, entry["adapter"] + SUFFIX)
+    # Cut off or emptied by somebody, it is made again.
+    return os.path.isfile(path) and os.path.getsize(path) == entry.get("bytes")
 
 
 def mean_curve(tasks: Mapping[str, Mapping[str, Any]]) -> list[tuple[int, float, int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
@@ -24,7 +24,7 @@ from meta_shrink.durable_files import (
     remove_file,
     write_atomically,
 )
-from meta_shrink.errors import ArtefactError, MetaShrinkError, UsageError
+from meta_shrink.errors import ArtefactError, UsageError
 
 TASKS_FILE = "tasks.json"
 LINES_FILE = "tasks.jsonl"
@@ -37,16 +37,15 @@ class FinishedTasks:
         """Read what an earlier run left.
 
         Raises:
-          ArtefactError: tasks.json is damaged.
+          ArtefactError: tasks.json or index.json is damaged.
         """
         self._folder = folder
         self.rows = _read_tasks(os.path.join(folder, TASKS_FILE))
-        self._waiting = 0
-        for name, row in _read_lines(os.path.join(folder, LINES_FILE)):
-            self.rows[name] = row
-            self._waiting += 1
-        if self.rows and _index_of(folder) is None:
-            self._waiting += 1
+        # Rows whose aliases index.json may lack; the others are as somebody may have changed them.
+        self._new = dict(_read_lines(os.path.join(folder, LINES_FILE)))
+        self.rows |= self._new
+        if _index_of(folder) is None:
+            self._new = dict(self.rows)
 
     def __enter__(self) -> FinishedTasks:
         return self
@@ -58,36 +57,42 @@ class FinishedTasks:
         with contextlib.suppress(OSError):  # Nothing is lost: the lines are there.
             self.save()
 
-    def add(self, name: str, row: Mapping[str, Any]) -> None:
+    def add(self, name: str, row: dict[str, Any]) -> None:
         """One task more, durably."""
-        self.rows[name] = row
-        self._waiting += 1
+        self.rows[name] = self._new[name] = row
         line = json.dumps({"task": name, **row}, sort_keys=True, allow_nan=False)
         lines = os.path.join(self._folder, LINES_FILE)
         append_whole(lines, line.encode() + b"\n", durably=True)
-        if self._waiting * 2 >= len(self.rows):
+        if len(self._new) * 2 >= len(self.rows):
             self.save()
 
     def save(self) -> None:
         """Bring tasks.json and index.json up to date."""
-        if not self._waiting:
+        if not self._new:
             return
-        own = {name: row["adapter"] for name, row in self.rows.items()}
-        index = (_index_of(self._folder) or {}) | own  # Aliases that somebody added stay.
+        # Aliases that somebody added stay, and those that somebody took away do not come back.
+        own = {name: row["adapter"] for name, row in self._new.items()}
+        index = (_index_of(self._folder) or {}) | own
         for file, content in ((TASKS_FILE, self.rows), (INDEX_FILE, index)):
             text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n"
             write_atomically(os.path.join(self._folder, file), text.encode())
         remove_file(os.path.join(self._folder, LINES_FILE))
-        self._waiting = 0
+        self._new = {}
 
 
 def _index_of(folder: str) -> dict[str, str] | None:
-    """The content of index.json; None unless there is one that a server can read."""
+    """The content of index.json; None if there is none.
+
+    Raises:
+      ArtefactError: it is damaged.
+    """
     try:
         index = read_index(folder)
-    except MetaShrinkError:
-        return None
-    return index if os.path.exists(os.path.join(folder, INDEX_FILE)) else None
+    except ArtefactError as error:
+        raise ArtefactError(
+            f"{error} Without it, the aliases of {TASKS_FILE} are written, and no others."
+        ) from error
+    return index if os.path.lexists(os.path.join(folder, INDEX_FILE)) else None
 
 
 def check_others(folder: str, names: Iterable[str], backbone: BackboneInfo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,11 +14,14 @@ from meta_shrink.adapters.writing import write_adapter
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink.errors import AdapterError, DataError, UsageError
 from meta_shrink.evaluation import recorded_steps
 from meta_shrink.sections import check_kinds, choose
 
 MOST = 2**31 - 1  # TensorFlow counts steps, and draws by seeds, in 32 bits.
+MOST_CHARACTERS = 4_000  # Every adapter has the text.
+# Codes of an AdapterError that the numbers of one task may cause.
+OF_NUMBERS = ("value", "scale", "manifest", "probe")
 RANGES = {
     "steps": (0, MOST),
     "seed": (0, MOST),
@@ -54,6 +58,13 @@ def check_options(options: AdaptOptions) -> None:
     """
     check_kinds("options", AdaptOptions, options._asdict())
     choose("options.encoding", dict.fromkeys(ENCODINGS), options.encoding)
+    for name in ("consent", "licence"):
+        text = getattr(options, name)
+        if not text.isprintable() or len(text) > MOST_CHARACTERS:
+            raise UsageError(
+                f"options.{name} has {len(text)} characters; expected one line of at most "
+                f"{MOST_CHARACTERS}, without tabs and the like."
+            )
     for name, (least, most) in RANGES.items():
         if not least <= getattr(options, name) <= most:
             raise UsageError(
@@ -82,6 +93,11 @@ class OneTask:
           AdapterError: of Backbone.seal.
           OSError: it could not be written.
         """
+        if self._options.early_stop and task.heldout is None:
+            raise DataError(
+                "it has no held-out examples, which early stopping needs: give it some, or adapt "
+                "it without."
+            )
         steps = self._options.steps or self._adapt.steps
         adapted = self._adapt(
             task.train,
@@ -100,13 +116,12 @@ class OneTask:
         _check_finite(adapted)
         # No name: the file may go where nobody should know whose it is.
         facts = TaskFacts("", task.train.count, adapted.steps, self._options.seed)
-        content = self._backbone.seal(
-            adapted.tensors,
-            facts,
-            encoding=self._options.encoding,
-            consent=self._options.consent,
-            licence=self._options.licence,
-        )
+        try:
+            content = self._backbone.seal(adapted.tensors, facts, **sealing(self._options))
+        except AdapterError as error:
+            if error.code not in OF_NUMBERS:
+                raise
+            raise _diverged(f"its adapter cannot be made ({error})", adapted) from error
         adapter = self._backbone.load_adapter(write_adapter(content, self._out))
         return {
             "adapter": adapter.id,
@@ -114,16 +129,27 @@ class OneTask:
             "examples": facts.examples,
             "steps": adapted.steps,
             "classes": list(task.classes),
-            "metric": {str(step): value for step, value in adapted.curve.items()},
+            # Before early stopping went back, it may have diverged.
+            "metric": {str(step): x for step, x in adapted.curve.items() if math.isfinite(x)},
             "unusual": implausible(adapter, self._backbone.info, self._backbone.default.tensors),
         }
 
 
+def sealing(options: AdaptOptions) -> dict[str, str]:
+    """The arguments of Backbone.seal that the options have."""
+    return {name: getattr(options, name) for name in ("encoding", "consent", "licence")}
+
+
 def _check_finite(adapted: Adapted) -> None:
     broken = [name for name, x in adapted.tensors.items() if not np.isfinite(x).all()]
+    if not math.isfinite(adapted.curve.get(adapted.steps, 0.0)):
+        broken.append("its held-out metric")
     if broken:
-        raise DataError(
-            f"its adaptation diverged: {broken[0]} is not finite after {adapted.steps} steps. Look "
-            "at its data (numbers of another scale than those of the backbone's own tasks?), or "
-            "adapt with fewer steps."
-        )
+        raise _diverged(f"{broken[0]} is not finite", adapted)
+
+
+def _diverged(what: str, adapted: Adapted) -> DataError:
+    return DataError(
+        f"its adaptation diverged: {what} after {adapted.steps} steps. Look at its data (numbers "
+        "of another scale than those of the backbone's own tasks?), or adapt with fewer steps."
+    )

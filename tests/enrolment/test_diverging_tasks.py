@@ -8,7 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from meta_shrink import AdaptOptions, Backbone, DataError, adapt_tasks, save_backbone
+from meta_shrink import (
+    AdaptOptions,
+    Backbone,
+    DataError,
+    UsageError,
+    adapt_tasks,
+    save_backbone,
+)
 from meta_shrink.adapters.index import read_index
 from tests.backbones.sources import source_of
 from tests.tiny_runs import NO_LOG
@@ -47,3 +54,63 @@ def test_the_others_are_adapted(line, tmp_path, processes):
     assert sorted(done) == ["a", "b", "far"] and len(list(tmp_path.glob("*.safetensors"))) == 3
     for row in done.values():
         assert row["metric"]["60"] < 0.1 < row["metric"]["0"]
+
+
+# A step multiplies the error of `far` by 19: finite, then beyond a metric, an encoding, float32.
+@pytest.mark.parametrize(
+    ("steps", "encoding", "is_measured"),
+    [
+        (15, "f32", True),
+        (25, "f32", False),
+        (25, "int8_delta", False),
+        (5, "f16", False),
+        (60, "bf16", True),
+    ],
+)
+def test_however_far_it_is_the_others_are_adapted(line, tmp_path, steps, encoding, is_measured):
+    far = task(10.0)
+    if not is_measured:
+        far = {name: value for name, value in far.items() if not name.startswith("heldout")}
+    tasks, left_out = {"a": task(1.0), "far": far, "z": task(0.5)}, dict[str, str]()
+    options = AdaptOptions(steps=steps, encoding=encoding)
+    adapt_tasks(line, tasks, str(tmp_path), options, left_out=left_out, **NO_LOG)
+    assert list(left_out) == ["far"] and left_out["far"].startswith("its adaptation diverged")
+    assert sorted(read_index(str(tmp_path))) == ["a", "z"]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_a_task_without_held_out_data_is_left_out_of_early_stopping(line, tmp_path):
+    bare = {name: value for name, value in task(1.0).items() if not name.startswith("heldout")}
+    left_out: dict[str, str] = {}
+    tasks = {"a": task(1.0), "bare": bare, "z": task(0.5)}
+    options = AdaptOptions(steps=3, early_stop=1)
+    adapt_tasks(line, tasks, str(tmp_path), options, left_out=left_out, **NO_LOG)
+    assert list(left_out) == ["bare"] and "no held-out examples" in left_out["bare"]
+    assert sorted(read_index(str(tmp_path))) == ["a", "z"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut off"])
+def test_a_damaged_adapter_is_made_again(line, tmp_path, damage):
+    options = AdaptOptions(steps=3)
+    (row,) = adapt_tasks(line, {"a": task(1.0)}, str(tmp_path), options, **NO_LOG).values()
+    path = tmp_path / f"{row['adapter']}.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(damage)
+    adapt_tasks(line, {"a": task(1.0)}, str(tmp_path), options, **NO_LOG)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["consent", "licence"])
+@pytest.mark.parametrize("text", ["by Ann,\nfor research", "a\tb", "x" * 4001])
+def test_texts_that_no_adapter_can_hold_are_refused_before_anything(line, tmp_path, name, text):
+    with pytest.raises(UsageError, match=f"options.{name} has .* expected one line"):
+        adapt_tasks(line, {"a": task(1.0)}, tmp_path / "out", AdaptOptions(**{name: text}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_a_link_is_refused(line, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    with pytest.raises(UsageError, match="symbolic link"):
+        adapt_tasks(line, {"a": task(1.0)}, tmp_path / "link", AdaptOptions(steps=3), **NO_LOG)
+    assert not list((tmp_path / "there").iterdir())

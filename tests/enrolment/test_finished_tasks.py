@@ -75,16 +75,44 @@ def test_a_killed_run_loses_none(count, tmp_path):
     assert FinishedTasks(str(tmp_path)).rows[name(0)] == row(1000)
 
 
-@pytest.mark.parametrize("put", [None, os.mkfifo, lambda path: path.write_text("{")])
-def test_an_index_that_is_gone_or_damaged_is_written_again(put, tmp_path):
+def test_an_index_that_is_gone_is_written_again(tmp_path):
     with FinishedTasks(str(tmp_path)) as done:
         done.add(name(0), row(0))
     (tmp_path / "index.json").unlink()
-    if put:
-        put(tmp_path / "index.json")
     with FinishedTasks(str(tmp_path)):
         pass
     assert files(tmp_path)[1] == {name(0): row(0)["adapter"]}
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.write_text('{"best": "a",}')])
+def test_a_damaged_index_is_refused_and_stays(put, tmp_path):
+    """It may name adapters that tasks.json does not."""
+    with FinishedTasks(str(tmp_path)) as done:
+        done.add(name(0), row(0))
+    (tmp_path / "index.json").unlink()
+    put(tmp_path / "index.json")
+    with pytest.raises(ArtefactError, match=r"index\.json.*Without it, the aliases of tasks\.json"):
+        FinishedTasks(str(tmp_path))
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_alias_that_was_taken_away_or_changed_stays_so(is_killed, tmp_path):
+    with FinishedTasks(str(tmp_path)) as done:
+        for number in range(6):
+            done.add(name(number), row(number))
+    kept = {name(0): row(7)["adapter"], name(2): row(2)["adapter"]}
+    (tmp_path / "index.json").write_text(json.dumps(kept))
+    done = FinishedTasks(str(tmp_path))
+    done.add(name(8), row(8))
+    if is_killed:
+        done = FinishedTasks(str(tmp_path))
+    done.save()
+    tasks, index = files(tmp_path)
+    assert index == kept | {name(8): row(8)["adapter"]} and len(tasks) == 7
+    # A task that is adapted again has its alias again.
+    with FinishedTasks(str(tmp_path)) as done:
+        done.add(name(1), row(9))
+    assert files(tmp_path)[1] == index | {name(1): row(9)["adapter"]}
 
 
 def test_an_index_that_was_edited_stays(tmp_path):
