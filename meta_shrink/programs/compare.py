@@ -35,7 +35,7 @@ from meta_shrink.programs.comparison.runs import (
     failure,
     failures,
     job_of,
-    missing,
+    lacks,
     workdir_of,
 )
 from meta_shrink.programs.places import local_only
@@ -67,8 +67,8 @@ def main(argv: list[str]) -> None:
     codes = {}
     if not TABLE_ONLY.value:
         with comparison_folder(out), StopSignal() as stop:
-            codes = run_all(chosen, out, stop)
-    if TABLE_ONLY.value or any(not missing(run, out) for run in comparison.runs):
+            codes = run_all(comparison, chosen, out, stop)
+    if TABLE_ONLY.value or not all(lacks(comparison.runs, out).values()):
         write_table(comparison, out)
     failed = [run for run in chosen if codes.get(run.name, 0) not in (EXIT_OK, EXIT_PREEMPTED)]
     for run in failed:
@@ -110,9 +110,12 @@ def comparison_folder(out: str) -> Iterator[None]:
         raise unwritable(out, error) from error
 
 
-def run_all(runs: Sequence[Run], out: str, stop: StopSignal) -> dict[str, int]:
-    """Run what is not done yet; exit code by name."""
-    left = [run for run in runs if missing(run, out)]
+def run_all(
+    comparison: Comparison, runs: Sequence[Run], out: str, stop: StopSignal
+) -> dict[str, int]:
+    """Run what is not done yet of some runs of the comparison; exit code by name."""
+    what = lacks(comparison.runs, out)
+    left = [run for run in runs if what[run.name]]
     if not left:
         print(f"All {len(runs)} runs are done already.")
     board = Board(left, out, done=len(runs) - len(left))
@@ -130,13 +133,13 @@ def write_table(comparison: Comparison, out: str) -> None:
     Raises:
       UsageError: no run is done.
     """
-    lacks = {run.name: missing(run, out) for run in comparison.runs}
-    for reason in dict.fromkeys(filter(None, lacks.values())):
-        names = [name for name, what in lacks.items() if what == reason]
+    what = lacks(comparison.runs, out)
+    for reason in dict.fromkeys(filter(None, what.values())):
+        names = [name for name, told in what.items() if told == reason]
         print(f"Not in the table, {reason}: {listed(names)}.")
     methods = []
     for first, *others in comparison.methods():
-        done = [workdir_of(run, out) for run in (first, *others) if not lacks[run.name]]
+        done = [workdir_of(run, out) for run in (first, *others) if not what[run.name]]
         methods.append(Compared(first.label, done, 1 + len(others), first.x, first.x_label))
     file = config_flags.get_config_filename(flags.FLAGS["set"])
     note = f"Made by `{sys.argv[0]} --set={file}`."

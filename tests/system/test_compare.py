@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.reporting_samples import PNG, read_csv
@@ -101,6 +103,51 @@ def test_a_comparison_that_is_stopped_and_resumed(tmp_path):
     train = [sys.executable, "-m", "launch.train", *flags, f"--workdir={alone}"]
     subprocess.run(train, cwd=ROOT, check=True, capture_output=True)
     assert_same_run(alone, workdir)
+
+
+WITH_DATA = """
+from ml_collections import ConfigDict
+
+TINY = {
+    "task.data_dir": "DATA", "model.hidden": [2], "train.steps": 2, "train.meta_batch_size": 1,
+    "train.jit": "off", "adapt.steps": 1, "train.task_axis": "sequential",
+}
+
+def get_config():
+    runs = [{"config": f"configs/arrays.py:{n}", "overrides": TINY} for n in ("fomaml", "reptile")]
+    evaluate = {"kinds": ["all"], "horizon": 1}
+    return ConfigDict({"name": "data", "seeds": [0], "runs": runs, "evaluate": evaluate})
+"""
+
+
+def write_tasks(folder: Path, slope: float) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in range(5):
+        x = np.linspace(-1, 1, 6, dtype=np.float32)[:, np.newaxis]
+        np.savez(folder / f"task_{number}.npz", inputs=x, targets=slope * number * x)
+
+
+@pytest.mark.programs
+def test_runs_on_data_are_done_once_and_not_mixed_with_those_on_others(tmp_path):
+    write_tasks(tmp_path / "data", slope=1.0)
+    text = WITH_DATA.replace("DATA", str(tmp_path / "data"))
+    out, _ = finish(start(tmp_path, "--jobs=1", text=text))
+    assert "2 of 2 runs done" in out
+    table = (tmp_path / "out" / "methods.md").read_text(encoding="utf-8")
+    assert "| FOMAML |" in table and "| Reptile |" in table
+    log = tmp_path / "out" / "runs" / "fomaml_seed0" / "run.log"
+    before, said = times(tmp_path), log.read_text()
+    assert len(before) == 2
+    out, _ = finish(start(tmp_path, "--jobs=1", text=text))
+    assert "All 2 runs are done already." in out
+    assert (times(tmp_path), log.read_text()) == (before, said)
+
+    write_tasks(tmp_path / "data", slope=2.0)
+    shutil.rmtree(tmp_path / "out" / "runs" / "reptile_seed0")
+    out, _ = finish(start(tmp_path, "--jobs=1", "--only=reptile", text=text))
+    assert "Not in the table, made with other data than reptile_seed0: fomaml_seed0." in out
+    _, err = finish(start(tmp_path, "--jobs=1", text=text), 1)
+    assert "fomaml_seed0 failed (exit code 2)" in err and "another config: data: " in err
 
 
 def test_a_run_that_fails(tmp_path):

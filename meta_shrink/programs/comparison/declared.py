@@ -137,7 +137,7 @@ def _run(method: DeclaredRun, seed: int, evaluate: list[str], imports: Sequence[
     name = "_".join([*filter(None, parts), f"seed{seed}"])
     config = load_config(method.label, train)
     if imports:
-        config["imports"] = [*imports]
+        config["imports"] = [*dict.fromkeys(imports)]  # As training records them.
     return Run(name, method.label, method.x, method.x_label, seed, config, train, evaluate)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from meta_shrink.durable_files import from_json, to_json
@@ -36,6 +37,24 @@ def workdir_of(run: Run, out: str) -> str:
     return os.path.join(out, "runs", run.name)
 
 
+def lacks(runs: Sequence[Run], out: str) -> dict[str, str]:
+    """What each run still lacks by name, as `missing`; none but runs on the same data are compared.
+
+    Of runs on the same task, those that recorded other data than the newest are not done: training
+    refuses them. (The data themselves are read by the runs alone.)
+    """
+    found = {run.name: missing(run, out) for run in runs}
+    newest = {}
+    told = {run.name: _data_of(run, out) for run in runs}
+    for run in sorted((run for run in runs if told[run.name]), key=lambda r: _recorded_at(r, out)):
+        newest[_task_of(run)] = run.name
+    for run in runs:
+        other = newest.get(_task_of(run))
+        if other and told[run.name] and told[run.name] != told[other] and not found[run.name]:
+            found[run.name] = f"made with other data than {other}"
+    return found
+
+
 def missing(run: Run, out: str) -> str:
     """What the run still lacks, in a few words; "" for a run that is done as the set has it."""
     workdir = workdir_of(run, out)
@@ -43,13 +62,43 @@ def missing(run: Run, out: str) -> str:
         recorded, evaluation = read_config(workdir), load_evaluation(workdir)
     except MetaShrinkError:
         return "not evaluated yet"
-    if recorded != from_json(to_json(run.config)):
+    if _without_data(recorded) != _without_data(from_json(to_json(run.config))):
         return "made with another config"
-    if evaluation["meta_step"] < run.config["train"]["steps"]:
+    if evaluation["meta_step"] < _steps_of(run):
         return f"evaluated at meta-step {evaluation['meta_step']}"
     words = str(evaluation["environment"].get("command", "")).split()
     given = {w for w in words if w.startswith("--") and not w.startswith(NOT_OF_A_SET)}
     return "" if given == set(run.evaluate) else "evaluated with other flags"
+
+
+def _steps_of(run: Run) -> int:
+    train = run.config.get("train", {})
+    if "steps" in train:
+        return train["steps"]
+    from meta_shrink.experiments.defaults import Schedule  # Late: it loads TensorFlow.
+
+    return Schedule().steps
+
+
+def _without_data(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without the hash of its data, which training adds to what a set says."""
+    return {name: value for name, value in config.items() if name != "data"}
+
+
+def _data_of(run: Run, out: str) -> str:
+    """The hash of the data that a run recorded; "" where there is none."""
+    try:
+        return str(read_config(workdir_of(run, out)).get("data", ""))
+    except MetaShrinkError:
+        return ""
+
+
+def _recorded_at(run: Run, out: str) -> float:
+    return os.path.getmtime(os.path.join(workdir_of(run, out), "config.json"))
+
+
+def _task_of(run: Run) -> str:
+    return json.dumps(to_json(run.config.get("task")), sort_keys=True)
 
 
 def job_of(run: Run, out: str) -> Job:
@@ -68,7 +117,8 @@ def share_done(run: Run, out: str) -> float:
         last = max((row["step"] for row in rows), default=0)
     except ArtefactError:
         last = 0
-    return TRAINING_SHARE * last / run.config["train"]["steps"]
+    steps = _steps_of(run)  # 0: its warm start is all that it learns.
+    return TRAINING_SHARE * last / steps if steps else 0.0
 
 
 def failure(run: Run, out: str, code: int) -> str:

@@ -1,0 +1,62 @@
+"""What the runs of a comparison still lack, from what they recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from meta_shrink.durable_files import to_json
+from meta_shrink.programs.comparison.declared import read_set
+from meta_shrink.programs.comparison.runs import Board, lacks, missing, workdir_of
+from tests.programs.test_compare import finish, one_run, small_set
+from tests.reporting_samples import small, write_run
+
+
+def test_the_data_that_a_run_records_are_no_other_config(tmp_path):
+    runs = read_set(small_set()).runs[:3]
+    hashes = ["a" * 64, "b" * 64, "b" * 64]
+    for number, (run, data) in enumerate(zip(runs, hashes, strict=True)):
+        finish(run, tmp_path)
+        path = Path(workdir_of(run, str(tmp_path))) / "config.json"
+        path.write_text(json.dumps({**to_json(run.config), "data": data}))
+        os.utime(path, (number, number))
+    assert [missing(run, str(tmp_path)) for run in runs] == ["", "", ""]
+    # Those that were made before the data became others are no part of one table with these.
+    assert list(lacks(runs, str(tmp_path)).values()) == [
+        f"made with other data than {runs[2].name}", "", ""
+    ]  # fmt: skip
+    other = runs[2]._replace(config={**runs[2].config, "task": {"name": "other"}})
+    finish(other, tmp_path)
+    assert list(lacks([runs[0], other], str(tmp_path)).values()) == ["", ""]
+
+
+def test_modules_that_are_named_twice_are_recorded_once(tmp_path):
+    run = read_set(small_set(), ["one", "two", "one"]).runs[0]
+    finish(run, tmp_path)
+    assert run.config["imports"] == ["one", "two"] and not missing(run, str(tmp_path))
+
+
+@pytest.mark.parametrize("argument", ["configs/prosody.py:pretrained", "configs/speech.py:sea"])
+def test_a_run_without_meta_steps_is_shown_and_done(tmp_path, argument):
+    run, lines = read_set(one_run(config=argument)).runs[0], []
+    write_run(Path(workdir_of(run, str(tmp_path))), small())
+    board = Board([run], str(tmp_path), done=0, log=lines.append)
+    board.watch([run.name], {})
+    board.watch([], {run.name: 0})
+    assert lines[-1].startswith("1 of 1 runs done")
+    finish(run, tmp_path)
+    assert run.config["train"]["steps"] == 0 and not missing(run, str(tmp_path))
+
+
+def test_a_config_without_a_number_of_steps_has_the_default(tmp_path):
+    run = read_set(small_set()).runs[0]
+    train = {k: v for k, v in run.config["train"].items() if k != "steps"}
+    run = run._replace(config={**run.config, "train": train})
+    finish(run._replace(config={**run.config, "train": {"steps": 999}}), tmp_path)
+    (Path(workdir_of(run, str(tmp_path))) / "config.json").write_text(
+        json.dumps(to_json(run.config))
+    )
+    assert missing(run, str(tmp_path)) == "evaluated at meta-step 999"
