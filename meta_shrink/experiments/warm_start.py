@@ -15,6 +15,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.task_data import task_source
 from meta_shrink.images.whole_files import only_maker_of
+from meta_shrink.rng import STREAMS
 from meta_shrink.sections import call, named
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.training.pretraining import Schedule, pretrain
@@ -73,9 +74,8 @@ def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
     task = {**config["task"], **section.get("task", {})}
     mixing = _mixing(experiment, task, schedule.seed)
     if section.get("cache"):
-        facts = {"options": {**options, "steps": 0}, "task": task, "model": config["model"]}
-        facts["data"] = mixing.data
-        folder = os.path.join(section["cache"], f"pretraining_{_digest(facts)}")
+        named_by = pretraining_name(config, options, task, mixing.data)
+        folder = os.path.join(section["cache"], named_by)
     os.makedirs(folder, exist_ok=True)
     with only_maker_of(os.path.join(folder, "state.npz")):
         return pretrain(
@@ -98,6 +98,16 @@ def _mixing(experiment: Experiment, task: Mapping[str, Any], seed: int) -> Any:
     return task_source({"task": task, "seed": seed}, experiment.components.tasks)
 
 
-def _digest(facts: Mapping[str, Any]) -> str:
-    content = json.dumps(to_json({**facts, "tensorflow": tf.__version__}), sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+def pretraining_name(
+    config: Mapping[str, Any], options: Mapping[str, Any], task: Mapping[str, Any], data: str
+) -> str:
+    """The folder of a pre-training in a cache: a hash of all that decides its steps.
+
+    Args:
+      options: of Schedule; their number of steps does not count. task, data: that it learns from.
+    """
+    facts = {"options": {**options, "steps": 0}, "task": task, "data": data}
+    facts |= {"model": config["model"], "loss": config["loss"]}
+    facts |= {"streams": STREAMS, "tensorflow": tf.__version__}
+    content = json.dumps(to_json(facts), sort_keys=True)
+    return f"pretraining_{hashlib.sha256(content.encode()).hexdigest()[:16]}"

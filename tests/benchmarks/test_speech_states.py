@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ import tensorflow as tf
 
 from configs import speech
 from meta_shrink import ModuleRegistry
+from meta_shrink.experiments.warm_start import pretraining_name
 from meta_shrink.models import wavenet
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results" / "speech"
-STARTS = {"sigma_reptile": "7eb42018181efbe0", "sea": "c9eb2a9cbf744b8c"}
+STARTS = {"sigma_reptile": "3ecc25a080d25348", "sea": "645f076aec795830"}
+DATA = "bf3129e29458cdc72dde938c5eadd233a961b3e92d28df5eeabb2bb589bbbf94"  # of the 71 speakers
+TENSORFLOW = "2.21.0"  # A name is of one version.
 RUNS = ("sigma_reptile_100", "reptile_100")
 
 
@@ -30,6 +34,16 @@ def test_a_pretrained_start_fits_its_network(method):
         found = {name: file[name].shape for name in file.files}
         assert all(np.isfinite(file[name]).all() for name in file.files)
     assert found == dict(zip(registry.paths, registry.shapes, strict=True))
+
+
+@pytest.mark.parametrize("method", ["sigma_reptile", "pretrained", "sea"])
+def test_a_documented_command_finds_its_start(method):
+    if tf.__version__ != TENSORFLOW:
+        pytest.skip("another TensorFlow starts anew")
+    config: Any = speech.get_config(f"quick_{method}").to_dict()
+    options = {key: value for key, value in config["warm_start"].items() if key != "cache"}
+    found = pretraining_name(config, options | {"halve_every": 3000}, config["task"], DATA)
+    assert found == f"pretraining_{STARTS.get(method, STARTS['sigma_reptile'])}"
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -11,7 +11,8 @@ import tensorflow as tf
 from meta_shrink import build, open_workdir
 from meta_shrink.experiments import train as training_job
 from meta_shrink.experiments import warm_start as warm_starts
-from meta_shrink.types import Labelled
+from meta_shrink.training import warm_start as plain
+from meta_shrink.types import Labelled, Mixed
 from tests.tiny_runs import NO_LOG, tiny_config
 
 EXAMPLES = Labelled(2, lambda key, size: (tf.zeros([size, 1]), tf.zeros([size], tf.int32)))
@@ -64,6 +65,59 @@ def test_runs_with_other_data_model_or_schedule_do_not(tmp_path, computed, chang
     first = started(tmp_path, {})
     assert started(tmp_path, changes) != first
     assert len(computed) == 2
+
+
+MIXED = Mixed(lambda key, size: EXAMPLES.draw(key, size), lambda size: EXAMPLES.draw(None, size))
+
+
+@pytest.fixture
+def folders(monkeypatch) -> list[str]:
+    """The folders of pre-trainings, which train nothing."""
+    found: list[str] = []
+
+    def pretrain(model, *given, folder, **options):
+        found.append(folder)
+        return [tf.zeros(v.shape) for v in model.trainable_variables]
+
+    monkeypatch.setattr(warm_starts, "pretrain", pretrain)
+    return found
+
+
+def pretrained(cache: Any, changes: dict[str, Any], algorithm: str = "reptile", data="") -> None:
+    warm = {"warm_start.steps": 3, "warm_start.cache": str(cache)}
+    experiment = build(tiny_config(algorithm, warm | changes))
+    source = experiment.source._replace(mixed=MIXED, data=data)
+    warm_starts.warm_started(experiment._replace(source=source), "", print)
+
+
+def test_what_decides_a_pretraining_decides_its_folder(tmp_path, folders, monkeypatch):
+    pretrained(tmp_path, {})
+    alike = [{"seed": 5}, {"warm_start.steps": 4}, {"adapt.steps": 2}, {"prior.beta": 0.1}]
+    for changes in alike:
+        pretrained(tmp_path, changes)
+    pretrained(tmp_path, {}, "sigma_reptile")
+    assert len(set(folders)) == 1
+    others: list[dict[str, Any]] = [
+        {"loss.noise": [1.0, 1.0, 0.01]},
+        {"loss.reduction": "mean"},
+        {"task.num_train": 4},
+        {"model.initial": 2.0},
+        {"warm_start.seed": 1},
+        {"warm_start.clip_norm": 2.0},
+        {"warm_start.learning_rate": 0.5},
+    ]
+    for changes in others:
+        pretrained(tmp_path, changes)
+    pretrained(tmp_path, {}, data="other")
+    monkeypatch.setattr(warm_starts, "STREAMS", warm_starts.STREAMS + 1)
+    pretrained(tmp_path, {})
+    assert len(set(folders)) == 1 + len(others) + 2
+
+
+def test_other_random_streams_share_nothing(tmp_path, computed, monkeypatch):
+    first = started(tmp_path, {})
+    monkeypatch.setattr(plain, "STREAMS", plain.STREAMS + 1)
+    assert started(tmp_path, {}) != first
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path, computed):
