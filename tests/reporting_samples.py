@@ -56,8 +56,8 @@ def make_evaluation(names, special, groups, *, algorithm="sigma_reptile", steps=
             for name in names
         ],
         "selection": {
-            "rule": "threshold",
-            "value": 0.001,
+            "rule": "threshold" if learned else "none",
+            "value": 0.001 if learned else 0,
             "modules": special if learned else [],
             "share": share,
             "bytes": 160 * len(special),

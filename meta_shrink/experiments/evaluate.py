@@ -85,7 +85,7 @@ def evaluate(
     found = _adapted(experiment, meta, selected, options, shown, **how)
     rows, everything = _rows(found, quoted_steps(experiment, options), log)
     evaluation = {
-        **_facts(experiment, options),
+        **_facts(experiment, options, rows),
         "meta_step": step,
         "modules": module_rows(experiment, meta, selected),
         "selection": selection,
@@ -108,10 +108,12 @@ def _options(experiment: Experiment, overrides: Mapping[str, Any]) -> EvalOption
     return options
 
 
-def _facts(experiment: Experiment, options: EvalOptions) -> dict[str, Any]:
+def _facts(
+    experiment: Experiment, options: EvalOptions, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     metric = experiment.metric_facts
     return {
-        "num_tasks": options.num_tasks,
+        "num_tasks": max(row["num_tasks"] for row in rows),
         "train_adaptation_steps": experiment.adapt.steps,
         "quoted_steps": quoted_steps(experiment, options),
         "experiment": experiment.config["name"],

@@ -19,15 +19,23 @@ from meta_shrink.reporting.evaluation_file import (
     title,
 )
 from meta_shrink.reporting.figures import parameter_error_panels
+from meta_shrink.reporting.held_out import held_out_tasks, listed_numbers, tasks_of
 from meta_shrink.reporting.page import csv_bytes, png_bytes, write_files
-from meta_shrink.reporting.style import (
-    metric_label,
+from meta_shrink.reporting.style import metric_label
+from meta_shrink.reporting.wording import markdown_table
+
+FIGURE_FILES = (
+    "comparison.png",
+    "comparison_curves.csv",
+    "parameter_error.png",
+    "parameter_error.csv",
 )
-from meta_shrink.reporting.wording import listed_numbers, markdown_table
 
 
 def write_comparison(out_dir: str | Path, evaluations: Sequence[dict[str, Any]]) -> Path:
     """Writes comparison.md, .csv and .png, and parameter_error.png where the truth is known.
+
+    Figures that have no curve, as nobody adapted everything, are left out.
 
     Args:
       out_dir: made if it is not there.
@@ -53,15 +61,17 @@ def write_comparison(out_dir: str | Path, evaluations: Sequence[dict[str, Any]])
     curves, errors = _all_curves(named), [pair for pair in named if pair[1].get("parameter_error")]
     files = {
         "comparison.csv": csv_bytes(*comparison_rows(named)),
-        "comparison.png": png_bytes(comparison_curves(named)),
-        "comparison_curves.csv": csv_bytes(["algorithm", "step", "mean", "ci95"], curves),
-        "comparison.md": comparison_markdown(named, bool(errors)).encode(),
+        "comparison.md": comparison_markdown(named, bool(curves), bool(errors)).encode(),
     }
+    if curves:
+        files["comparison.png"] = png_bytes(comparison_curves(named))
+        columns = ["algorithm", "step", "mean", "ci95"]
+        files["comparison_curves.csv"] = csv_bytes(columns, curves)
     if errors:
         files["parameter_error.png"] = png_bytes(parameter_error_panels(errors))
         columns = ["algorithm", "parameter", "step", "error"]
         files["parameter_error.csv"] = csv_bytes(columns, _all_errors(errors))
-    write_files(out_dir, files, [] if errors else ["parameter_error.png", "parameter_error.csv"])
+    write_files(out_dir, files, [name for name in FIGURE_FILES if name not in files])
     return out_dir / "comparison.md"
 
 
@@ -89,24 +99,25 @@ def _task_specific(evaluation: dict[str, Any]) -> str:
 
 
 def comparison_rows(named: Named) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows for CSV: mean and 95 % interval of every scheme at the training horizon."""
+    """Columns and rows for CSV: mean, 95 % interval and number of tasks of every scheme where
+    results are quoted."""
     singles = _single_names(named)
     wanted = [("all", ""), ("selected", ""), ("none", ""), *(("single", name) for name in singles)]
-    columns = ["algorithm", "meta_step", "adaptation_steps", "num_tasks"]
+    columns = ["algorithm", "meta_step", "adaptation_steps"]
     for kind, name in wanted:
-        columns += [f"{name or kind} mean", f"{name or kind} ci95"]
+        columns += [f"{name or kind} mean", f"{name or kind} ci95", f"{name or kind} tasks"]
     rows = []
     for label, evaluation in named:
         row = [label, evaluation["meta_step"], quoted_steps(evaluation)]
-        row += [evaluation["num_tasks"]]
         for kind, name in wanted:
             scheme = find_scheme(evaluation, kind, name)
             row += at_horizon(evaluation, scheme)[1:] if scheme else ["", ""]
+            row += [tasks_of(evaluation, scheme) if scheme else ""]
         rows.append([*row, _task_specific(evaluation)])
     return [*columns, "task_specific"], rows
 
 
-def comparison_markdown(named: Named, has_errors: bool) -> str:
+def comparison_markdown(named: Named, has_curves: bool, has_errors: bool) -> str:
     """The table for people, with a sentence on how to read it and the figures."""
     singles = _single_names(named)
     head = ["algorithm", "everything", "task-specific only", "nothing"]
@@ -119,14 +130,14 @@ def comparison_markdown(named: Named, has_errors: bool) -> str:
         lines.append([label, *cells, _task_specific(evaluation)])
     table = markdown_table(head, lines)
     first = named[0][1]
-    counts = sorted({evaluation["num_tasks"] for _, evaluation in named})
     steps = sorted({quoted_steps(evaluation) for _, evaluation in named})
-    pictures = "\n\n![Metric against adaptation steps](comparison.png)\n"
+    pictures = "\n"
+    pictures += "\n![Metric against adaptation steps](comparison.png)\n" if has_curves else ""
     pictures += "\n![Error of each parameter](parameter_error.png)\n" if has_errors else ""
     metric = " ".join(metric_label(first).split()).capitalize()
     return (
         f"{metric} when only the named part of the network adapts: mean "
-        f"± 95 % confidence interval over {listed_numbers(counts)} held-out tasks, after "
+        f"± 95 % confidence interval over {held_out_tasks([e for _, e in named])}, after "
         f"{listed_numbers(steps)} adaptation steps.\n\n"
         f"{table}{pictures}"
     )

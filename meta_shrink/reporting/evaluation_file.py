@@ -18,7 +18,7 @@ from meta_shrink.durable_files import read_json
 from meta_shrink.errors import ArtefactError
 from meta_shrink.runs.metrics_log import MetricsLog
 
-SIGMA2_FLOOR, SIGMA2_CEILING = 1e-5, 1e5  # prior.SIGMA2_MIN and _MAX, without TensorFlow
+SIGMA2_FLOOR = 1e-5  # prior.SIGMA2_MIN, without TensorFlow
 KINDS = ("all", "selected", "ranked", "single", "none")
 TITLES = {
     "maml": "MAML",
@@ -144,18 +144,8 @@ def number(value: Any) -> float:
 
 
 def sigma2_is_learned(evaluation: dict[str, Any]) -> bool:
-    """Whether sigma^2 tells modules apart: some value lies between 0 and infinity, and not all
-    are one fixed value (iMAML's 1/lambda); all on the clipping floor or ceiling counts as learned.
-    """
-    values = {number(module["sigma2"]) for module in evaluation["modules"]}
-    proper = {value for value in values if 0 < value < math.inf}
-    fixed = len(values) == 1 and len(evaluation["modules"]) > 1
-    on_a_bound = any(
-        math.isclose(value, bound, rel_tol=1e-3)
-        for value in proper
-        for bound in (SIGMA2_FLOOR, SIGMA2_CEILING)
-    )
-    return bool(proper) and (not fixed or on_a_bound)
+    """Whether sigma^2 was learned; else no rule was asked to select by it (subsets.select)."""
+    return evaluation["selection"]["rule"] != "none"
 
 
 def title(evaluation: dict[str, Any]) -> str:
@@ -227,6 +217,13 @@ def readable_bytes(count: float) -> str:
 def readable_share(share: float) -> str:
     """A share of the parameters as per cent."""
     return f"{100 * share:.1f} %" if share >= 0.001 or share == 0 else "< 0.1 %"
+
+
+def readable_sigma2(value: float) -> str:
+    """sigma^2 to three digits; infinity is `no prior`, zero `frozen`."""
+    if not math.isfinite(value):
+        return "∞ (no prior)" if value == math.inf else "0 (frozen)"
+    return f"{value:.3g}" if value > 0 else "0 (frozen)"
 
 
 def find_scheme(evaluation: dict[str, Any], kind: str, name: str = "") -> dict[str, Any] | None:

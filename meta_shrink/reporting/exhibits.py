@@ -13,9 +13,11 @@ from meta_shrink.reporting.evaluation_file import (
     keys_with,
     number,
     of_kind,
+    readable_sigma2,
     sigma2_is_learned,
     title,
 )
+from meta_shrink.reporting.held_out import held_out_tasks, listed_numbers, task_counts
 from meta_shrink.reporting.size_quality import COLUMNS, size_quality_curve, size_quality_rows
 
 
@@ -49,7 +51,7 @@ def all_exhibits(evaluation: dict[str, Any], metrics: Sequence[dict[str, Any]]) 
 def _sigma2(evaluation: dict[str, Any]) -> Exhibit:
     stem, heading = "sigma2", "Which modules are task-specific?"
     if not sigma2_is_learned(evaluation):
-        values = {wording.readable_sigma2(number(m["sigma2"])) for m in evaluation["modules"]}
+        values = {readable_sigma2(number(m["sigma2"])) for m in evaluation["modules"]}
         reason = (
             f"{title(evaluation)} cannot tell: it does not learn σ², the number that says how far "
             f"each module may move, so there is nothing to draw. σ² is fixed at "
@@ -87,11 +89,14 @@ def _singles(evaluation: dict[str, Any]) -> Exhibit:
     if not schemes:
         return Exhibit(stem, heading, "This evaluation did not adapt single modules.", None)
     better = "lower" if evaluation["metric"]["lower_is_better"] else "higher"
+    own, others = (task_counts([evaluation], alone=flag) for flag in (True, False))
     caption = (
-        f"One part of the network adapts to each of {evaluation['num_tasks']:,} held-out tasks, "
+        f"One part of the network adapts to each of {listed_numbers(own)} held-out tasks, "
         f"the rest stays fixed; {better} is better. A part whose bar reaches the dashed line does "
         "as well alone as the whole network; one near the dotted line does not help."
     )
+    if others and others != own:
+        caption += f" The lines are those of {listed_numbers(others)} tasks."
     rows = [[s["name"], *at_horizon(evaluation, s)] for s in schemes]
     columns = ["adapts alone", "step", "mean", "ci95"]
     return Exhibit(stem, heading, caption, figures.single_module_bars(evaluation), columns, rows)
@@ -99,7 +104,7 @@ def _singles(evaluation: dict[str, Any]) -> Exhibit:
 
 def _adaptation(evaluation: dict[str, Any]) -> Exhibit:
     caption = (
-        f"Mean over {evaluation['num_tasks']:,} held-out tasks after each number of adaptation "
+        f"Mean over {held_out_tasks([evaluation])} after each number of adaptation "
         "steps; bands are 95 % confidence intervals. The vertical line is the number of steps "
         "that meta-training used: to its right a curve that turns for the worse overfits the task."
     )

@@ -56,7 +56,7 @@ def sigma2_bars(evaluation: dict[str, Any]) -> Figure:
     values = np.array([number(module["sigma2"]) for module in modules])
     chosen = [bool(module["task_specific"]) for module in modules]
     proper = values[np.isfinite(values) & (values > 0)]
-    low, high = min(SIGMA2_FLOOR, proper.min()) / 3, max(proper.max(), SIGMA2_FLOOR) * 3
+    low, high = proper.min(initial=SIGMA2_FLOOR) / 3, proper.max(initial=SIGMA2_FLOOR) * 3
     heights = np.clip(np.nan_to_num(values, nan=low, posinf=high), low, high)
     figure, ax = canvas([module["name"] for module in modules])
     ax.set_yscale("log")

@@ -9,11 +9,12 @@ from typing import Any
 
 from meta_shrink.errors import UsageError
 from meta_shrink.reporting.evaluation_file import load_evaluation, readable_bytes
+from meta_shrink.reporting.held_out import listed_numbers
 from meta_shrink.reporting.methods import MEASURES, Compared, Row, method_row, timing_rows
 from meta_shrink.reporting.methods_figure import methods_figure
 from meta_shrink.reporting.page import csv_bytes, png_bytes, write_files
 from meta_shrink.reporting.style import metric_label
-from meta_shrink.reporting.wording import Table, listed, listed_numbers, markdown_table
+from meta_shrink.reporting.wording import Table, listed, markdown_table
 
 HEADS = {
     "everything": "everything adapts",

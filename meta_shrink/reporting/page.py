@@ -26,6 +26,7 @@ from meta_shrink.reporting.evaluation_file import (
     title,
 )
 from meta_shrink.reporting.exhibits import Exhibit, all_exhibits
+from meta_shrink.reporting.held_out import held_out_tasks
 from meta_shrink.reporting.tensorboard_images import show_in_tensorboard
 
 DOTS_PER_INCH = 170
@@ -124,6 +125,7 @@ def render(
     modules = wording.readable_modules(wording.module_table(evaluation))
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         evaluation=evaluation,
+        held_out=held_out_tasks([evaluation]),
         algorithm=title(evaluation),
         discovery=wording.discovery(evaluation),
         outcome=wording.outcome(evaluation),
@@ -166,7 +168,7 @@ def run_facts(evaluation: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> 
     """What ran, where, and whether training was healthy, as (name, value) pairs."""
     facts = [["experiment", evaluation["experiment"]], ["algorithm", title(evaluation)]]
     facts += [["meta-steps", f"{evaluation['meta_step']:,}"]]
-    facts += [["held-out tasks", f"{evaluation['num_tasks']:,}"]]
+    facts += [["evaluated on", held_out_tasks([evaluation])]]
     facts += [[name, str(value)] for name, value in evaluation["environment"].items()]
     health = {
         "tasks/nonfinite": ("tasks left out as non-finite (logged rows)", sum),

@@ -18,10 +18,12 @@ from meta_shrink.reporting.evaluation_file import (
     of_kind,
     readable_bytes,
     readable_share,
+    readable_sigma2,
     sigma2_is_learned,
     title,
     widest_gap,
 )
+from meta_shrink.reporting.held_out import tasks_of
 
 HEADLINE_NAMES = 70  # characters
 SEPARATED = 100  # times, the two orders of magnitude of Section 4.3
@@ -105,6 +107,11 @@ def discovery(evaluation: dict[str, Any]) -> str:
 
 def not_separated(evaluation: dict[str, Any]) -> str:
     """That no module stands out, and by how much the most that do."""
+    if len(evaluation["modules"]) == 1:
+        return (
+            "There is one module, so there is no other σ² to compare its own with: set modules.by "
+            "to divide the network."
+        )
     return (
         f"The σ² of the {len(evaluation['modules'])} modules are not separated: no rule was met "
         f"({selection_rule(evaluation)}), and the widest gap between neighbours is "
@@ -179,10 +186,9 @@ def scheme_table(evaluation: dict[str, Any]) -> Table:
         last, less = estimate_at(scheme, math.inf), less_everything(scheme)
         share = sum(sizes[name] for name in scheme["modules"]) / total
         difference = less[1:] if less else ("", "")
-        rows.append(
-            [scheme["name"], len(scheme["modules"]), share, *horizon, *best, *last, *difference]
-        )
-    columns = ["what adapts", "modules", "share"]
+        what = [scheme["name"], len(scheme["modules"]), share, tasks_of(evaluation, scheme)]
+        rows.append([*what, *horizon, *best, *last, *difference])
+    columns = ["what adapts", "modules", "share", "tasks"]
     for moment in ("horizon", "best", "last"):
         columns += [f"{moment} step", f"{moment} mean", f"{moment} ci95"]
     columns += ["less everything mean", "less everything ci95"]
@@ -199,30 +205,34 @@ def readable_modules(table: Table) -> Table:
     return Table(["module", "parameters", "share", "bytes", "σ²", "selected"], rows, table.marked)
 
 
-def readable_sigma2(value: float) -> str:
-    """sigma^2 to three digits; infinity is `no prior`, zero `frozen`."""
-    if not math.isfinite(value):
-        return "∞ (no prior)" if value == math.inf else "0 (frozen)"
-    return f"{value:.3g}" if value > 0 else "0 (frozen)"
-
-
 def readable_schemes(evaluation: dict[str, Any]) -> Table:
-    """The scheme table as a reader wants it, with the difference to adapting everything."""
-    compared = any(less_everything(scheme) for scheme in evaluation["schemes"])
-    first = evaluation["schemes"][0]
-    horizon, last = at_horizon(evaluation, first).step, first["steps"][-1]
+    """The scheme table as a reader wants it, with the difference to adapting everything.
+
+    Parts adapted alone may have fewer tasks, and may end earlier than a column says.
+    """
+    schemes = evaluation["schemes"]
+    compared = any(less_everything(scheme) for scheme in schemes)
+    counted = len({tasks_of(evaluation, scheme) for scheme in schemes}) > 1
+    horizon = max(at_horizon(evaluation, scheme).step for scheme in schemes)
+    last = max(scheme["steps"][-1] for scheme in schemes)
     further = last > horizon
     rows = []
-    for scheme in evaluation["schemes"]:
+    for scheme in schemes:
         best, less = best_of(evaluation, scheme), less_everything(scheme)
-        cells = [str(at_horizon(evaluation, scheme))]
+        cells = [f"{tasks_of(evaluation, scheme):,}"] if counted else []
+        cells += [_after(at_horizon(evaluation, scheme), horizon)]
         cells += [signed(less) if less else ""] if compared else []
-        cells += [str(estimate_at(scheme, math.inf))] if further else []
+        cells += [_after(estimate_at(scheme, math.inf), last)] if further else []
         rows.append([scheme["name"], *cells, f"{best.mean:.3g} (step {best.step:,})"])
-    columns = ["what adapts", f"after {horizon:,} steps"]
+    columns = ["what adapts", *(["tasks"] if counted else []), f"after {horizon:,} steps"]
     columns += ["less everything"] if compared else []
     columns += [f"after {last:,} steps"] if further else []
     return Table([*columns, "best mean"], rows, scheme_table(evaluation).marked)
+
+
+def _after(estimate: Estimate, steps: int) -> str:
+    """The estimate in a column of this number of steps, with its own where that is another."""
+    return str(estimate) if estimate.step == steps else f"{estimate} (after {estimate.step:,})"
 
 
 def signed(difference: Estimate) -> str:
@@ -236,8 +246,3 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
     )
-
-
-def listed_numbers(numbers: Sequence[int]) -> str:
-    """`5 or 1,000`."""
-    return " or ".join(f"{n:,}" for n in numbers)

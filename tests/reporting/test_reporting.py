@@ -94,22 +94,28 @@ def test_sigma2_that_is_not_learned(tmp_path):
     assert "There are no learning curves" in text
 
 
-@pytest.mark.parametrize(
-    ("values", "learned"),
-    [
-        ([0.3, 1e-5], True),
-        ([1e-5, 1e-5], True),  # All on the floor: learned, and collapsed.
-        (["inf", "inf"], False),
-        (["-inf", 0], False),
-        ([0.5, 0.5], False),  # iMAML's 1/lambda.
-        ([0.5], True),
-        (["inf", 0.5], True),
-    ],
-)
-def test_sigma2_is_learned(values, learned):
-    assert (
-        evaluation_file.sigma2_is_learned({"modules": [{"sigma2": v} for v in values]}) is learned
-    )
+# Also on the bounds of the learned ones, all alike, and of one module (iMAML's 1/lambda).
+VARIANCES = [[0.3, 1e-5], [1e-5], [1e5], [0.5], ["inf"], [0], [0.5] * 2, [1e5] * 2, ["inf", 0.5]]
+
+
+@pytest.mark.parametrize("values", VARIANCES)
+@pytest.mark.parametrize("learned", [True, False])
+def test_sigma2_is_learned(values, learned, tmp_path):
+    """Whatever the values are: the evaluation says it, and so does the page."""
+    modules = [
+        {"name": f"m{i}", "size": 1, "share": 0.5, "bytes": 4, "sigma2": v, "task_specific": False}
+        for i, v in enumerate(values)
+    ]
+    evaluation = small(algorithm="sigma_imaml" if learned else "imaml")
+    schemes = [s | {"modules": []} for s in evaluation["schemes"] if s["kind"] != "selected"]
+    selection = evaluation["selection"] | {"modules": []}
+    evaluation |= {"modules": modules, "selection": selection, "schemes": schemes}
+    assert evaluation_file.sigma2_is_learned(evaluation) is learned
+    text = write_report(write_run(tmp_path, evaluation)).read_text(encoding="utf-8")
+    assert ("does not learn which modules are task-specific" in text) is not learned
+    assert ("are not separated: no rule was met" in text) is (learned and len(values) > 1)
+    assert ("no other σ² to compare its own with" in text) is (learned and len(values) == 1)
+    assert (tmp_path / "report" / "sigma2.png").exists() is learned
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ def module(name: str, size: int, sigma2: float) -> dict[str, Any]:
             "task_specific": sigma2 > 0.1}  # fmt: skip
 
 
+NOT_LEARNED = {"rule": "none", "value": 0, "modules": [], "share": 0.0, "bytes": 0}
+
+
 def evaluation(**changes: Any) -> dict[str, Any]:
     """Two modules of 10 and 90 parameters; training adapted for 5 steps."""
     facts = {
@@ -125,10 +128,10 @@ def test_metric_is_taken_where_the_evaluation_quotes_it():
 def test_the_table_of_schemes_by_hand():
     table = wording.scheme_table(evaluation())
     rows = {row[0]: row for row in table.rows}
-    #                             modules, share, horizon, best, last: step, mean and interval
-    assert rows["all modules"][1:] == [2, 1.0, 5, 2.0, 0.2, 20, 1.0, 0.3, 20, 1.0, 0.3, "", ""]
+    #                             modules, share, tasks; horizon, best, last: step, mean, interval
+    assert rows["all modules"][1:] == [2, 1.0, 30, 5, 2.0, 0.2, 20, 1.0, 0.3, 20, 1.0, 0.3, "", ""]
     assert rows["selected modules"][1:3] == [1, 0.1]
-    assert rows["b"][1:] == [1, 0.9, 5, 2.2, 0.2, 5, 2.2, 0.2, 20, 5.0, 0.3, "", ""]
+    assert rows["b"][1:] == [1, 0.9, 30, 5, 2.2, 0.2, 5, 2.2, 0.2, 20, 5.0, 0.3, "", ""]
     assert table.marked == [1]
     readable = wording.readable_schemes(evaluation())
     assert readable.rows[1][1:] == ["3.00 ± 0.20", "2.50 ± 0.30", "2.5 (step 20)"]
@@ -157,8 +160,7 @@ def test_accuracies_rank_the_other_way():
 
 
 def test_the_best_single_choice_is_not_one_that_diverged():
-    found = evaluation()
-    found["modules"] = [module("a", 10, math.inf), module("b", 90, math.inf)]
+    found = evaluation(selection=NOT_LEARNED)
     found["schemes"][3]["mean"][1] = math.nan
     assert "adapting only a, the best single choice, gives a held-out" in wording.headline(found)
 
