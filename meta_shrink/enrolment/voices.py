@@ -19,13 +19,11 @@ from meta_shrink.enrolment.adapt_tasks import UnreadTask, check_task_names
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks
 from meta_shrink.errors import DataError, one_line
 from meta_shrink.images.classes import hash_order
-from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.corpus import Utterance
 from meta_shrink.speech.crops import Window, all_pieces, padded
 from meta_shrink.speech.features import FRAMES_PER_SECOND, NUMBERS
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.prepare import prepare_utterance
-from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Recording
 from meta_shrink.speech.signal import hop_of
 from meta_shrink.speech.speaker_files import Job, settings_of
@@ -74,7 +72,6 @@ class RecordedVoices:
             own = self._heard[speaker] = []
             for recording in self.speakers[speaker]:
                 try:
-                    check_recording(*decode(recording.place.read(), recording.place.path))
                     own.append(prepare_utterance(recording, self._rate, self._lexicon))
                 except DataError as error:
                     self._log(one_line(f"left out: {speaker}/{recording.utterance}: {error}"))

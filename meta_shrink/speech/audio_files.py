@@ -31,8 +31,12 @@ _NATIVE = {
 
 MAX_RATE, MAX_CHANNELS = 192_000, 8
 MOST = 4.0  # Of full scale: what is louder than 12 dB above it are integers kept as floats.
+LONGEST = 3600.0  # Seconds of a recording.
 UNKNOWN = 2**32 - 1  # In the place of a length, of a WAV that is not at its end.
 _STREAMED = 2**31 - 2**13  # Lengths from here on are in its place, too.
+_OPEN_FRAMES = 2**63 - 1  # What libsndfile says of a FLAC that does not say its length.
+_BLOCK = 2**18  # Samples read at a time.
+_LEAST_LEFT = 0.01  # Share of the channels' power that their mean has; 1 / 8 of eight unlike ones.
 _OGG_PAGE, _OGG_LAST = b"OggS", 4  # How a page begins; the flag of the last one.
 
 
@@ -42,32 +46,63 @@ def decode(
     """The bytes of a sound file (FLAC, WAV, Ogg) -> float32 samples [N] of one channel, rate.
 
     Args:
-      max_seconds: no more is read. A few bytes of FLAC may hold, or say that they hold, years.
+      max_seconds: no more is read, and never more than LONGEST. A few bytes of FLAC may hold, or
+        say that they hold, years.
 
     Raises:
       DataError: it is no sound file or cut off, or holds no sound, more than that, none of people,
-        or samples that are none.
+        channels that cancel out, or samples that are none.
     """
     soundfile = speech_module("soundfile")
+    limit = LONGEST if max_seconds is None else max_seconds
     try:
         told = soundfile.info(io.BytesIO(content))
         _check(told, name)
-        most = -1 if max_seconds is None else int(max_seconds * told.samplerate) + 1
-        samples = decode_native(content, told) if most < 0 else None
+        most = int(limit * told.samplerate) + 1
+        is_native = max_seconds is None and told.frames < most
+        samples = decode_native(content, told) if is_native else None
         if samples is None:
-            file = io.BytesIO(content)
-            samples, _ = soundfile.read(file, most, dtype="float32", always_2d=True)
+            samples = _read(soundfile, content, most)
     except (RuntimeError, OSError) as error:
         why = getattr(error, "error_string", error)  # Its text names an object in memory.
         raise DataError(f"{name} cannot be decoded ({why}).") from error
     if not len(samples):
         raise DataError(f"{name} holds no sound.")
-    if len(samples) == most:
-        raise DataError(f"{name} is longer than {max_seconds:g} s: cut it.")
-    if len(samples) < (told.frames if most < 0 else min(told.frames, most)) or _is_short(content):
+    if len(samples) >= most:
+        raise DataError(f"{name} is longer than {limit:g} s: cut it.")
+    is_told = told.frames < _OPEN_FRAMES
+    if (is_told and len(samples) < told.frames) or _is_short(content):
         raise DataError(f"{name} is cut off: it has fewer samples than it says; copy it again.")
     _check_samples(samples, name)
-    return samples.mean(axis=1), int(told.samplerate)
+    return _one_channel(samples, name), int(told.samplerate)
+
+
+def _read(soundfile: Any, content: bytes, most: int) -> np.ndarray:
+    """float32 [N, channels] of at most `most` samples, in blocks: a header may say any number, or
+    none, as that of a FLAC whose encoder wrote to a pipe.
+    """
+    blocks, left = [], most
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        # Behind each block it would be sought for where it is, which fails at an end untold.
+        file.seekable = lambda: False
+        while left > 0:
+            block = file.read(min(_BLOCK, left), dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            blocks.append(block)
+            left -= len(block)
+    return np.concatenate(blocks) if blocks else np.zeros([0, 1], np.float32)
+
+
+def _one_channel(samples: np.ndarray, name: str) -> np.ndarray:
+    """The mean of the channels [N, channels] -> [N]; a voice that is upside down in one is lost."""
+    mixed = samples.mean(axis=1)
+    if float(np.var(mixed)) < _LEAST_LEFT * float(np.var(samples, axis=0).mean()):
+        raise DataError(
+            f"{name} has channels that cancel each other out, as one is the other upside down: "
+            "turn one over, or keep one alone."
+        )
+    return mixed
 
 
 def _is_short(content: bytes) -> bool:

@@ -18,12 +18,13 @@ from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.alignment import align
-from meta_shrink.speech.audio_files import load
+from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.corpus import PARTS, Speaker, Utterance, part_files, write_speaker
 from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
+from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Lexicon, Recording
-from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch
+from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch, resample
 from meta_shrink.speech.speaker_files import (
     Job,
     kept,
@@ -54,7 +55,8 @@ def prepare_speech(
 ) -> list[Prepared]:
     """Writes a file per speaker into a folder; what is there already is not made again.
 
-    An utterance that cannot be read or aligned is named and left out. Work is kept in pieces of a
+    An utterance that cannot be read or aligned, or that is silent, clipped or noisy (quality), is
+    named and left out. Work is kept in pieces of a
     few utterances in <folder>/parts until all speakers are whole.
 
     Args:
@@ -177,9 +179,11 @@ def prepare_utterance(recording: Recording, sample_rate: int, lexicon: Lexicon) 
     """One utterance, of a whole number of frames.
 
     Raises:
-      DataError: it cannot be read or aligned.
+      DataError: it cannot be read or aligned, or is silent, clipped or noisy.
     """
-    samples = load(recording.place.read(), recording.place.path, sample_rate)
+    recorded, rate = decode(recording.place.read(), recording.place.path)
+    check_recording(recorded, rate)
+    samples = resample(recorded, rate, sample_rate)
     frames = told_frames(samples, sample_rate, recording.text, lexicon, phones=recording.phones)
     codes = mu_law_encode(samples[: len(frames.phones) * hop_of(sample_rate)])
     return Utterance(recording.utterance, codes, frames)

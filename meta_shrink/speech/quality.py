@@ -18,23 +18,27 @@ def check_recording(samples: np.ndarray, rate: int, *, may_clip: bool = False) -
     """Refuse a recording that is (nearly) silent, clipped or too noisy.
 
     Args:
-      samples: [N] in [-1, 1], as they were recorded: another rate would round flat tops.
+      samples: [N], as they were recorded: another rate would round flat tops. Codes hold [-1, 1],
+        so that what is above is cut off.
       may_clip: where its words and melody are all that is taken from it.
 
     Raises:
       DataError: what it is, by how much, and what to do.
     """
-    if (level := loud_level(samples, rate)) < LEAST_LEVEL:
+    around_zero = samples - np.mean(
+        samples, dtype=np.float64
+    )  # An offset is neither voice nor noise.
+    if (level := loud_level(around_zero, rate)) < LEAST_LEVEL:
         raise DataError(
             f"it is nearly silent: its loud parts are at {max(level, -120):.0f} dB of full scale, "
             f"expected {LEAST_LEVEL:g} or more; record it again, nearer or at a higher level."
         )
-    if not may_clip and (share := clipped_share(samples)) > MOST_CLIPPED:
+    if not may_clip and (share := clipped_share(np.clip(samples, -1, 1))) > MOST_CLIPPED:
         raise DataError(
             f"it is clipped: {share:.1%} of its samples are cut off at the top, expected "
             f"{MOST_CLIPPED:.1%} at most; record it again at a lower level."
         )
-    if (snr := signal_to_noise(samples, rate)) < LEAST_SNR:
+    if (snr := signal_to_noise(around_zero, rate)) < LEAST_SNR:
         raise DataError(
             f"it is too noisy: its speech is {snr:.0f} dB above its noise, expected {LEAST_SNR:g} "
             "or more; record it again in a quieter place, with a moment of silence around."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from meta_shrink import DataError
 from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.layouts import find_recordings
+from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.quality import (
     check_recording,
     clipped_share,
@@ -72,3 +75,52 @@ def test_good_recordings_pass():
     check_recording(bursts(15), RATE)
     for recording in find_recordings(str(published("speech") / "so762_sample_wav.tar.gz"))[0]:
         check_recording(*decode(recording.place.read(), recording.utterance))
+
+
+@pytest.mark.parametrize("gain", [1.5, 3.0, 8.0])
+def test_what_floats_hold_above_full_scale_is_cut_off_in_the_codes(gain):
+    """It is judged as it will be cut: as the same recording that was cut off when it was made."""
+    tone = np.clip(bursts(60, level=0.5) * gain, -4, 4)
+    above = np.mean(np.abs(tone) > 1)
+    for samples in (tone, np.clip(tone, -1, 1)):
+        if not above:
+            check_recording(samples, RATE)
+            continue
+        with pytest.raises(DataError, match="it is clipped: ") as told:
+            check_recording(samples, RATE)
+        share = float(re.findall(r"([0-9.]+)% of its samples", str(told.value))[0]) / 100
+        assert share == pytest.approx(above, abs=0.001)
+
+
+@pytest.mark.parametrize("offset", [-0.3, 0.02, 0.08, 0.3])
+def test_an_offset_is_neither_noise_nor_voice(offset):
+    check_recording(bursts(15) / 2 + offset, RATE)
+    for samples, sentence in ((np.zeros(RATE), "nearly silent"), (bursts(5), "it is too noisy")):
+        with pytest.raises(DataError, match=sentence):
+            check_recording(samples / 2 + offset, RATE)
+
+
+def test_a_corpus_is_prepared_without_what_no_voice_is_learned_from(tmp_path):
+    """As enrolment leaves it out."""
+    soundfile = pytest.importorskip("soundfile", reason="needs the extra [speech]")
+    pytest.importorskip("pocketsphinx", reason="needs the extra [speech]")
+    one, *_ = find_recordings(str(published("speech") / "so762_sample_wav.tar.gz")).recordings
+    voice, rate = decode(one.place.read(), one.utterance)
+    voice = voice / np.abs(voice).max() / 2
+    made = {
+        "good": voice,
+        "offset": voice + 0.08,
+        "silent": 0 * voice,
+        "over": voice * 6,
+        "opposed": np.stack([voice, -voice], 1),
+    }
+    (tmp_path / "from" / "ann").mkdir(parents=True)
+    for name, samples in made.items():
+        path = tmp_path / "from" / "ann" / f"{name}.wav"
+        soundfile.write(path, samples, rate, subtype="FLOAT")
+        path.with_suffix(".txt").write_text(one.text)
+    (done,) = prepare_speech(str(tmp_path / "from"), str(tmp_path / "out"), log=lambda _: None)
+    assert done.utterances == 2
+    expected = {"opposed": "cancel each other", "over": "is clipped", "silent": "nearly silent"}
+    assert {name for name, _ in done.left_out} == set(expected)
+    assert all(expected[name] in why for name, why in done.left_out)
