@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.types import Params
+from meta_shrink.variable_paths import relative_path
 
 
 @dataclass(frozen=True)
@@ -187,14 +188,3 @@ def _only_match(path: str, patterns: Mapping[str, re.Pattern[str]]) -> str:
             f"Variable {path!r} matches {what}; each variable must match exactly one pattern."
         )
     return matching[0]
-
-
-def relative_path(model: keras.Model, variable: keras.Variable) -> str:
-    """The path of a variable without the model's name, which some models put in front."""
-    prefix = f"{model.name}/"
-    if not variable.path.startswith(prefix):
-        return variable.path
-    rest = variable.path.removeprefix(prefix)
-    names = {layer.name for layer in model.layers}
-    # A layer that is called like the model: its own name is not the model's.
-    return rest if model.name not in names or rest.split("/")[0] in names else variable.path

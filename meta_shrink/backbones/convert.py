@@ -14,7 +14,8 @@ from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.reading import Adapter
 from meta_shrink.backbones.full_disk import full_disk_told
 from meta_shrink.errors import ArtefactError, UsageError
-from meta_shrink.registry import relative_path
+from meta_shrink.models.moment_variables import check_paths, moment_variables
+from meta_shrink.variable_paths import relative_path
 
 
 def merge(adapter: Adapter, model: keras.Model) -> None:
@@ -24,9 +25,15 @@ def merge(adapter: Adapter, model: keras.Model) -> None:
       model: the backbone's own architecture with phi in it; its other variables stay.
 
     Raises:
-      UsageError: the model lacks a variable of the adapter, or has it in another shape.
+      UsageError: the model lacks a variable of the adapter, or has it twice or in another shape.
     """
+    check_paths(model)
     variables = {relative_path(model, variable): variable for variable in model.variables}
+    # What is frozen may have the path of something that learns.
+    variables |= {
+        relative_path(model, variable): variable for variable in model.trainable_variables
+    }
+    variables |= dict(moment_variables(model))
     for name, value in adapter.tensors.items():
         if name not in variables or tuple(variables[name].shape) != value.shape:
             raise UsageError(

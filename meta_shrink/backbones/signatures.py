@@ -18,13 +18,12 @@ from meta_shrink.backbones.source import (
     call_model,
     model_inputs,
     model_targets,
-    moment_variables,
     split_adapter,
 )
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import loss_of_call
+from meta_shrink.models.moment_variables import moments_by_path
 from meta_shrink.models.pure_call import pure_call
-from meta_shrink.registry import relative_path
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -60,17 +59,13 @@ def moments_of(source: ExportSource, inputs: Tensors, moving: Tensors) -> dict[s
     model = source.model
     theta, state = split_adapter(source, moving)
     values = moments(model, theta, model_inputs(model, inputs), state)
-    paths = [relative_path(model, variable) for variable in model.non_trainable_variables]
-    of_path = dict(zip(paths, values, strict=True))
-    return {path: of_path[path] for path, _ in moment_variables(model)}
+    return moments_by_path(model, values)
 
 
 def default_tensors(source: ExportSource, tensors: Iterable[AdapterTensor]) -> dict[str, Any]:
     """The adapter of phi itself: {name: tensor}."""
-    model = source.model
     values = dict(zip(source.registry.paths, source.meta.phi, strict=True))
-    for variable, value in zip(model.non_trainable_variables, source.state, strict=True):
-        values[relative_path(model, variable)] = value
+    values |= moments_by_path(source.model, source.state)
     return {spec.name: values[spec.name] for spec in tensors}
 
 

@@ -15,10 +15,10 @@ from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, Recipe
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.adapters.recipe import TARGETS as TARGETS
 from meta_shrink.errors import UsageError
-from meta_shrink.keras_model import flat_layers
 from meta_shrink.losses import ExampleLoss
+from meta_shrink.models.moment_variables import moment_variables
 from meta_shrink.prior import Selection
-from meta_shrink.registry import ModuleRegistry, relative_path
+from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import MetaParams
 
 
@@ -66,27 +66,12 @@ def adapter_tensors(source: ExportSource) -> tuple[AdapterTensor, ...]:
         AdapterTensor(path, path.rpartition("/")[0] or path, tuple(variable.shape), "moment")
         for path, variable in moment_variables(model)
     ]
+    learned = zip(registry.paths, model.trainable_variables, strict=True)
     chosen = {spec.name for spec in specs}
-    for variable in model.variables:
-        path = relative_path(model, variable)
+    for path, variable in [*learned, *moment_variables(model)]:
         if path in chosen and variable.dtype != "float32":
             raise UsageError(f"{path} is {variable.dtype}; an adapter holds float32 tensors only.")
     return tuple(specs)
-
-
-def moment_variables(model: keras.Model) -> list[tuple[str, keras.Variable]]:
-    """(path, variable) of the moments of every batch normalisation, in network order."""
-    owned = {
-        id(variable)
-        for layer in flat_layers(model)
-        if isinstance(layer, keras.layers.BatchNormalization)
-        for variable in layer.non_trainable_variables
-    }
-    return [
-        (relative_path(model, variable), variable)
-        for variable in model.non_trainable_variables
-        if id(variable) in owned
-    ]
 
 
 def split_adapter(
@@ -94,14 +79,16 @@ def split_adapter(
 ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
     """Adapter tensors by name -> (theta, non-trainable state), both whole, for stateless_call.
 
-    What the adapter does not hold is phi, or the state of the source.
+    What the adapter does not hold is phi, or the state of the source; so is all that is frozen,
+    even under the path of something that learns.
     """
     theta = [
         adapter.get(path, value)
         for path, value in zip(source.registry.paths, source.meta.phi, strict=True)
     ]
+    paths = {id(variable): path for path, variable in moment_variables(source.model)}
     state = [
-        adapter.get(relative_path(source.model, variable), value)
+        adapter.get(paths.get(id(variable), ""), value)
         for variable, value in zip(source.model.non_trainable_variables, source.state, strict=True)
     ]
     return theta, state

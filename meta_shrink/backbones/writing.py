@@ -47,8 +47,8 @@ from meta_shrink.durable_files import (
     write_durably,
 )
 from meta_shrink.keras_model import flat_layers
-from meta_shrink.registry import relative_path
 from meta_shrink.runs.locks import only_process_in
+from meta_shrink.variable_paths import relative_path
 
 PROBE_LENGTH = 16
 _UNFINISHED = ".unfinished-"

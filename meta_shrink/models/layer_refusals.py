@@ -7,6 +7,7 @@ import re
 import keras
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.moment_variables import check_paths
 from meta_shrink.models.private_names import flat_layers
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")  # TensorFlow's rule for names of scopes.
@@ -19,6 +20,7 @@ def check_layers(model: keras.Model) -> None:
     Raises:
       UsageError: one may not or does; the sentence names it.
     """
+    check_paths(model)
     for variable in model.trainable_variables:
         if variable.constraint is not None:
             raise UsageError(

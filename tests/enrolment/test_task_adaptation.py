@@ -23,9 +23,9 @@ from meta_shrink.errors import DataError, Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import negative_log_likelihood
 from meta_shrink.proximal import TASK_OPTIMIZERS
-from meta_shrink.registry import relative_path
 from meta_shrink.tasks.augment import random_affine
 from meta_shrink.types import Task
+from meta_shrink.variable_paths import relative_path
 from tests.backbones.sources import small_convnet, source_of
 
 RNG = np.random.default_rng(0)

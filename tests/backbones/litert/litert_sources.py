@@ -17,7 +17,7 @@ from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.backbones.source import adapter_tensors, call_model, split_adapter
 from meta_shrink.keras_model import moments
 from meta_shrink.proximal import TASK_OPTIMIZERS
-from meta_shrink.registry import relative_path
+from meta_shrink.variable_paths import relative_path
 from tests.backbones.sources import small_convnet
 
 WAYS, EXAMPLES = 3, 6
