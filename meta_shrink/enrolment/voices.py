@@ -5,7 +5,7 @@ Nothing of a recording is kept but in the adapters themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.canonical_json import canonical, sha256
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS, TARGETS
 from meta_shrink.backbones.voices import recordings_of
-from meta_shrink.enrolment.adapt_tasks import UnreadTask, check_task_names
+from meta_shrink.enrolment.adapt_tasks import UnreadTask, check_task_names, mean_curve
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks
 from meta_shrink.errors import DataError, one_line
 from meta_shrink.images.classes import hash_order
@@ -103,6 +103,16 @@ def prosody_tasks(
 ) -> dict[str, UnreadTask]:
     """As voice_tasks, of a backbone of prosody; the same utterances are held out."""
     return _tasks(voices, info, heldout, phone_arrays)
+
+
+def enrolled_rows(tasks: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
+    """(speaker, adapter, bytes, steps, metric before and after) of the entries of adapt_tasks."""
+    rows = []
+    for name, entry in tasks.items():
+        curve = mean_curve({name: entry})  # By number: as text, step 12 comes before step 2.
+        shown = f"{curve[0][1]:.3f} -> {curve[-1][1]:.3f}" if curve else "-"
+        rows.append([name, entry["adapter"], f"{entry['bytes']:,}", entry["steps"], shown])
+    return rows
 
 
 def _tasks(

@@ -84,11 +84,8 @@ def check_before():
 def show(tasks, metric):
     """Print what was adapted."""
     # Late, so that --help is quick.
+    from meta_shrink.enrolment.voices import enrolled_rows
     from meta_shrink.reporting.wording import Table
 
-    rows = []
-    for name, entry in tasks.items():
-        found = list(entry["metric"].values())
-        shown = f"{found[0]:.3f} -> {found[-1]:.3f}" if found else "-"
-        rows.append([name, entry["adapter"], f"{entry['bytes']:,}", entry["steps"], shown])
-    cli.print_table(Table(["speaker", "adapter", "bytes", "steps", metric], rows, []))
+    columns = ["speaker", "adapter", "bytes", "steps", metric]
+    cli.print_table(Table(columns, enrolled_rows(tasks), []))

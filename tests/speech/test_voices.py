@@ -15,10 +15,10 @@ from meta_shrink import AdaptOptions, Backbone, DataError, UsageError, adapt_tas
 from meta_shrink.adapters.index import read_index
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.backbones.voices import Voices
-from meta_shrink.enrolment import voices
 from meta_shrink.enrolment.speaking import check_out, features_of, write_wav
-from meta_shrink.enrolment.voices import RecordedVoices, voice_tasks
+from meta_shrink.enrolment.voices import RecordedVoices, enrolled_rows, voice_tasks
 from meta_shrink.reporting.spectrogram import levels
+from meta_shrink.speech import prepare
 from meta_shrink.speech.features import FEATURES, NUMBERS, PHONES
 from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.signal import mu_law_decode
@@ -128,8 +128,8 @@ def test_one_with_too_little_speech_is_left_out_and_the_others_enrol(
         path.rename(path.with_suffix(".later"))
     (source / poor / "noise.wav").write_bytes(b"no sound")
     (source / poor / "noise.txt").write_text("nothing")
-    heard, decoded = [], voices.decode
-    monkeypatch.setattr(voices, "decode", lambda *a: (heard.append(a[1]), decoded(*a))[1])
+    heard, decoded = [], prepare.decode
+    monkeypatch.setattr(prepare, "decode", lambda *a: (heard.append(a[1]), decoded(*a))[1])
 
     def enrol():
         heard.clear()
@@ -149,6 +149,16 @@ def test_one_with_too_little_speech_is_left_out_and_the_others_enrol(
     assert read_index(str(tmp_path / "out"))[good] == first[good]
     enrol()
     assert not heard
+
+
+@pytest.mark.parametrize("steps", [[0, 1, 2, 12], [0, 5, 10, 100], [0, 250, 1000], [7], []])
+def test_the_table_shows_the_metric_before_and_after_also_of_a_file(steps):
+    """tasks.json has its keys in the order of text: 0, 1, 12, 2."""
+    curve = {str(step): 9.0 - step / 1000 for step in steps}
+    entry = {"adapter": "a", "bytes": 1234, "steps": 12, "metric": curve}
+    kept = json.loads(json.dumps({"ann": entry}, sort_keys=True))
+    shown = f"{9 - steps[0] / 1000:.3f} -> {9 - steps[-1] / 1000:.3f}" if steps else "-"
+    assert enrolled_rows(kept) == [["ann", "a", "1,234", 12, shown]]
 
 
 def test_where_sound_goes_is_looked_at_before_it_is_spoken(tmp_path):
@@ -177,7 +187,7 @@ def test_what_needs_no_recording_is_refused_before_they_are_heard(tmp_path, back
     (tmp_path / "Zoë").mkdir()
     for name, content in {"a.wav": "no sound", "a.txt": "one"}.items():
         (tmp_path / "Zoë" / name).write_text(content)
-    monkeypatch.setattr(voices, "decode", lambda *_: pytest.fail("it was heard"))
+    monkeypatch.setattr(prepare, "decode", lambda *_: pytest.fail("it was heard"))
     with pytest.raises(DataError, match="'Zoë' needs another name"):
         RecordedVoices(str(tmp_path), Backbone.load(backbone).info, **NO_LOG)
 
