@@ -32,6 +32,7 @@ from meta_shrink.backbones.source import (
     target_arrays,
 )
 from meta_shrink.errors import UsageError
+from meta_shrink.params import dense
 from meta_shrink.proximal import TASK_OPTIMIZERS
 from meta_shrink.sections import named
 
@@ -116,6 +117,7 @@ def _gradient(source: ExportSource, paths: list[str]) -> Callable[..., list[tf.T
         examples, targets = split_arguments(given, input_specs(source.model), target_arrays(source))
         with builtin_gradients():
             loss = loss_of(source, examples, targets, moving)
-        return tf.gradients(loss, [*moving.values()], unconnected_gradients="zero")
+        gradients = tf.gradients(loss, [*moving.values()], unconnected_gradients="zero")
+        return dense(gradients)  # in_two_parts takes tensors alone.
 
     return gradient
