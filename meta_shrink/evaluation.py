@@ -14,7 +14,8 @@ import tensorflow as tf
 from meta_shrink.adaptation import Adaptation, augmented_once
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
-from meta_shrink.losses import ExampleLoss, Metric, reduced, widened
+from meta_shrink.losses import ExampleLoss, Metric, loss_of_call
+from meta_shrink.models.pure_call import Called
 from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
 from meta_shrink.training.replicas import Replicas
 from meta_shrink.types import (
@@ -203,11 +204,16 @@ def require_tasks(
     source: TaskSource, count: int, *, validation: bool = False, setting: str = ""
 ) -> None:
     """Raises UsageError if the source has fewer held-out (or validation) tasks: one counted twice
-    would make an interval too narrow.
+    would make an interval too narrow, and one of the test would choose hyper-parameters.
 
     Args:
       setting: what asks for them; "": the key of the config.
     """
+    if validation and source.num_heldout and source.validation is None:
+        raise UsageError(
+            f"validation asks for {count} tasks, but this source has its {source.num_heldout} test "
+            "tasks alone: give it `validation`, or set train.eval_every to 0."
+        )
     there = source.num_validation if validation else source.num_heldout
     if there and count > there:
         key, kind = ("validation_tasks", "validation") if validation else ("num_tasks", "test")
@@ -238,7 +244,7 @@ def inductive_metric(
         state = moments(model, theta, inputs, weights=weights)
         val_inputs, val_targets, val_weights = batch_parts(task.val)
         outputs = model.stateless_call(theta, state, val_inputs, training=False)[0]
-        losses = example_metric(val_targets, tf.nest.map_structure(widened, outputs))
-        return reduced(losses, val_weights, reduction="mean")
+        called = Called(outputs, state, [])  # With the masks of its outputs, and without penalties.
+        return loss_of_call(called, example_metric, val_targets, val_weights, reduction="mean")
 
     return metric

@@ -129,7 +129,7 @@ class TaskSource(NamedTuple):
     heldout: index [] -> the index-th task that meta-training never sees.
     truth: index [] -> the true parameters [V] of that task, where they are known.
     validation: index [] -> a task to choose hyper-parameters by, neither of the former; without
-        it, held-out tasks of high index serve.
+        it, held-out tasks of high index serve where there is no end of them.
     augment: (key [2], inputs [N, ...]) -> inputs, drawn anew for every mini-batch.
     augment_validation: whether the validation inputs of a task are augmented too, once.
     labelled: the training data of the meta-training tasks as one classification (warm start).

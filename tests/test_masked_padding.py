@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink import mean_metric, negative_log_likelihood, squared_error
+from meta_shrink import Task, mean_metric, negative_log_likelihood, squared_error
+from meta_shrink.evaluation import inductive_metric
 from meta_shrink.keras_model import moments
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models.layers import BatchNorm
@@ -90,3 +91,32 @@ def test_moments_are_of_the_steps_that_are_there_by_hand(layer, native):
     value = nll(parameters(model), (x, tf.zeros([3, 2]), tf.constant([1.0, 2.0, 0.0])))
     squares = 3 / 8 * np.array([4.0, 0.0, 4.0])
     np.testing.assert_allclose(value, np.average(squares, weights=[1, 1, 2]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("last", MASKS)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_inductive_metric_leaves_out_what_the_transductive_one_does(layer, last):
+    """On the training data themselves they are one number, whatever stands in masked steps."""
+    with precision_of("float64"):
+        model, batch = network(layer, MASKS[last]), batch_of(3, bool(MASKS[last]))
+    theta = [value + 0.1 for value in parameters(model)]
+    if not MASKS[last]:  # Targets of masked steps.
+        steps = (batch[0][..., :1] == -9.0).numpy()
+        batch = batch[0], tf.where(steps, tf.constant(1000.0, tf.float64), batch[1])
+    wanted = mean_metric(model, squared_error())(theta, batch)
+    for own in (batch, pad_batch(batch, 7)):
+        found = inductive_metric(model, squared_error())(
+            theta, Task(batch, own, tf.constant([1, 2]))
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-7)
+
+
+def test_the_inductive_metric_of_masked_steps_by_hand():
+    """Three steps are there, and their metrics are 1, 2 and 6; of the fourth it would be -9."""
+    model = keras.Sequential([keras.Input((2, 1)), layers.Masking(-9.0)])
+    batch = tf.constant([[[1.0], [-9.0]], [[2.0], [6.0]]]), tf.zeros([2, 2, 1])
+    metric = inductive_metric(model, lambda target, output: output[..., 0])
+    weighted = *batch, tf.constant([1.0, 0.25])
+    for own, mean in ((batch, 3.0), (weighted, (1 + 0.25 * 8) / 1.5)):
+        found = metric([], Task(batch, own, tf.constant([1, 2])))
+        np.testing.assert_allclose(found, mean, rtol=1e-6)

@@ -34,6 +34,7 @@ from meta_shrink.experiments.subsets import (
     module_rows,
     module_subsets,
     quoted_steps,
+    require_possible,
     restrict,
     select,
     summary,
@@ -70,7 +71,7 @@ def evaluate(
       strategy: its replicas share the tasks; of several processes the chief alone writes.
 
     Raises:
-      Preempted: stopped on request; evaluation.json was not written.
+      UsageError: an override that cannot be. Preempted: stopped, evaluation.json was not written.
     """
     started, workers = time.monotonic(), Workers(strategy or tf.distribute.get_strategy())
     log, shown = workers.told_by_chief(log), None if workers.is_chief else io.StringIO()
@@ -105,6 +106,7 @@ def _options(experiment: Experiment, overrides: Mapping[str, Any]) -> EvalOption
     options = experiment.eval._replace(**overrides)
     check_eval(options)
     check_evaluation(options, experiment.registry, experiment.model)
+    require_possible(experiment, options)
     return options
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.evaluation import Curves, HeldOutEvaluator, recorded_steps
+from meta_shrink.errors import UsageError
+from meta_shrink.evaluation import Curves, HeldOutEvaluator, recorded_steps, require_tasks
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.evaluation_parts import EvaluationParts
@@ -131,6 +132,25 @@ def extent(experiment: Experiment, subset: ModuleSubset, options: EvalOptions) -
     if subset.kind == "single":
         return options.group_tasks or options.num_tasks, steps * options.group_horizon
     return options.num_tasks, steps * options.horizon
+
+
+def require_possible(experiment: Experiment, options: EvalOptions) -> None:
+    """Refuses what would fail only after hours of adaptation, or count a task twice.
+
+    Raises:
+      UsageError: more tasks than there are; moments of training data that are no batch.
+    """
+    alone, source = "single" in options.kinds, experiment.source
+    if set(options.kinds) != {"single"} or not options.group_tasks:
+        require_tasks(source, options.num_tasks)
+    if alone:
+        require_tasks(source, options.group_tasks, setting="eval.group_tasks")
+    require_tasks(source, options.examples, setting="eval.examples")
+    if options.inductive and source.draw is not None:
+        raise UsageError(
+            "eval.inductive takes batch-norm moments of the training data of a task, but this "
+            "task draws pieces of recordings and has no batch of all of them: set it to False."
+        )
 
 
 def restrict(meta: MetaParams, experiment: Experiment, subset: ModuleSubset) -> MetaParams:
