@@ -219,15 +219,13 @@ def _refuse_weighted_penalties(model: keras.Model, called: Called) -> None:
 
 
 def accuracy() -> ExampleLoss:
-    """Whether a label is right, 0 or 1: [N], logits [N, classes] -> [N]."""
-    return lambda target, output: tf.cast(
-        tf.equal(tf.argmax(output, axis=-1), tf.cast(target, tf.int64)), output.dtype
-    )
+    """Whether a label is right, 0 or 1: [N], logits [N, classes] -> [N]; NaN of NaN, not label 0."""
 
+    def right(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+        hit = tf.cast(tf.equal(tf.argmax(output, axis=-1), tf.cast(target, tf.int64)), output.dtype)
+        return tf.where(tf.reduce_any(tf.math.is_nan(output), axis=-1), math.nan, hit)
 
-def in_bits(loss: ExampleLoss) -> ExampleLoss:
-    """The same loss in bits."""
-    return lambda target, output: loss(target, output) / math.log(2)
+    return right
 
 
 class MetricFacts(NamedTuple):
@@ -244,7 +242,9 @@ class MetricFacts(NamedTuple):
 METRICS = {
     "squared_error": MetricFacts("mean squared error", True, lambda loss: loss),
     "cross_entropy": MetricFacts("accuracy", False, lambda loss: accuracy()),
-    "sequence_cross_entropy": MetricFacts("bits per sample", True, in_bits),
+    "sequence_cross_entropy": MetricFacts(
+        "bits per sample", True, lambda loss: lambda *both: loss(*both) / math.log(2)
+    ),
     "gaussian": MetricFacts("negative log-likelihood per observation", True, lambda loss: loss),
     "prosody": MetricFacts("negative log-likelihood per phone", True, lambda loss: loss),
 }

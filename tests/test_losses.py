@@ -106,3 +106,13 @@ def test_outputs_of_one_number_each_are_as_if_they_had_an_axis(loss, reduction):
         for model, y in ((wide, targets), (flat, targets[:, 0]))
     ]
     np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float16])
+def test_the_accuracy_of_what_is_not_a_number_is_none(dtype):
+    """NaN is no prediction: counted as the first label, a diverged network may be the best one."""
+    nan, inf = np.nan, np.inf
+    logits = tf.constant([[nan] * 3, [0, nan, 1], [0, 2, 1], [-inf, -inf, 0]], dtype)
+    found = accuracy()(tf.constant([0, 2, 1, 2]), logits)
+    np.testing.assert_array_equal(found, [nan, nan, 1.0, 1.0])
+    assert found.dtype == dtype

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+
 from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.warm_start import warm_started
@@ -47,6 +49,8 @@ def resume(
         if not workers.is_chief:
             sync()
         start = checkpoints.restore()
+        if start is not None:
+            _hold_to_config(experiment, state, workdir, start, log)
         if start is None and workers.is_chief and experiment.config["warm_start"]["steps"]:
             phi = warm_started(experiment, os.path.join(workdir.path, "warm_start"), log)
             for variable, value in zip(state.components["phi"], phi, strict=True):
@@ -63,6 +67,47 @@ def resume(
         workers.gather(step)  # None ends while the chief still writes.
 
     return save, start or 0
+
+
+def _hold_to_config(
+    experiment: Experiment,
+    state: MetaState,
+    workdir: Workdir,
+    start: int,
+    log: Callable[[str], Any],
+) -> None:
+    """What is not learned is what the config says, which may have changed since the checkpoint.
+
+    A component that was learned by then stays as it was: so it is frozen.
+    """
+    names = [name for name, _ in tf.train.list_variables(f"{workdir.checkpoints_dir}/ckpt-{start}")]
+    for component in ("log_sigma2", "log_alpha"):
+        was_learned = any(n.startswith(f"optimizer..{component}..") for n in names)
+        if component not in state.optimizers and not was_learned:
+            given = getattr(experiment.initial, component)
+            values = given if isinstance(given, (list, tuple)) else [given]
+            for variable, value in zip(state.components[component], values, strict=True):
+                variable.assign(value)
+    for component, optimizer in state.optimizers.items():
+        section = experiment.config["meta_optimizer"][component]
+        if section.get("decay", "none") == "none":
+            optimizer.learning_rate = section["learning_rate"]
+    _tell_of_starts(experiment, workdir, log)
+
+
+def _tell_of_starts(experiment: Experiment, workdir: Workdir, log: Callable[[str], Any]) -> None:
+    """Of a setting that changed and has no use any more."""
+    learned = experiment.learned
+    starts = {
+        "prior.sigma2": "log_sigma2" in learned,
+        "adapt.learning_rate": "log_alpha" in learned,
+    }
+    over = [key for key in workdir.changed if starts.get(key) or key.startswith("warm_start.")]
+    if over:
+        log(
+            f"{', '.join(over)} said where training starts: the change does nothing to a run that "
+            "has begun."
+        )
 
 
 def _require_same_start(workdir: Workdir, workers: Workers, start: int | None) -> None:

@@ -57,13 +57,13 @@ def set_up(
       UsageError: settings that do not fit the strategy.
     """
     check_trainable(experiment, strategy)
-    schedule = experiment.schedule
-    row_names = experiment.method.metrics + EXTRA_METRICS
+    schedule, row_names = experiment.schedule, experiment.method.metrics + EXTRA_METRICS
     with strategy.scope():
         state = MetaState.create(
             experiment.initial,
             _optimizers(experiment.config["meta_optimizer"], schedule.steps),
             num_metrics=len(row_names) + 1,
+            max_bad_steps=schedule.max_bad_steps,
             names=experiment.registry.paths,
         )
     prior = experiment.prior

@@ -8,6 +8,7 @@ import keras
 
 from meta_shrink.errors import UsageError
 from meta_shrink.models.layers import BatchNorm, MaxPool2x2
+from meta_shrink.models.seeds import first_seed
 
 DOWNSAMPLING = ("stride", "pool")
 PRECISIONS = ("float32", "bfloat16")
@@ -46,6 +47,7 @@ def convnet(
         blocks.
     """
     _check(image_size, channels, classes, filters, blocks, downsampling, precision)
+    seed = first_seed(seed)
     inputs = keras.Input((image_size, image_size, channels), name="images")
     features = keras.layers.Rescaling(1 / pixel_max, name="rescale")(inputs)
     for number in range(blocks):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.seeds import first_seed
 
 
 def mlp(
@@ -36,7 +37,7 @@ def mlp(
     model = keras.Sequential([keras.Input((inputs,), name="inputs")], name="mlp")
     for number, width in enumerate(widths):
         weights: Any = keras.initializers.get(
-            {"class_name": initializer, "config": {"seed": seed + number}}
+            {"class_name": initializer, "config": {"seed": first_seed(seed) + number}}
         )
         last = number == len(widths) - 1
         model.add(

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.seeds import first_seed
 
 
 def prosody(
@@ -34,7 +35,7 @@ def prosody(
         )
 
     def dense(width: int, number: int, name: str, activation: str | None = None):
-        weights: Any = keras.initializers.GlorotUniform(seed=seed + number)
+        weights: Any = keras.initializers.GlorotUniform(seed=first_seed(seed) + number)
         return keras.layers.Dense(width, activation, kernel_initializer=weights, name=name)
 
     told = keras.Input((inputs,), name="inputs")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.seeds import first_seed
 from meta_shrink.models.wavenet_layers import CODES, Codes, Dilated, Embedding, Gate, Pointwise
 
 DILATIONS = tuple(2**power for power in range(10))
@@ -45,7 +46,7 @@ def wavenet(
     Raises:
       UsageError: a size below 1, or samples that are no multiple of frames.
     """
-    gate, skip = gate or channels, skip or channels
+    gate, skip, seed = gate or channels, skip or channels, first_seed(seed)
     _check(samples, frames, products, features, channels, gate, skip, cycles, speaker_channels)
     codes = keras.Input((samples,), name="codes", dtype="int32")
     told = [keras.Input((frames, features), name="features")]

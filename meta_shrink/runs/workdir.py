@@ -42,6 +42,7 @@ class Workdir:
 
     path, checkpoints_dir, report_dir: absolute paths; report_dir is made by who writes into it.
     metrics, timing: logs of rows; only `metrics` is bit-equal between repeated runs.
+    changed: dotted keys of the config that differ from those of the run so far.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Workdir:
         self.report_dir = os.path.join(self.path, "report")
         self.metrics = self._open_log("metrics.jsonl", lock, log)
         self.timing = self._open_log("timing.jsonl", lock, log)
-        self._lock = lock
+        self._lock, self.changed = lock, tuple[str, ...]()
 
     def _open_log(self, name: str, lock: int | None, log: Callable[[str], object]) -> MetricsLog:
         return MetricsLog(os.path.join(self.path, name), read_only=lock is None, log=log)
@@ -104,7 +105,8 @@ def open_workdir(
     try:
         _refuse_odd_files(path)
         remove_leftovers(path, *_WRITTEN, "evaluation.json")
-        record_config(path, to_json(config), allow_change=allow_config_change, log=log)
+        told = record_config(path, to_json(config), allow_change=allow_config_change, log=log)
+        workdir.changed = tuple(line.partition(":")[0] for line in told)
     except OSError as error:
         workdir.close()
         raise unwritable(path, error) from error
@@ -135,8 +137,11 @@ def record_config(
     allow_change: bool = False,
     advice: str = CHANGE_ADVICE,
     log: Callable[[str], object] = print,
-) -> None:
+) -> list[str]:
     """Write config.json into a folder, or check that the one there says the same.
+
+    Returns:
+      What changes, "key: recorded -> new" each.
 
     Raises:
       UsageError: it says something else; the sentence has the keys.
@@ -154,6 +159,7 @@ def record_config(
         log(f"The config of {path} changes: {'; '.join(differing)}.")
     if differing or not os.path.exists(file):
         write_atomically(file, content.encode())
+    return differing
 
 
 def recorded_text(config: Mapping[str, Any]) -> str:

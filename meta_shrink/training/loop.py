@@ -191,10 +191,9 @@ def _number(counter: tf.Variable) -> int:
 
 
 def _refuse_divergence(state: MetaState, max_bad_steps: int) -> None:
-    bad = _number(state.bad_steps)
-    if bad >= max_bad_steps:
+    if _number(state.bad_steps) >= max_bad_steps:
         raise DivergedError(
-            f"No task of {bad} meta-steps in a row stayed finite, up to meta-step "
+            f"No task of {max_bad_steps} meta-steps in a row stayed finite, by meta-step "
             f"{_number(state.step)}; lower adapt.learning_rate or the meta learning rates, or "
             "raise algorithm.damping, and start in a new workdir (or from the last checkpoint)."
         )

@@ -64,8 +64,9 @@ class MetaState:
     components: "phi", "log_sigma2", "log_alpha" -> its variables (phi: V, log_sigma2: one [M],
         log_alpha: one [M] or V).
     optimizers: the meta-optimizer of each *learned* component; none where Phi is only read.
-    step: meta-steps done. bad_steps: non-finite meta-steps in a row. window: metric sums since
-        the last row of the log, over the meta-steps with a finite task, and their number.
+    step: meta-steps done. bad_steps: non-finite meta-steps in a row; max_bad_steps end a run.
+    window: metric sums since the last row of the log, over the meta-steps with a finite task, and
+        their number.
     """
 
     components: dict[str, list[keras.Variable]]
@@ -73,6 +74,7 @@ class MetaState:
     step: tf.Variable
     bad_steps: tf.Variable
     window: tf.Variable
+    max_bad_steps: int
     _per_parameter_alpha: bool = field(default=False)
 
     @classmethod
@@ -82,6 +84,7 @@ class MetaState:
         optimizers: Mapping[str, keras.optimizers.Optimizer],
         *,
         num_metrics: int = 0,
+        max_bad_steps: int = 2**31 - 1,
         names: tuple[str, ...],
     ) -> MetaState:
         """Variables at their initial values; call inside the strategy's scope.
@@ -89,7 +92,7 @@ class MetaState:
         Args:
           initial: Phi at meta-step 0.
           optimizers: of the learned components.
-          num_metrics: length of the logging window.
+          num_metrics: length of the logging window. max_bad_steps: see MetaState.
           names: path of each variable of phi.
 
         Raises:
@@ -118,6 +121,7 @@ class MetaState:
             step=_counter(),
             bad_steps=_counter(),
             window=tf.Variable(tf.zeros([num_metrics]), trainable=False),
+            max_bad_steps=max_bad_steps,
             _per_parameter_alpha=per_parameter,
         )
 
@@ -131,6 +135,16 @@ class MetaState:
         return MetaParams(
             values["phi"], values["log_sigma2"][0], alpha if self._per_parameter_alpha else alpha[0]
         )
+
+    def count_step(self, good: tf.Tensor) -> None:
+        """One meta-step more, with a finite task or without.
+
+        Once max_bad_steps in a row had none it stays so, whatever follows: who looks from time to
+        time finds it, however many steps lie between.
+        """
+        recovers = good & (self.bad_steps < self.max_bad_steps)
+        self.bad_steps.assign(tf.where(recovers, tf.zeros_like(self.bad_steps), self.bad_steps + 1))
+        self.step.assign_add(1)
 
     def learning_rates(self) -> dict[str, float]:
         """The present rate of each meta-optimizer."""
@@ -155,9 +169,14 @@ class MetaState:
 
 def _variables(component: str, values, names) -> list[keras.Variable]:
     return [
-        keras.Variable(value, name=name.replace("/", "."), trainable=True)
-        for value, name in zip(values, names, strict=True)
+        keras.Variable(value, name=name, trainable=True)
+        for value, name in zip(values, _apart([n.replace("/", ".") for n in names]), strict=True)
     ]
+
+
+def _apart(names: list[str]) -> list[str]:
+    """The names, those that are used twice (of b/c and b.c) with their number."""
+    return [f"{n}#{i}" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
 
 def _counter() -> tf.Variable:

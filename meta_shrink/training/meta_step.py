@@ -229,8 +229,7 @@ def finish_step(
     means, nonfinite = tf.where(good, row[:-1], tf.zeros_like(row[:-1])), row[-1:]
     counted = tf.cast([good], row.dtype)
     state.window.assign_add(tf.concat([means, nonfinite, counted], axis=0))
-    state.bad_steps.assign(tf.where(good, tf.zeros_like(state.bad_steps), state.bad_steps + 1))
-    state.step.assign_add(1)
+    state.count_step(good)
 
 
 def _by_component(delta: MetaParams) -> dict[str, list[tf.Tensor]]:

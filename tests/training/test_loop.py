@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink import DivergedError, Preempted, UsageError
+from meta_shrink import DivergedError, MetaParams, Preempted, UsageError
 from meta_shrink.training import loop
 from meta_shrink.training.loop import Intervals, fit
+from meta_shrink.training.meta_state import MetaState
 
 EVERY = Intervals(steps=20, log_every=5, eval_every=10, checkpoint_every=8, max_bad_steps=3)
 
@@ -141,3 +142,16 @@ def test_a_row_has_means_and_the_total_of_tasks_that_are_not_finite():
     }  # fmt: skip
     assert not state.window.numpy().any()
     assert np.isnan(loop.window_row(state, names, ("a",))["nll_val"])
+
+
+@pytest.mark.parametrize("burst", [1, 3, 7, 20])
+def test_divergence_between_two_looks_is_found_too(burst):
+    """How long a burst is depends on the clock: what ends a run must not."""
+    meta = MetaParams([tf.zeros([2])], tf.zeros([1]), tf.zeros([1]))
+    state = MetaState.create(meta, {}, max_bad_steps=3, names=("a",))
+    good = [True, False, False, True, *[False] * 3, *[True] * 13]
+    for number, finite in enumerate(good):
+        state.count_step(tf.constant(finite))
+        if (number + 1) % burst == 0 and int(state.bad_steps.numpy()) >= 3:
+            break
+    assert int(state.bad_steps.numpy()) >= 3 and int(state.step.numpy()) >= 7
