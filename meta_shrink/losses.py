@@ -219,7 +219,7 @@ def _refuse_weighted_penalties(model: keras.Model, called: Called) -> None:
 
 
 def accuracy() -> ExampleLoss:
-    """Whether a label is right, 0 or 1: [N], logits [N, classes] -> [N]; NaN of NaN, not label 0."""
+    """Whether a label is right, 0 or 1: [N], logits [N, classes] -> [N]; of NaN it is NaN."""
 
     def right(target: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
         hit = tf.cast(tf.equal(tf.argmax(output, axis=-1), tf.cast(target, tf.int64)), output.dtype)
