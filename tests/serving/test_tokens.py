@@ -8,7 +8,7 @@ import hashlib
 import pytest
 
 from meta_shrink import UsageError
-from meta_shrink.serving.tokens import Tokens
+from meta_shrink.serving.tokens import MAX_FILE_BYTES, Tokens
 from tests.serving.clients import PREDICT, serving
 
 TOKEN, OTHER = "a" * 64, "b" * 64
@@ -56,6 +56,38 @@ def test_headers(header, accepted, tmp_path):
 def test_files_that_let_nobody_in(text, tmp_path):
     with pytest.raises(UsageError):
         tokens(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "\r\n"])
+@pytest.mark.parametrize("line", ["{}", "{}  -", "{} the\tnote", "# who\n{good}\n{}  -\n"])
+def test_the_hash_of_no_token_is_refused(text, line, tmp_path):
+    """What a script writes whose TOKEN is not set: with it, "Bearer " would do."""
+    content = line.replace("{good}", sha256(TOKEN)).replace("{}", sha256(text))
+    with pytest.raises(UsageError, match=r"Entry [12] of .* empty token.*: set TOKEN"):
+        tokens(tmp_path, content)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\n", "\u2003", "\x1c"])
+def test_an_empty_token_is_never_accepted(blank, tmp_path, monkeypatch):
+    """Not even by a server whose file has its hash."""
+    known = tokens(tmp_path, sha256(TOKEN))
+    monkeypatch.setattr(known, "_hashes", frozenset({sha256(""), sha256(blank), sha256(TOKEN)}))
+    assert not known.accept(f"Bearer {blank}") and not known.accept("Bearer")
+    assert known.accept(f"Bearer {TOKEN}")
+
+
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False), (2**20, False)])
+def test_a_file_is_read_whole_or_refused(more, fits, tmp_path):
+    """Tokens behind the bound would be asked in vain, or one be taken back that is read on."""
+    last = f"{sha256(OTHER)}\n"
+    content = "# note\n" * ((MAX_FILE_BYTES - len(last)) // 7)
+    content += "#" * (MAX_FILE_BYTES - len(last) - len(content) - 1) + "\n" + last
+    assert len(content) == MAX_FILE_BYTES
+    if fits:
+        assert tokens(tmp_path, content).accept(f"Bearer {OTHER}")
+        return
+    with pytest.raises(UsageError, match=f"more than {MAX_FILE_BYTES} bytes"):
+        tokens(tmp_path, "\n" * more + content)
 
 
 @pytest.mark.parametrize("name", ["", "none", "."])
