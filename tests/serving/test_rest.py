@@ -55,6 +55,38 @@ def test_several_inputs_and_outputs(tmp_path):
     assert (status, "object with the keys x, n" in answer["error"]) == (400, True)
 
 
+class Bfloat16(FakeBackbone):
+    """Takes and answers bfloat16."""
+
+    def __init__(self):
+        inputs, outputs = (ArraySpec("x", (2,), "bfloat16"),), (ArraySpec("y", (4,), "bfloat16"),)
+        super().__init__(inputs, outputs)
+
+    def predict_mixed(self, inputs, adapters, index):
+        assert inputs["x"].dtype.name == "bfloat16"
+        outputs = super().predict_mixed(inputs, adapters, index)
+        return {name: value.astype("bfloat16") for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+def test_a_network_of_bfloat16_is_served(tmp_path, form):
+    """Numbers in, numbers out; finite as bfloat16, whose largest is 3.39e38."""
+    key = put_adapter(tmp_path, 2)
+    answers = {"instances": "predictions", "inputs": "outputs"}
+    request = {form: [[1, 2.5], [10**20, 0]], "adapter": key}
+    status, answer = ask(tmp_path, request, backbone=Bfloat16())
+    assert (status, answer[answers[form]]) == (200, [[7.0] * 4, [2 * 0xAD * 2.0**59] * 4])
+    for wrong, words in (
+        (b"[1, 3.4e38]", "not finite as bfloat16"),
+        (b"[1, true]", "numbers only"),
+        (b'[1, "2"]', "numbers only"),
+        (b"[1]", "shape"),
+    ):
+        body = b'{"%s": [%s]}' % (form.encode(), wrong)
+        status, answer = ask(tmp_path, body, backbone=Bfloat16())
+        assert (status, words in answer["error"]) == (400, True), answer
+
+
 def test_failing_rows_have_errors_of_their_own(tmp_path):
     good, broken = put_adapter(tmp_path, 2), put_broken(tmp_path)
     names = [good, "c" * 64, broken, "../../etc/passwd", "http://x", "", "x" * 10**6, 7, ["a"]]
@@ -92,6 +124,8 @@ def test_a_request_of_which_all_rows_fail_has_the_status(tmp_path, name, status,
         (b'{"instances": [[1, -Infinity]]}', "holds -Infinity"),
         (b'{"instances": [[1e999, 1]]}', "not finite"),
         (b'{"instances": [{"x": [1, 2], "adapter": "a", "adapter": "b"}]}', "twice"),
+        (b'{"instances": [[1%s, 1]]}' % (b"0" * 400), "not finite as float32"),
+        (b'{"instances": [[1%s, true]]}' % (b"0" * 20), "numbers only"),
         (b'{"instances": [[' + b"1" * 5000 + b", 1]]}", "not JSON"),
         ({}, '"instances" or "inputs"'),
         ({"instances": [], "inputs": []}, '"instances" or "inputs"'),
