@@ -10,6 +10,8 @@ from typing import TypeVar
 from aiohttp import web
 
 from meta_shrink.errors import Overloaded, UsageError
+from meta_shrink.serving.options import MAX_BODY_BYTES, MAX_SECONDS, check_count, check_time
+from meta_shrink.serving.unpacking import Unpacker, unpacker_of
 
 BODIES = 8  # So many of the largest ones are held at a time.
 PARSERS = 2  # Requests parsed at a time, of which each may take some times its bytes.
@@ -30,10 +32,8 @@ class BodyReader:
     """Reads bodies of at most `max_bytes`, unpacked, within `seconds` each."""
 
     def __init__(self, *, max_bytes: int, seconds: float) -> None:
-        if max_bytes < 1 or seconds <= 0:
-            raise UsageError(
-                f"max_body_bytes is {max_bytes} and body_seconds {seconds}; expected more than 0."
-            )
+        check_count("max_body_bytes", max_bytes, most=MAX_BODY_BYTES)
+        check_time("body_seconds", seconds, most=MAX_SECONDS)
         self._max_bytes, self._seconds = max_bytes, seconds
         self._held = 0
         self._parsers = asyncio.Semaphore(PARSERS)
@@ -51,34 +51,40 @@ class BodyReader:
 
         Raises:
           HTTPRequestEntityTooLarge: it is too long.
+          HTTPUnsupportedMediaType: it is packed in a way that is not known here.
           Overloaded: too many are held.
           SlowBody, UsageError: it comes too slowly, or is not framed or packed as it says.
         """
         if (length := request.content_length or 0) > self._max_bytes:
             raise web.HTTPRequestEntityTooLarge(self._max_bytes, length)
+        unpacker = unpacker_of(request)
         body = bytearray()
         try:
-            await self._read(request, body)
+            await self._read(request, unpacker, body)
             yield body
         finally:
             self._held -= len(body)
 
-    async def _read(self, request: web.Request, body: bytearray) -> None:
+    async def _read(self, request: web.Request, unpacker: Unpacker | None, body: bytearray) -> None:
         try:
             async with asyncio.timeout(self._seconds):
                 async for part in _parts(request):
+                    if unpacker is not None:  # A byte too many is enough to refuse it.
+                        part = unpacker.unpack(part, self._max_bytes - len(body) + 1)
                     body += part
                     self._held += len(part)
                     if len(body) > self._max_bytes:
                         raise web.HTTPRequestEntityTooLarge(self._max_bytes, len(body))
                     if self._held > BODIES * self._max_bytes:
                         raise Overloaded("Too many large requests are read: try again later.")
+                if unpacker is not None:
+                    unpacker.end()
         except TimeoutError:
             raise SlowBody(f"The body has to come within {self._seconds:g} seconds.") from None
 
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:
-    """What comes, unpacked; aiohttp raises a dozen types for bad packing and bad framing."""
+    """What comes, as it comes; aiohttp raises a dozen types for bad framing."""
     while True:
         try:
             part = await request.content.readany()
@@ -86,7 +92,7 @@ async def _parts(request: web.Request) -> AsyncIterator[bytes]:
             raise
         except Exception as error:
             raise UsageError(
-                f"The body is not framed or packed as its headers say ({type(error).__name__})."
+                f"The body is not framed as its headers say ({type(error).__name__})."
             ) from None
         if not part:
             return

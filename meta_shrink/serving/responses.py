@@ -9,7 +9,9 @@ from aiohttp import web
 
 from meta_shrink.serving.rest import Problem
 
-_CODES = {401: "token", 404: "path", 405: "method", 413: "too_large"}
+_CODES = {401: "token", 404: "path", 405: "method", 413: "too_large", 415: "encoding"}
+# What HTTP wants beside a 405, a 401 and a 415.
+_KEPT_HEADERS = ("Allow", "WWW-Authenticate", "Accept-Encoding")
 _RETRY_LATER = (429, 503)
 
 
@@ -33,6 +35,5 @@ def refusal(request: web.Request, error: web.HTTPException, model: str) -> web.R
     if error.status == 404:
         sentence += f" The model that is served is {model!r}: /v1/models/{model}."
     response = json_response(error.status, Problem(error.status, code, sentence).body())
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+    response.headers.update({k: error.headers[k] for k in _KEPT_HEADERS if k in error.headers})
     return response

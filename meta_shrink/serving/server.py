@@ -104,7 +104,8 @@ class Server:
         keep_to_ourselves()
         app = web.Application(
             middlewares=[self._count, self._errors, self._authenticate],
-            handler_args={"lingering_time": LINGER_SECONDS},
+            # `unpacking` unpacks.
+            handler_args={"lingering_time": LINGER_SECONDS, "auto_decompress": False},
         )
         model = f"/v1/models/{self.name}"
         app.router.add_get(model, self._get_status)

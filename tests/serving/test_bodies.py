@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+import math
 import tracemalloc
 import zlib
 
@@ -129,10 +130,11 @@ def test_slow_bodies(case, tmp_path):
     assert status(sent(tmp_path, content, body_seconds=0.1)) == 408
 
 
-@pytest.mark.parametrize("option", [{"body_seconds": 0}, {"max_body_bytes": 0}])
-def test_options(option, tmp_path):
-    with pytest.raises(UsageError, match="expected more than 0"):
-        sent(tmp_path, request(GOOD), **option)
+@pytest.mark.parametrize("name", ["body_seconds", "max_body_bytes"])
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, 1e300, None])
+def test_options(name, value, tmp_path):
+    with pytest.raises(UsageError, match=f"^{name} is .*; expected a"):
+        sent(tmp_path, request(GOOD), **{name: value})
 
 
 def test_too_many_bodies_at_a_time(tmp_path, monkeypatch):

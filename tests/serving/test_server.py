@@ -37,6 +37,31 @@ def test_other_paths_methods_and_sizes(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/v1/models/fake", {"GET", "HEAD"}),
+        ("PUT", "/v1/models/fake/metadata", {"GET", "HEAD"}),
+        ("DELETE", "/healthz", {"GET", "HEAD"}),
+        ("PATCH", "/metrics", {"GET", "HEAD"}),
+        ("OPTIONS", "/readyz", {"GET", "HEAD"}),
+        ("GET", PREDICT, {"POST"}),
+        ("HEAD", PREDICT, {"POST"}),
+        ("GET", "/v1/models/fake/voices:synthesize", {"POST"}),
+    ],
+)
+def test_a_method_that_is_not_allowed_is_told_which_are(tmp_path, method, path, allowed):
+    async def run():
+        async with (
+            serving(tmp_path) as (client, _, _),
+            client.request(method, path) as response,
+        ):
+            return response.status, response.headers["Allow"]
+
+    status, told = asyncio.run(run())
+    assert (status, set(told.replace(" ", "").split(","))) == (405, allowed)
+
+
 def test_overload_is_429_per_row_and_as_a_whole(tmp_path):
     async def run():
         async with serving(tmp_path, max_queue=2, max_batch=1) as (client, backbone, server):
