@@ -23,6 +23,7 @@ open). Each line of FILE is the SHA-256 of a token, and a note; SIGHUP reads it 
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from absl import flags, logging
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
 from meta_shrink.programs.loading import load_backbone
+from meta_shrink.serving import options
 
 BACKBONE = flags.DEFINE_string("backbone", None, "Folder of export-backbone.", required=True)
 ADAPTERS = flags.DEFINE_string("adapters", None, "Folder of the adapters.", required=True)
@@ -40,22 +42,37 @@ NAME = flags.DEFINE_string("name", "", "Name of the model in URLs; that of the b
 HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
 PORT = flags.DEFINE_integer("port", 8501, "Port; 0 for any free one.", 0, 65535)
 MAX_RESIDENT = flags.DEFINE_integer("max_resident", 256, "Adapters kept in memory.", 1)
-MAX_BATCH = flags.DEFINE_integer("max_batch", 32, "Rows in one call of the network.", 1)
-MAX_DELAY_MS = flags.DEFINE_float("max_delay_ms", 2.0, "A row waits this long for others.", 0.0)
+MAX_BATCH = flags.DEFINE_integer(
+    "max_batch", 32, "Rows in one call of the network.", 1, options.MAX_BATCH
+)
+MAX_DELAY_MS = flags.DEFINE_float(
+    "max_delay_ms", 2.0, "A row waits this long for others.", 0.0, options.MAX_DELAY_MS
+)
 MAX_QUEUE = flags.DEFINE_integer("max_queue", 1024, "Rows that may wait; more get 429.", 1)
 LOADERS = flags.DEFINE_integer("loaders", 2, "Threads that load adapters.", 1)
 MAX_BODY_MIB = flags.DEFINE_integer("max_body_mib", 16, "Size of a request; larger get 413.", 1)
-BODY_SECONDS = flags.DEFINE_float("body_seconds", 10.0, "For the body of a request; else 408.", 0.1)
-MAX_VOICES = flags.DEFINE_integer("max_voices", 8, "Utterances at a time; more get 429.", 1)
+BODY_SECONDS = flags.DEFINE_float(
+    "body_seconds", 10.0, "For the body of a request; else 408.", 0.1, options.MAX_SECONDS
+)
+MAX_VOICES = flags.DEFINE_integer(
+    "max_voices", 8, "Utterances at a time; more get 429.", 1, options.MAX_VOICES
+)
 MAX_TEXT = flags.DEFINE_integer("max_text", 1000, "Characters of an utterance.", 1)
-MAX_SECONDS = flags.DEFINE_float("max_seconds", 30.0, "Of sound, heard or spoken.", 0.01, 3600.0)
+MAX_SECONDS = flags.DEFINE_float(
+    "max_seconds", 30.0, "Of sound, heard or spoken.", 0.01, options.MAX_SECONDS
+)
 PROSODY = flags.DEFINE_string("prosody", None, "Backbone of configs/prosody.py: says texts.")
 LEXICON = flags.DEFINE_string("lexicon", None, "File of lines WORD PHONE PHONE ... (ARPAbet).")
 TOKENS = flags.DEFINE_string("tokens", None, "File of the SHA-256 of the tokens that may ask.")
-GRACE_SECONDS = flags.DEFINE_float("grace_seconds", 30.0, "For requests in flight at the end.", 0.0)
+GRACE_SECONDS = flags.DEFINE_float(
+    "grace_seconds", 30.0, "For requests in flight at the end.", 0.0, options.MAX_GRACE_SECONDS
+)
 CPU_THREADS = flags.DEFINE_integer("cpu_threads", 0, "TensorFlow's threads; 0: one per core.", 0)
 WAITS = 2  # aiohttp waits twice for a request in flight: until it ends, and until it is given up.
+TIMES = (MAX_DELAY_MS, BODY_SECONDS, MAX_SECONDS, GRACE_SECONDS)
 SPEECH_FLAGS = (MAX_VOICES, MAX_TEXT, MAX_SECONDS, PROSODY, LEXICON)
+for time in TIMES:  # NaN is neither above nor below the bounds of a flag.
+    flags.register_validator(time, math.isfinite, "expected a number.")
 
 
 def main(argv):
@@ -73,7 +90,7 @@ def main(argv):
     server = load()
     app = server.application()
     app.on_startup.append(lambda _: reload_on_hangup(server))
-    url = f"http://{HOST.value}:{listener.getsockname()[1]}/v1/models/{server.name}"
+    url = f"http://{in_url(HOST.value)}:{listener.getsockname()[1]}/v1/models/{server.name}"
     web.run_app(
         app,
         sock=listener,
@@ -141,16 +158,29 @@ def bound_socket(host: str, port: int) -> socket.socket:
     """A socket of that address: taken at once, so that a port in use is known before the load.
 
     It refuses connections until the server is ready and listens.
+
+    Raises:
+      UsageError: the address is empty, none, not of this machine, or in use.
     """
+    if not host.strip():
+        raise UsageError(
+            "--host is empty, which would be all addresses of this machine: leave it out to "
+            "listen on 127.0.0.1, or say --host=0.0.0.0 (--host=:: with IPv6)."
+        )
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: no name, but for its letters.
         listener.close()
-        reason = error.strerror or error
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(f"--host={host} --port={port} cannot be bound: {reason}.") from error
     return listener
+
+
+def in_url(host: str) -> str:
+    """The address as URLs have it: IPv6 in brackets, with the % before a zone escaped."""
+    return f"[{host.replace('%', '%25')}]" if ":" in host else host
 
 
 async def reload_on_hangup(server: Any) -> None:

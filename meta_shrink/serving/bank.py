@@ -14,7 +14,8 @@ from typing import NamedTuple
 from meta_shrink.adapters.index import check_name, of_other_backbones, read_index
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.adapters.reading import Adapter, adapter_path, load_adapter
-from meta_shrink.errors import AdapterError, Overloaded, UsageError
+from meta_shrink.errors import AdapterError, Overloaded
+from meta_shrink.serving.options import MAX_SECONDS, check_count, check_time, checked_directory
 from meta_shrink.serving.protocol import ServedBackbone
 
 MAX_PROBED = 100_000
@@ -72,17 +73,14 @@ class AdapterBank:
         max_resident: int = 256,
         wait_seconds: float = 10.0,
     ) -> None:
-        directory = os.fspath(directory)
-        if not isinstance(max_resident, int) or max_resident < 1:
-            raise UsageError(f"max_resident is {max_resident!r}; expected at least 1 adapter.")
-        if not os.path.isdir(directory):
-            raise UsageError(f"{directory} is no directory: name the one that holds the adapters.")
+        check_count("max_resident", max_resident)
+        check_time("wait_seconds", wait_seconds, most=MAX_SECONDS, zero=True)
+        self._directory = checked_directory(directory)
         self.max_resident = max_resident
         self.adapter_bytes = sum(t.nbytes for t in backbone.default.tensors.values())
         self._backbone = backbone
-        self._directory = os.path.abspath(directory)
         self._wait_seconds = wait_seconds
-        self._index = read_index(directory)
+        self._index = read_index(self._directory)
         self._changed = threading.Condition()  # guards all below
         self._resident: OrderedDict[str, _Entry] = OrderedDict()  # least recently acquired first
         self._loading: dict[str, _Load] = {}
@@ -131,10 +129,11 @@ class AdapterBank:
         finally:
             self.release(adapter)
 
-    def acquire(self, name: str) -> Adapter:
+    def acquire(self, name: str, *, counted: bool = True) -> Adapter:
         """The adapter of this name, pinned until `release`; loads it if it is not resident.
 
-        Threads that ask for the same one while it is loaded wait for that one load.
+        Threads that ask for the same one while it is loaded wait for that one load. counted: as a
+        hit or a miss; not where `acquire_resident` has counted already.
 
         Raises:
           AdapterError: as `resolve`, or the file must not be used, with the code of its loader.
@@ -142,9 +141,8 @@ class AdapterBank:
         """
         key = self.resolve(name)
         with self._changed:
-            if (adapter := self._pin(key)) is not None:
+            if (adapter := self._pin(key, counted=counted)) is not None:
                 return adapter
-            self._count(misses=1)
             load = self._loading.get(key)
             if first := load is None:
                 load = self._loading[key] = _Load()
@@ -155,10 +153,15 @@ class AdapterBank:
         return load.entry.result().adapter
 
     def acquire_resident(self, name: str) -> Adapter | None:
-        """As `acquire`, but None, at once, where that would have to load."""
+        """As `acquire`, but None, at once, where that would have to load; counted as a miss."""
         key = self.resolve(name)
         with self._changed:
-            return self._pin(key)
+            return self._pin(key, counted=True)
+
+    def pin_again(self, adapter: Adapter, times: int) -> None:
+        """More pins of an adapter that the caller has pinned, each to be released."""
+        with self._changed:
+            self._resident[adapter.id].pins += times
 
     def release(self, adapter: Adapter) -> None:
         """Give back what one `acquire` gave."""
@@ -178,13 +181,14 @@ class AdapterBank:
                 resident_bytes=sum(entry.num_bytes for entry in entries),
             )
 
-    def _pin(self, key: str) -> Adapter | None:
+    def _pin(self, key: str, *, counted: bool) -> Adapter | None:
         entry = self._resident.get(key)
+        if counted:
+            self._count(**{"misses" if entry is None else "hits": 1})
         if entry is None:
             return None
         entry.pins += 1
         self._resident.move_to_end(key)
-        self._count(hits=1)
         return entry.adapter
 
     def _count(self, **more: float) -> None:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meta_shrink.adapters.reading import Adapter
-from meta_shrink.errors import MetaShrinkError, Overloaded, Stopping, UsageError
+from meta_shrink.errors import MetaShrinkError, Overloaded, Stopping
 from meta_shrink.serving.bank import AdapterBank
+from meta_shrink.serving.options import MAX_BATCH, MAX_DELAY_MS, check_count, check_time
 from meta_shrink.serving.protocol import ServedBackbone
 from meta_shrink.serving.rows import as_row, row_shape
 
@@ -44,7 +45,7 @@ class Batcher:
     rows with other adapters do not wait for them. A row whose adapter is unknown or broken gets the
     AdapterError and is never part of a batch. Should the network fail on a batch (an integer out
     of the range of an embedding, say), its rows run one by one, so that only the row at fault
-    fails. At most `max_queue` rows wait, half of them for loads.
+    fails. At most `max_queue` rows wait, half of them for loads. max_delay_ms: 60,000 at most.
 
     on_batch: called with (rows, seconds) of every batch.
     """
@@ -60,11 +61,10 @@ class Batcher:
         loaders: int = 2,
         on_batch: Callable[[int, float], object] = lambda rows, seconds: None,
     ) -> None:
-        if min(max_batch, max_queue, loaders) < 1 or max_delay_ms < 0:
-            raise UsageError(
-                f"max_batch is {max_batch}, max_queue {max_queue}, loaders {loaders} and "
-                f"max_delay_ms {max_delay_ms}; expected at least 1, 1, 1 and 0."
-            )
+        check_count("max_batch", max_batch, most=MAX_BATCH)
+        check_count("max_queue", max_queue)
+        check_count("loaders", loaders)
+        check_time("max_delay_ms", max_delay_ms, most=MAX_DELAY_MS, zero=True)
         self._backbone, self._bank, self._on_batch = backbone, bank, on_batch
         self._max_batch, self._max_queue = max_batch, max_queue
         self._max_delay = max_delay_ms / 1000
@@ -154,14 +154,13 @@ class Batcher:
     def _load(self, key: str) -> None:
         """Load an adapter for all rows that wait for it."""
         try:
-            adapter = self._bank.acquire(key)
+            adapter = self._bank.acquire(key, counted=False)  # Each row was, when it came.
         except Exception as error:  # Whatever it is, the rows have to learn of it.
             for row in self._take_waiting(key):
                 _fail(row, error)
             return
         rows = self._take_waiting(key)
-        for _ in rows[1:]:  # The first row has the pin of this load.
-            self._bank.acquire_resident(key)
+        self._bank.pin_again(adapter, len(rows) - 1)  # The first row has the pin of this load.
         self._enqueue(rows, adapter, pinned=True)
 
     def _take_waiting(self, key: str) -> list[_Row]:

@@ -95,8 +95,8 @@ class _SnapshotCollector(Collector):
             "adapters_bytes": ("Bytes of their tensors.", bank.resident_bytes),
         }
         counters = {
-            "adapter_hits": ("Rows whose adapter was resident.", bank.hits),
-            "adapter_misses": ("Adapters asked for that were not resident.", bank.misses),
+            "adapter_hits": ("Rows whose adapter was resident when they came.", bank.hits),
+            "adapter_misses": ("Rows whose adapter was not.", bank.misses),
             "adapter_loads": ("Adapters loaded and verified.", bank.loads),
             "adapter_load_failures": ("Adapters that could not be loaded.", bank.failures),
             "adapter_evictions": ("Adapters evicted.", bank.evictions),

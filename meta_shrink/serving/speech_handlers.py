@@ -18,11 +18,12 @@ import numpy as np
 from aiohttp import web
 
 from meta_shrink.adapters.reading import Adapter
-from meta_shrink.errors import AdapterError, MetaShrinkError, Overloaded, UsageError
+from meta_shrink.errors import AdapterError, MetaShrinkError, Overloaded
 from meta_shrink.serving.bank import AdapterBank
 from meta_shrink.serving.batching import Batcher
 from meta_shrink.serving.metadata import modules_of
 from meta_shrink.serving.metrics import ServerMetrics
+from meta_shrink.serving.options import MAX_SECONDS, MAX_VOICES, check_count, check_time
 from meta_shrink.serving.protocol import ServedVoices
 from meta_shrink.serving.request_body import BodyReader, require_client
 from meta_shrink.serving.responses import json_response
@@ -54,8 +55,9 @@ class SpeechHandlers:
         bodies: BodyReader,
         limits: SpeechLimits,
     ) -> None:
-        if not min(limits) > 0:
-            raise UsageError(f"The limits of speech are {limits}; expected more than 0.")
+        check_count("max_voices", limits.max_voices, most=MAX_VOICES)
+        check_count("max_text", limits.max_text)
+        check_time("max_seconds", limits.max_seconds, most=MAX_SECONDS)
         self._voices, self._bank, self._metrics = voices, bank, metrics
         self._bodies, self._limits = bodies, limits
         self._model = model

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from meta_shrink import AdapterBank, AdapterError, ArtefactError, UsageError
+from meta_shrink import AdapterBank, AdapterError, ArtefactError
 from meta_shrink.errors import Overloaded
 from tests.serving.fakes import FakeBackbone, put_adapter, put_broken, put_index
 
@@ -196,13 +196,6 @@ def test_index_that_is_no_json_or_no_file(tmp_path):
     (tmp_path / "index.json").symlink_to("/dev/zero")
     with pytest.raises(ArtefactError, match="symbolic link"):
         make_bank(tmp_path)
-
-
-def test_options_are_checked(tmp_path):
-    with pytest.raises(UsageError, match="max_resident"):
-        make_bank(tmp_path, max_resident=0)
-    with pytest.raises(UsageError, match="directory"):
-        make_bank(tmp_path / "absent")
 
 
 def test_eviction_under_load_gives_every_thread_its_own_adapter(tmp_path):

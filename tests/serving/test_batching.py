@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from meta_shrink import AdapterBank, AdapterError, UsageError
+from meta_shrink import AdapterBank, AdapterError
 from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.errors import Overloaded, Stopping
 from meta_shrink.serving.batching import Batcher
@@ -79,11 +79,11 @@ def test_a_batch_has_at_most_max_batch_rows(serving):
 
 
 def test_a_full_batch_does_not_wait_and_a_partial_one_waits_for_it(serving):
-    backbone, _, batcher = serving(max_batch=2, max_delay_ms=3_600_000)
+    backbone, _, batcher = serving(max_batch=2, max_delay_ms=60_000)
     for _ in range(2):
         first = batcher.submit(ROW)
         time.sleep(0.02)
-        assert not first.done()  # An hour's delay: nothing but a second row ends it.
+        assert not first.done()  # A minute's delay: nothing but a second row ends it.
         second = batcher.submit(ROW)
         assert first.result(60)["y"][0] == second.result(60)["y"][0] == 3.0
     assert backbone.batches == [2, 2]
@@ -216,7 +216,22 @@ def test_rows_of_several_lengths(tmp_path):
     assert sum(seen) == 5
 
 
-def test_options_are_checked(tmp_path):
-    backbone = FakeBackbone()
-    with pytest.raises(UsageError, match="max_batch"):
-        Batcher(backbone, AdapterBank(backbone, str(tmp_path)), max_batch=0)
+def test_rows_are_hits_or_misses_by_what_was_there_when_they_came(tmp_path, serving):
+    """However many wait for one load, and whether it succeeds."""
+    backbone, bank, batcher = serving(max_queue=64)
+    key, broken = put_adapter(tmp_path, 2), put_broken(tmp_path)
+    backbone.load_gates[key] = threading.Event()
+    cold = [batcher.submit(ROW, key) for _ in range(10)]
+    assert (bank.stats().hits, bank.stats().misses) == (0, 10)
+    backbone.load_gates[key].set()
+    assert [future.result(60)["y"][0] for future in cold] == [6.0] * 10
+    assert (bank.stats().hits, bank.stats().misses) == (0, 10)
+    for future in [batcher.submit(ROW, key) for _ in range(7)]:
+        future.result(60)
+    with pytest.raises(AdapterError):
+        batcher.submit(ROW, broken).result(60)
+    batcher.submit(ROW).result(60)  # Phi itself is no adapter of the bank.
+    stats = bank.stats()
+    assert (stats.hits, stats.misses, stats.loads, stats.failures) == (7, 11, 1, 1)
+    batcher.close()
+    assert bank.stats().pinned == 0

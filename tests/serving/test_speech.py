@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 
 import numpy as np
 import pytest
@@ -159,8 +160,18 @@ def test_what_is_wrong_is_said_before_anything_is_spoken(tmp_path):
     for (status, content), (_, _, expected, words) in zip(answers[:-1], cases, strict=True):
         assert (status, words in content.decode()) == (expected, True), content
     assert answers[-1][0] == 200 and batches == [1, 1]
-    with pytest.raises(UsageError, match="expected more than 0"):
-        run(tmp_path, talk, speech_limits=SpeechLimits(max_voices=0))
+
+
+@pytest.mark.parametrize("name", SpeechLimits._fields)
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, 1e300, True, "8"])
+def test_limits_that_are_none(name, value, tmp_path):
+    """NaN seconds would limit nothing, as no comparison with them is true."""
+
+    async def talk(*_):
+        raise AssertionError("it started")
+
+    with pytest.raises(UsageError, match=f"^{name} is .*; expected a"):
+        run(tmp_path, talk, speech_limits=SpeechLimits()._replace(**{name: value}))
 
 
 def test_more_voices_than_places_are_refused(tmp_path):
