@@ -26,7 +26,8 @@ def check_count(name: str, value: Any, *, most: int = MAX_COUNT) -> None:
     Raises:
       UsageError: it is none.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= most:
+    number: Any = value if isinstance(value, Integral) and not isinstance(value, bool) else 0
+    if not 1 <= number <= most:
         raise UsageError(f"{name} is {value!r}; expected a whole number from 1 to {most}.")
 
 
