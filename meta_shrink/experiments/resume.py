@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import ArtefactError, UsageError
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.warm_start import warm_started
+from meta_shrink.experiments.warm_start import steps_of, warm_started
 from meta_shrink.runs.checkpoints import Checkpoints
 from meta_shrink.runs.workdir import Workdir
 from meta_shrink.training.meta_state import MetaState
@@ -51,7 +51,7 @@ def resume(
         start = checkpoints.restore()
         if start is not None:
             _hold_to_config(experiment, state, workdir, start, log)
-        if start is None and workers.is_chief and experiment.config["warm_start"]["steps"]:
+        if start is None and workers.is_chief and steps_of(experiment.config):
             phi = warm_started(experiment, os.path.join(workdir.path, "warm_start"), log)
             for variable, value in zip(state.components["phi"], phi, strict=True):
                 variable.assign(value)

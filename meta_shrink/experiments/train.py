@@ -12,6 +12,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.defaults import Schedule
 from meta_shrink.experiments.resume import resume
+from meta_shrink.experiments.warm_start import check_warm_start, steps_of
 from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.runs.progress import Progress
 from meta_shrink.runs.tensorboard import Summaries
@@ -96,18 +97,13 @@ def check_trainable(experiment: Experiment, strategy: tf.distribute.Strategy) ->
     """Refuse what build cannot see, before a workdir records a config that cannot be trained.
 
     Raises:
-      UsageError: a count or interval out of range, a bad meta-optimizer, a meta-batch that the
-        replicas cannot share.
+      UsageError: a count or interval out of range, a bad meta-optimizer or warm start, a meta-batch
+        that the replicas cannot share.
     """
     schedule = experiment.schedule
     loop.check_intervals(_intervals(schedule))
-    warm, source = experiment.config["warm_start"]["steps"], experiment.source
-    if warm and source.labelled is None and source.mixed is None:
-        raise UsageError(
-            f"warm_start got steps={warm}, but this task has neither labelled classes nor a "
-            "mixture of its tasks to learn from: set warm_start.steps to 0."
-        )
-    if not schedule.steps and not warm:
+    check_warm_start(experiment)
+    if not schedule.steps and not steps_of(experiment.config):
         raise UsageError("train got steps=0 without a warm start: nothing would be learned.")
     for name in ("chunk_steps", "keep_checkpoints"):
         if getattr(schedule, name) < 1:

@@ -6,6 +6,7 @@ resumes, shows a learning curve, and a run that wants more steps goes on where a
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import tensorflow as tf
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.network_loss import WARM_START, noise_key, noisy
 from meta_shrink.rng import root_key
-from meta_shrink.training.pretraining_state import PretrainingState, kept_params
+from meta_shrink.training.pretraining_state import PretrainingState, kept_params, mend
 from meta_shrink.types import Mixed, NegLogLik, Params
 
 _BURST = 10  # Steps of one call; a stop waits for it.
@@ -71,7 +72,8 @@ def pretrain(
       Preempted: stopped on request; the same command resumes.
       DivergedError: the loss is not finite.
     """
-    _check(schedule)
+    check_schedule(schedule)
+    mend(folder, model)
     if (kept := kept_params(folder, schedule.steps, model, log)) is not None:
         return kept
     os.makedirs(folder, exist_ok=True)
@@ -106,8 +108,8 @@ def _until(
         if stop_requested():
             state.save(folder)
             raise Preempted(f"Stopped at warm-start step {state.done}; the same command goes on.")
-        started = time.process_time()
-        state.losses.append(float(advance(tf.constant(min(_BURST, end - state.done)))))
+        started, count = time.process_time(), min(_BURST, end - state.done)
+        state.losses += [float(advance(tf.constant(count)))] * count  # Each step counts alike.
         state.seconds += time.process_time() - started
         if not np.isfinite(state.losses[-1]):
             raise DivergedError(
@@ -117,13 +119,18 @@ def _until(
     return float(np.mean(state.losses))
 
 
-def _check(schedule: Schedule) -> None:
+def check_schedule(schedule: Schedule) -> None:
+    """Refuse numbers that no pre-training can have.
+
+    Raises:
+      UsageError: one is out of range.
+    """
     counts = (schedule.steps, schedule.batch_size, schedule.validation_size)
-    positive = min(*counts, schedule.validate_every) >= 1 and schedule.learning_rate > 0
+    positive = min(*counts, schedule.validate_every) >= 1 and 0 < schedule.learning_rate < math.inf
     if not positive or min(schedule.halve_every, schedule.clip_norm) < 0:
         options = ", ".join(f"{name}={value}" for name, value in schedule._asdict().items())
         raise UsageError(
-            f"warm_start got {options}; expected counts of at least 1, a positive learning_rate, "
+            f"warm_start got {options}; expected counts of at least 1, a positive finite rate, "
             "halve_every and clip_norm of at least 0."
         )
 

@@ -7,12 +7,10 @@ point of the curve, those of a long pre-training would take tens of gigabytes.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
 import time
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -20,13 +18,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import open_file, open_regular, read_file, write_atomically
+from meta_shrink.durable_files import append_whole, read_file, write_atomically
 from meta_shrink.errors import UsageError
+from meta_shrink.training.kept_arrays import read_arrays, write_arrays
 from meta_shrink.types import Params
 
 STATE, CURVE = "state.npz", "curve.jsonl"
 MOST_KEPT = 16
-_DAMAGED = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class PretrainingState:
@@ -63,11 +61,12 @@ class PretrainingState:
             own[f"optimizer/{number}"] = variable
         return own
 
-    def save(self, folder: str) -> None:
-        """Writes all that a resume needs."""
+    def save(self, folder: str, row: dict[str, Any] | None = None) -> None:
+        """Writes all that a resume needs; row: of the curve, which is to follow."""
         values = {name: np.asarray(v.value) for name, v in self._variables().items()}
         more = {"step": self.done, "seconds": self.seconds, "losses": np.array(self.losses)}
-        _write(os.path.join(folder, STATE), {**values, **more})
+        told = {} if row is None else {"row": np.array(json.dumps(row))}
+        write_arrays(os.path.join(folder, STATE), {**values, **more, **told})
 
     def point(self, folder: str, loss: float, metric: float, every: int, *, is_end: bool) -> None:
         """Saves the state and one point of the curve, and thins the parameters that are kept.
@@ -76,13 +75,12 @@ class PretrainingState:
           loss, metric: of training since the last point, of the validation batch. every: steps
             between two points. is_end: the parameters here are what the run wanted.
         """
-        values = zip(_names(self.model), self.params(), strict=True)
-        _write(_point(folder, self.done), {name: value.numpy() for name, value in values})
         self.losses = []
-        self.save(folder)
         row = {"step": self.done, "nll_train": loss, "metric": metric, "end": is_end}
         row |= {"processor_seconds": round(self.seconds, 1), "time": round(time.time(), 1)}
-        _append(os.path.join(folder, CURVE), row)
+        self.save(folder, row)
+        values = zip(_names(self.model), self.params(), strict=True)
+        _tell(folder, row, {name: value.numpy() for name, value in values})
         kept = wanted_steps(self.done, every, _ends(folder))
         for step in sorted(set(kept_steps(folder)) - kept):
             if step < self.done:
@@ -95,8 +93,8 @@ class PretrainingState:
           UsageError: it is beyond step `most`.
         """
         path = os.path.join(folder, STATE)
-        values, variables = _read(path), self._variables()
-        if values is None or not set(variables) <= set(values):
+        values, variables = read_arrays(path), self._variables()
+        if values is None or not _is_whole(values, variables):
             if os.path.exists(path):
                 log(f"warm start: {path} is damaged or of another network; starting again.")
             return
@@ -116,11 +114,38 @@ class PretrainingState:
 
 def kept_params(folder: str, steps: int, model: keras.Model, log) -> Params | None:
     """The parameters at a point of the curve that was reached before."""
-    values, names = _read(_point(folder, steps)), _names(model)
-    if values is None or set(values) != set(names):
+    values, names = read_arrays(_point(folder, steps)), _names(model)
+    shapes = [tuple(v.shape) for v in model.trainable_variables]
+    if values is None or {n: v.shape for n, v in values.items()} != dict(
+        zip(names, shapes, strict=True)
+    ):
         return None
+    _mark_end(folder, steps)
     log(f"warm start: {steps} steps were done before, in {folder}.")
     return [tf.constant(values[name]) for name in names]
+
+
+def mend(folder: str, model: keras.Model) -> None:
+    """Writes the rest of a point whose process was killed when it had saved its state."""
+    values, names = read_arrays(os.path.join(folder, STATE)) or {}, _names(model)
+    if "row" not in values or not set(names) <= set(values):
+        return
+    row = json.loads(str(values["row"]))
+    if row["step"] not in {told["step"] for told in _rows(folder)}:
+        _tell(folder, row, {name: values[name] for name in names})
+
+
+def _tell(folder: str, row: dict[str, Any], params: dict[str, np.ndarray]) -> None:
+    """Parameters of a point, then its row: one that stands there has them."""
+    write_arrays(_point(folder, row["step"]), params)
+    append_whole(os.path.join(folder, CURVE), (json.dumps(row) + "\n").encode())
+
+
+def _is_whole(values: dict[str, np.ndarray], variables: dict[str, Any]) -> bool:
+    """Whether a state has all that is read of it, for a network of these shapes."""
+    shapes: dict[str, Any] = {"step": (), "seconds": ()}
+    shapes |= {name: tuple(variable.shape) for name, variable in variables.items()}
+    return all(name in values and values[name].shape == shapes[name] for name in shapes)
 
 
 def kept_steps(folder: str) -> list[int]:
@@ -140,18 +165,25 @@ def wanted_steps(done: int, every: int, ends: set[int]) -> set[int]:
 
 def _ends(folder: str) -> set[int]:
     """The steps of the curve at which a run ended."""
-    ends = set()
-    for line in read_file(os.path.join(folder, CURVE)).splitlines():
+    return {row["step"] for row in _rows(folder) if row.get("end")}
+
+
+def _rows(folder: str) -> list[dict[str, Any]]:
+    """The points of the curve."""
+    path, rows = os.path.join(folder, CURVE), []
+    for line in read_file(path).splitlines() if os.path.exists(path) else ():
         with contextlib.suppress(ValueError):  # Half a line, of a process that was killed.
-            row = json.loads(line)
-            ends |= {row["step"]} if row.get("end") else set()
-    return ends
+            rows.append(json.loads(line))
+    return rows
 
 
-def _append(path: str, row: dict[str, Any]) -> None:
-    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+def _mark_end(folder: str, step: int) -> None:
+    """A run ended at this point too: its parameters are kept."""
+    rows = _rows(folder)
+    if any(row["step"] == step and not row.get("end") for row in rows):
+        marked = [{**row, "end": row["step"] == step or row.get("end", False)} for row in rows]
+        lines = "".join(json.dumps(row) + "\n" for row in marked)
+        write_atomically(os.path.join(folder, CURVE), lines.encode())
 
 
 def _listed(steps: list[int]) -> str:
@@ -164,18 +196,3 @@ def _names(model: keras.Model) -> list[str]:
 
 def _point(folder: str, step: int) -> str:
     return os.path.join(folder, f"step_{step:08}.npz")
-
-
-def _write(path: str, values: dict[str, Any]) -> None:
-    stream = io.BytesIO()
-    np.savez(stream, **values)
-    write_atomically(path, stream.getvalue())
-
-
-def _read(path: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a file; None if it is missing or damaged."""
-    try:
-        with open_file(path) as content, np.load(content, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except _DAMAGED:
-        return None

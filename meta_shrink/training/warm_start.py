@@ -8,23 +8,22 @@ of one task, so a minute of it replaces hours of learning the shared layers by m
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
 import os
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from meta_shrink.durable_files import open_file, to_json, write_atomically
+from meta_shrink.durable_files import to_json
 from meta_shrink.errors import DivergedError, Preempted, UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.models.noise import reseed
 from meta_shrink.network_loss import WARM_START, key_of_noise
 from meta_shrink.rng import STREAMS, fold_in, root_key
+from meta_shrink.training.kept_arrays import read_arrays, require_writable, write_arrays
 from meta_shrink.types import Augment, Batch, Labelled, Params, TaskSource
 
 LINES = 5  # of progress
@@ -63,7 +62,10 @@ def warm_start(
       Preempted: stopped on request; nothing is kept.
       DivergedError: the loss is not finite.
     """
-    labelled = _checked(source.labelled, steps, batch_size, learning_rate)
+    check_numbers(seed=seed, steps=steps, batch_size=batch_size, learning_rate=learning_rate)
+    labelled = source.labelled
+    if labelled is None:
+        raise UsageError("warm_start needs a task with labelled classes; this one has none.")
     batch = examples(labelled, augment or source.augment, seed, batch_size)
     _classify(
         _classifier(model, labelled.num_classes, seed),
@@ -79,36 +81,47 @@ def warm_start(
     ]
 
 
-def _checked(labelled, steps: int, batch_size: int, learning_rate: float) -> Labelled:
-    if labelled is None or min(steps, batch_size) < 1 or not learning_rate > 0:
+def check_numbers(*, seed: int, steps: int, batch_size: int, learning_rate: float) -> None:
+    """Refuse numbers that no warm start can have; they are those of `warm_start`.
+
+    Raises:
+      UsageError: one is out of range.
+    """
+    if min(steps, batch_size) < 1 or not 0 < learning_rate < math.inf:
         raise UsageError(
             f"warm_start got steps={steps}, batch_size={batch_size}, learning_rate="
-            f"{learning_rate}; expected positive numbers, and a task with labelled classes "
-            "(steps 0: no warm start)."
+            f"{learning_rate}; expected positive finite numbers (steps 0: no warm start)."
         )
-    return labelled
 
 
-def cached(directory: str, facts: Mapping[str, Any], compute: Callable[[], Params]) -> Params:
+def cached(
+    directory: str,
+    facts: Mapping[str, Any],
+    shapes: Sequence[tuple[int, ...]],
+    compute: Callable[[], Params],
+) -> Params:
     """The result of `compute` for these facts, from an earlier run where there is one.
 
     Runs that differ in their algorithm alone share their warm start: one file in `directory`,
     named by the facts (everything that decides the result). A damaged file is made anew.
+
+    Args:
+      shapes: of the result.
+
+    Raises:
+      UsageError, DiskError: the directory cannot be written, before anything is computed.
     """
     content = json.dumps(
         to_json({**facts, "streams": STREAMS, "tensorflow": tf.__version__}), sort_keys=True
     )
     name = f"warm_start_{hashlib.sha256(content.encode()).hexdigest()[:16]}.npz"
     path = os.path.join(directory, name)
-    try:
-        with open_file(path) as file, np.load(file) as arrays:
-            return [tf.constant(arrays[key]) for key in arrays.files]
-    except (OSError, ValueError, zipfile.BadZipFile):
-        phi = compute()
-    stream = io.BytesIO()
-    np.savez(stream, *[value.numpy() for value in phi])
-    os.makedirs(directory, exist_ok=True)
-    write_atomically(path, stream.getvalue())
+    kept = read_arrays(path) or {}
+    if [value.shape for value in kept.values()] == [*shapes]:
+        return [tf.constant(value) for value in kept.values()]
+    require_writable(directory)
+    phi = compute()
+    write_arrays(path, {f"arr_{number}": value.numpy() for number, value in enumerate(phi)})
     return phi
 
 
