@@ -7,14 +7,15 @@ layers stay in training mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_shrink.models.private_names import flat_layers, seed_generators
+from meta_shrink.models.replaced_calls import replaced_calls
 from meta_shrink.rng import fold_in
 
 
@@ -50,20 +51,14 @@ def _seed(key: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.bitwise.bitwise_and(key, 2**31 - 1), tf.uint32)
 
 
-@contextmanager
-def drawing(model: keras.Model, allowed: bool) -> Iterator[None]:
+def drawing(model: keras.Model, allowed: bool) -> AbstractContextManager[None]:
     """While a model is called: unless allowed, its random layers are as outside training."""
-    silenced = [] if allowed else random_layers(model)
-    for layer in silenced:
-        layer.call = _outside_training(layer.call)
-    try:
-        yield
-    finally:
-        for layer in silenced:
-            del layer.call
+    return replaced_calls([] if allowed else random_layers(model), _outside_training)
 
 
-def _outside_training(call: Callable[..., Any]) -> Callable[..., Any]:
+def _outside_training(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    del layer
+
     def quiet(*args: Any, **options: Any) -> Any:
         return call(*args, **options | ({"training": False} if "training" in options else {}))
 

@@ -14,6 +14,7 @@ from meta_shrink.errors import UsageError
 from meta_shrink.models import graphs
 from meta_shrink.models.layer_refusals import check_layers
 from meta_shrink.models.noise import random_layers
+from meta_shrink.models.norm_refusals import check_norms_in_noise
 from meta_shrink.models.private_names import flat_layers, seed_generators
 from meta_shrink.models.pure_call import Called, batch_norms, pure_call
 
@@ -137,7 +138,9 @@ def _check_graph(
     _check_keyed(model, operations, graphs.in_front_of([key]))
     _check_closures(model, outputs, params)
     if random_layers(model):
-        _check_silent(model, graphs.behind(tf.nest.flatten(call(None).outputs)))
+        silent = call(None)
+        _check_silent(model, graphs.behind(tf.nest.flatten(silent.outputs)))
+        check_norms_in_noise(model, called.state, silent.state)
     with graphs.nothing_taken_for_zero(params):
         try:
             tape.gradient(total, params)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.replaced_calls import replaced_calls
 
 _LOCK = threading.RLock()
 _CALLS = threading.local()
@@ -69,18 +70,15 @@ def _require_examples(number: int | None, present: tf.Tensor) -> None:
         )
 
 
-@contextmanager
-def masks_without_padding(layers: Sequence[Any], weights: tf.Tensor | None) -> Iterator[None]:
+def masks_without_padding(
+    layers: Sequence[Any], weights: tf.Tensor | None
+) -> AbstractContextManager[None]:
     """While a model is called: a batch normalisation that is given a mask, which Keras then takes
     the moments by, leaves the examples of weight 0 out as well."""
-    changed = layers if weights is not None else ()
-    for layer in changed:
-        layer.call = _masking_padding(layer.call, _present(weights))
-    try:
-        yield
-    finally:
-        for layer in changed:
-            del layer.call
+    if weights is None:
+        return nullcontext()
+    present = _present(weights)
+    return replaced_calls(layers, lambda _, call: _masking_padding(call, present))
 
 
 def _masking_padding(call: Callable[..., Any], present: tf.Tensor) -> Callable[..., Any]:
