@@ -19,6 +19,7 @@ from meta_shrink.reporting.evaluation_file import (
 )
 from meta_shrink.reporting.held_out import held_out_tasks, listed_numbers, task_counts
 from meta_shrink.reporting.size_quality import COLUMNS, size_quality_curve, size_quality_rows
+from meta_shrink.reporting.style import BEYOND
 
 
 class Exhibit(NamedTuple):
@@ -105,9 +106,16 @@ def _singles(evaluation: dict[str, Any]) -> Exhibit:
 def _adaptation(evaluation: dict[str, Any]) -> Exhibit:
     caption = (
         f"Mean over {held_out_tasks([evaluation])} after each number of adaptation "
-        "steps; bands are 95 % confidence intervals. The vertical line is the number of steps "
-        "that meta-training used: to its right a curve that turns for the worse overfits the task."
+        "steps; bands are 95 % confidence intervals. "
     )
+    used = evaluation["train_adaptation_steps"]
+    if used <= BEYOND * max(scheme["steps"][-1] for scheme in evaluation["schemes"]):
+        caption += (
+            "The vertical line is the number of steps that meta-training used: to its right a "
+            "curve that turns for the worse overfits the task."
+        )
+    else:
+        caption += f"Meta-training used {used:,} steps, which is beyond these."
     rows = [
         [scheme["name"], *point]
         for scheme in evaluation["schemes"]

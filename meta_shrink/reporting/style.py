@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from meta_shrink.reporting.evaluation_file import badness, number, of_kind
+from meta_shrink.reporting.held_out import listed_numbers
 
 TASK_SPECIFIC, SHARED, INK, PALE = "#D55E00", "#8A99A8", "#1A1A1A", "#C9CFD6"
 CYCLE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F3C8D", "#A05A2C", "#5B6770")
@@ -27,6 +28,7 @@ WIDTH, HEIGHT = 6.6, 4.2  # inches
 WIDEST = 14.0
 POINTS_PER_INCH = 72
 LABEL_CHARACTERS = 48
+BEYOND = 1.02  # the end of an axis, as a multiple of the last step
 
 
 def canvas(names: Sequence[str] = ()) -> tuple[Figure, Axes]:
@@ -119,23 +121,34 @@ def step_axis(ax: Axes, steps: Iterable[float], horizons: Iterable[int] = ()) ->
         decades = range(math.floor(math.log10(min(positive))), 1 + int(math.log10(max(positive))))
         ticks = [0, *(10**d for d in decades)]
         ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    ax.set_xlim(0, max(positive) * 1.02)
-    marks = sorted(set(horizons))
-    for horizon in marks:
-        ax.axvline(horizon, color="#555555", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
-    if marks:
-        # One label however many marks, so that labels never lie on each other.
-        ax.text(
-            marks[-1],
-            1.01,
-            f"meta-training used {' or '.join(f'{horizon:,}' for horizon in marks)} steps",
-            fontsize=8.5,
-            color="#555555",
-            transform=ax.get_xaxis_transform(),
-            ha="right" if len(marks) > 1 or marks[-1] > 0.6 * max(positive) else "center",
-            va="bottom",
-        )
+    ax.set_xlim(0, max(positive) * BEYOND)
+    if horizons := sorted(set(horizons)):
+        _mark(ax, horizons)
     ax.set_xlabel("adaptation steps on the new task")
+
+
+def _mark(ax: Axes, horizons: Sequence[int]) -> None:
+    """A line at each number of steps that the axis reaches, and one label for all of them.
+
+    One, so that labels never lie on each other; it stands over the last line, within the axes, as
+    a label outside would leave no room for them.
+    """
+    end = ax.get_xlim()[1]
+    shown = [horizon for horizon in horizons if horizon <= end]
+    for horizon in shown:
+        ax.axvline(horizon, color="#555555", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
+    x = shown[-1] if shown == horizons else end
+    across = ax.transAxes.inverted().transform(ax.transData.transform((x, ax.get_ylim()[0])))[0]
+    ax.text(
+        across,
+        1.01,
+        f"meta-training used {listed_numbers(horizons)} steps{'' if x < end else ', beyond this'}",
+        fontsize=8.5,
+        color="#555555",
+        transform=ax.transAxes,
+        ha="right" if across > 0.7 else "left" if across < 0.3 else "center",
+        va="bottom",
+    )
 
 
 def legend_entries(ax: Axes) -> dict[str, Any]:
