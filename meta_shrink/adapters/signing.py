@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from meta_shrink.adapters.canonical_json import sha256
@@ -16,7 +18,7 @@ from meta_shrink.adapters.header import check_order
 from meta_shrink.adapters.reading import parse_stored, read_adapter_file
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.durable_files import open_file, write_atomically, write_durably
-from meta_shrink.errors import AdapterError, UsageError
+from meta_shrink.errors import AdapterError, UsageError, unwritable
 
 SUFFIX = ".sig"
 MAX_SIGNATURE_BYTES = 2**20
@@ -31,16 +33,17 @@ def sign_adapter(path: str, private_key: str) -> str:
     Raises:
       UsageError: no such key, or the extra is not installed.
       AdapterError: the file is not an adapter.
+      DiskError, UsageError: the signature cannot be written there, or the temporary folder.
     """
     content = read_adapter_file(path)
     check_order(parse_stored(content, where=path).entries, path)
     config = _model_signing("signing").Config()
     _use_key(config.use_elliptic_key_signer, "private_key", private_key)
-    with tempfile.TemporaryDirectory() as directory:
-        copy = os.path.join(directory, "adapter")
-        write_durably(copy, content)
+    with _temporary_copy(content) as copy:
         config.sign(copy, copy + SUFFIX)
-        write_atomically(path + SUFFIX, read_regular_file(copy + SUFFIX, MAX_SIGNATURE_BYTES))
+        signature = read_regular_file(copy + SUFFIX, MAX_SIGNATURE_BYTES)
+    with _told_where(path + SUFFIX):
+        write_atomically(path + SUFFIX, signature)
     return path + SUFFIX
 
 
@@ -53,14 +56,13 @@ def verify_signature(path: str, public_key: str) -> str:
       UsageError: no such key, or the extra is not installed.
       AdapterError: "signature": missing, broken, by another key or for another file; or why the
         adapter cannot be read.
+      DiskError, UsageError: the temporary folder cannot be written.
     """
     config = _model_signing("verifying").Config()
     _use_key(config.use_elliptic_key_verifier, "public_key", public_key)
     content = read_adapter_file(path)
     bundle = _read_signature(path + SUFFIX)
-    with tempfile.TemporaryDirectory() as directory:
-        copy = os.path.join(directory, "adapter")
-        write_durably(copy, content)
+    with _temporary_copy(content) as copy:
         write_durably(copy + SUFFIX, bundle)
         try:
             config.verify(copy, copy + SUFFIX)
@@ -71,6 +73,24 @@ def verify_signature(path: str, public_key: str) -> str:
                 f"({type(error).__name__}): use the adapter as its maker signed it.",
             ) from error
     return sha256(content)
+
+
+@contextmanager
+def _temporary_copy(content: bytes) -> Iterator[str]:
+    """Path of a copy of an adapter, alone in a folder that is removed at the end."""
+    with _told_where("The temporary folder"), tempfile.TemporaryDirectory() as directory:
+        copy = os.path.join(directory, "adapter")
+        write_durably(copy, content)
+        yield copy
+
+
+@contextmanager
+def _told_where(path: str) -> Iterator[None]:
+    """What cannot be written within the `with` block is a sentence that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _read_signature(path: str) -> bytes:
