@@ -4,13 +4,13 @@
     meta-shrink verify FILE... [--backbone=DIR] [--sha256=PIN] [--public_key=PEM]
     meta-shrink sign FILE --private_key=PEM
 
-Exit codes: 0 fine, 2 wrong usage, 4 an adapter (or the backbone) that must not be used.
+Exit codes: 0 fine, 2 wrong usage, 4 an adapter (or the backbone) that must not be used, or a full
+disk.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import re
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from meta_shrink import __version__
-from meta_shrink.adapters.backbone_info import BackboneInfo, read_backbone_info
+from meta_shrink.adapters.backbone_info import BackboneInfo, read_backbone_info, version_directory
 from meta_shrink.adapters.checks import implausible
 from meta_shrink.adapters.describe import add_plausibility, as_text, describe
 from meta_shrink.adapters.encodings import check_stored
@@ -39,6 +39,7 @@ from meta_shrink.errors import (
     EXIT_ARTEFACT,
     EXIT_OK,
     AdapterError,
+    ArtefactError,
     MetaShrinkError,
     UsageError,
     one_line,
@@ -59,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line (default: that of the process) and returns its exit code."""
     options = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # A name may have letters that it does not know.
-            stream.reconfigure(errors="backslashreplace")
+        # A name may have letters that it does not know. Programs wrap it (streams.Forgiving).
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")
     try:
         _check_values(options)
         return options.run(options)
@@ -157,8 +159,14 @@ def _shown(path: str) -> str:
 def _backbone(directory: str | None) -> Backbone | None:
     if directory is None:
         return None
-    info = read_backbone_info(directory)
-    return Backbone(info, load_default(directory, info))
+    try:
+        version = version_directory(directory)  # Once: a newer one may appear in between.
+    except OSError as error:
+        raise ArtefactError(
+            f"{directory} cannot be read ({error.strerror}): check its permissions."
+        ) from error
+    info = read_backbone_info(version)
+    return Backbone(info, load_default(version, info))
 
 
 def _read(path: str, backbone: Backbone | None) -> bytes:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from meta_shrink import __version__, stopping
 from meta_shrink.errors import EXIT_OK, EXIT_USAGE
+from meta_shrink.programs.streams import open_standard_streams
 
 # Title -> program -> what it does. A program is the module of its name in this folder.
 PROGRAMS = {
@@ -49,6 +50,7 @@ HELP = ("-h", "-help", "--help", "help")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line (default: that of the process); the exit code, unless it exits."""
+    open_standard_streams()  # Here too, as not all of them start by `cli.run`.
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in OF_ADAPTERS:
         return importlib.import_module("meta_shrink.adapters.command_line").main([name, *rest])
