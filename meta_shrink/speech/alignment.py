@@ -180,7 +180,7 @@ def _phones(words: Sequence[HeardWord]) -> list[Phone]:
 
 def _known(decoder: Any, word: str, lexicon: Lexicon) -> str:
     """The word, which the decoder knows then, also as the lexicon says it."""
-    if decoder.lookup_word(word) is None or word.upper() in lexicon:
+    if decoder.lookup_word(word) is None or said_by(lexicon, word):
         _add_way(decoder, word, " ".join(_pronunciation(decoder, word, lexicon)))
     return word
 
@@ -194,10 +194,17 @@ def _add_way(decoder: Any, word: str, phones: str) -> None:
         decoder.add_word(name, phones, True)
 
 
+def said_by(lexicon: Lexicon, word: str) -> tuple[str, ...]:
+    """The phones that a lexicon says of a word (words_of), () where it has none; the apostrophe
+    behind a word may be the end of a quotation.
+    """
+    name = word.upper()
+    return tuple(lexicon.get(name) or lexicon.get(name.rstrip("'"), ()))
+
+
 def _pronunciation(decoder: Any, word: str, lexicon: Lexicon) -> tuple[str, ...]:
-    # The apostrophe behind a word may be the end of a quotation.
     known = decoder.lookup_word(word) or decoder.lookup_word(word.rstrip("'"))
-    phones = tuple(lexicon.get(word.upper(), ()))
+    phones = said_by(lexicon, word)
     if odd := [phone for phone in phones if phone not in PHONES]:
         raise DataError(
             f"the lexicon says {word!r} with {odd[0]!r}, which is no phone of ARPAbet: expected "

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from meta_shrink.errors import DataError
-from meta_shrink.speech.recordings import ENDINGS, Place, Recording
+from meta_shrink.speech.archives import Tree
+from meta_shrink.speech.lexicon import LEXICON
+from meta_shrink.speech.recordings import AUDIO, ENDINGS, OTHER_AUDIO, Place, Recording, Unreadable
+from meta_shrink.speech.tables import LINE_ENDS, table_recordings
 
-Places = Mapping[str, Place]
 METADATA, TABLE = "metadata.jsonl", "metadata.csv"
 SPLITS = {"meta_train": "train", "train": "train", "meta_test": "test", "test": "test"}
 # A name may hold the end of a line.
@@ -21,38 +25,68 @@ _BESIDE = re.compile(
     r"(?P<folder>(?s:.*/)?(?P<speaker>[^/]+)/)(?P<name>[^/]+)\.(?:txt|lab|TXT|LAB)"
 )
 _SPLIT = re.compile(r"(?:^|/)(train|test)(?:ing)?(?:[^a-z/][^/]*)?/", re.IGNORECASE)
-# What str.splitlines takes for an end beside these may stand within a text.
-LINE_ENDS = re.compile(r"\r\n|\r|\n")
-MOST_COLUMNS = 3
+_OWN_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # That an adapter may have.
+# Folders of sounds that are named after nobody.
+_NOBODY = ("", "wavs", "wav", "audio", "clips", "sounds", "recordings")
+Log = Callable[[str], Any]
 _VCTK_AUDIO = ("wav48/{}.wav", "wav48_silence_trimmed/{}_mic1.flac")
 _VCTK_AUDIO += ("wav48_silence_trimmed/{}_mic2.flac", "wav16/{}.wav")
 
 
-def described(places: Places, where: str) -> list[Recording]:
+def described(tree: Tree, *, log: Log = print) -> list[Recording]:
     """The recordings that the files of a corpus describe, in the first way that finds any.
 
     metadata.jsonl (path, text, and where known speaker, utterance, split in each line); VCTK (txt/
     and wav48*/ with a folder a speaker); LibriTTS (speaker/chapter/name.normalized.txt);
     metadata.csv of LJSpeech (name|text|text as spoken, wavs/); a .txt or .lab beside each sound.
+    Where no speaker is named, the folder or the tar is it.
+
+    Args:
+      log: told what else is there: texts without sound, recordings in another way.
 
     Raises:
       DataError: a description is broken.
     """
-    for way in WAYS:
-        if recordings := way(places, where):
+    names = list(WAYS)
+    for number, name in enumerate(names):
+        if recordings := WAYS[name](tree, log):
+            used = {recording.place for recording in recordings}
+            rest = {name: place for name, place in tree.files.items() if place not in used}
+            _tell_others(Tree(tree.path, rest), name, names[number + 1 :], log)
             return recordings
     return []
 
 
-def _metadata(places: Places, where: str) -> list[Recording]:
-    if METADATA not in places:
+def _tell_others(rest: Tree, first: str, others: Iterable[str], log: Log) -> None:
+    for other in others:
+        try:
+            found = WAYS[other](rest, lambda _: None)
+        except DataError:  # It is not read, so that it may be broken.
+            continue
+        if more := {r.place for r in found} & set(rest.files.values()):
+            log(
+                f"left out: {len(more)} recording(s) of {rest.path} that are described by {other}, "
+                f"as {first} is read there, and one of them alone: give them a folder apart."
+            )
+
+
+def _speaker_of(folder: str, tree: Tree) -> str:
+    """Who speaks where nothing says it: a folder's own name, or that of all."""
+    for name in reversed(folder.split("/")):
+        if name.lower() not in _NOBODY:
+            return name
+    return tree.name if _OWN_NAME.fullmatch(tree.name) else "speaker"
+
+
+def _metadata(tree: Tree, log: Log) -> list[Recording]:
+    if METADATA not in tree.files:
         return []
-    where = f"{METADATA} of {where}"
-    lines = json_lines(places[METADATA].read(), where)
-    return [_of_line(line, places, where) for line in lines]
+    lines = json_lines(tree.files[METADATA].read(), f"{METADATA} of {tree.path}")
+    return [_of_line(line, tree) for line in lines]
 
 
-def _of_line(line: dict, places: Places, where: str) -> Recording:
+def _of_line(line: dict, tree: Tree) -> Recording:
+    where = f"{METADATA} of {tree.path}"
     path, text = line.get("path"), line.get("text")
     if not isinstance(path, str) or not isinstance(text, str):
         raise DataError(f"{where} has a line without path or text: {str(line)[:200]}.")
@@ -63,12 +97,12 @@ def _of_line(line: dict, places: Places, where: str) -> Recording:
             f"{where} has the split {split!r}; expected one of {', '.join(SPLITS)}, or none."
         )
     return Recording(
-        speaker=_named(line, "speaker", folder.rpartition("/")[2] or "speaker", where),
+        speaker=_named(line, "speaker", _speaker_of(folder, tree), where),
         utterance=_named(line, "utterance", name.rpartition(".")[0], where),
         text=text,
         split=SPLITS.get(split, ""),
         # What is not among the files is never opened, and left out when it is read.
-        place=places.get(path, Place(f"{path} of {where}")),
+        place=tree.files.get(path, Place(f"{path} of {where}")),
     )
 
 
@@ -86,103 +120,119 @@ def json_lines(content: bytes, where: str) -> list[dict]:
     """The objects of a file with a JSON object in each line.
 
     Raises:
-      DataError: it is none.
+      DataError: it is none; the line is told.
     """
     try:
         lines = LINE_ENDS.split(content.decode("utf-8-sig"))
-        lines = [json.loads(line) for line in lines if line.strip()]
     except ValueError as error:
-        raise DataError(f"{where} is not one JSON object a line ({error}).") from error
-    if any(not isinstance(line, dict) for line in lines):
-        raise DataError(f"{where} has a line that is no JSON object.")
-    return lines
+        raise DataError(f"{where} is no UTF-8 text ({error}).") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            one = json.loads(line) if line.strip() else {}
+        except (ValueError, RecursionError) as error:
+            why = getattr(error, "msg", error)  # Its text has a line too, of this one line.
+            raise DataError(
+                f"{where} is not one JSON object a line: line {number} is {line[:100]!r} ({why})."
+            ) from error
+        if not isinstance(one, dict):
+            raise DataError(f"{where} has a line that is no JSON object: line {number}.")
+        found += [one] if line.strip() else []
+    return found
 
 
-def _vctk(places: Places, where: str) -> list[Recording]:
+def _vctk(tree: Tree, log: Log) -> list[Recording]:
     def audio(match: re.Match[str]) -> list[str]:
         own = f"{match['speaker']}/{match['name']}"
         forms = [match["root"] + form.format(own) for form in _VCTK_AUDIO]
-        return [form for form in forms if form in places][:1]
+        return [form for form in forms if form in tree.files][:1]
 
-    return _by_texts(_VCTK, audio, places, where)
-
-
-def _libritts(places: Places, where: str) -> list[Recording]:
-    return _by_texts(_LIBRITTS, _same_folder, places, where)
+    return _by_texts(_VCTK, audio, tree, log)
 
 
-def _beside(places: Places, where: str) -> list[Recording]:
+def _libritts(tree: Tree, log: Log) -> list[Recording]:
+    return _by_texts(_LIBRITTS, _same_folder, tree, log)
+
+
+def _ljspeech(tree: Tree, log: Log) -> list[Recording]:
+    recordings = []
+    for path in tree.files:
+        folder, _, name = path.rpartition("/")
+        if name == TABLE:
+            table = _decoded(tree.files[path].read(), f"{path} of {tree.path}")
+            speaker = _speaker_of(folder, tree)
+            recordings += table_recordings(table, path, speaker, tree.files, tree.path)
+    return recordings
+
+
+def _beside(tree: Tree, log: Log) -> list[Recording]:
     homes: dict[str, str] = {}
-    for path in places:
+    for path in tree.files:
         match = _BESIDE.fullmatch(path)
-        if not match or not any(name in places for name in _same_folder(match)):
+        if not match or not any(name in tree.files for name in _same_folder(match)):
             continue
         home = homes.setdefault(match["speaker"], match["folder"])
         if home != match["folder"]:
             raise DataError(
-                f"Two folders of {where} are called as one speaker, {home} and {match['folder']}: "
-                "rename one, or say who speaks in a metadata.jsonl."
+                f"Two folders of {tree.path} are called as one speaker, {home} and "
+                f"{match['folder']}: rename one, or say who speaks in a metadata.jsonl."
             )
-    return _by_texts(_BESIDE, _same_folder, places, where)
+    return _by_texts(_BESIDE, _same_folder, tree, log)
 
 
 def _same_folder(match: re.Match[str]) -> list[str]:
     return [f"{match['folder']}{match['name']}{ending}" for ending in ENDINGS]
 
 
-def _by_texts(
-    pattern: re.Pattern[str], audio: Callable, places: Places, where: str
-) -> list[Recording]:
+def _by_texts(pattern: re.Pattern[str], audio: Callable, tree: Tree, log: Log) -> list[Recording]:
     """A recording for each sound file of each text file whose name matches."""
-    recordings = []
-    for path, place in places.items():
+    recordings, soundless = [], []
+    for path, place in tree.files.items():
         match = pattern.fullmatch(path)
-        found = [name for name in audio(match) if name in places] if match else []
+        found = [name for name in audio(match) if name in tree.files] if match else []
+        if match and not found and not path.endswith(f"/{LEXICON}"):
+            soundless.append(path)
         if match and found:
-            text = _decoded(place.read(), f"{path} of {where}")
+            sounds: list[Any] = [tree.files[name] for name in found]
+            try:
+                text = _decoded(place.read(), f"{path} of {tree.path}")
+            except DataError as error:  # Of one alone: the others are heard.
+                why = f"cannot be heard without its text: {error}"
+                text, sounds = "", [Unreadable(sound.path, why) for sound in sounds]
             split = _SPLIT.search(path[: match.start("speaker")])
             own = match["speaker"], match["name"], text, split[1].lower() if split else ""
-            recordings += [Recording(*own, places[name]) for name in found]
+            recordings += [Recording(*own, sound) for sound in sounds]
+    if recordings:
+        _tell_soundless(soundless, tree, log)
     return recordings
 
 
-def _ljspeech(places: Places, where: str) -> list[Recording]:
-    recordings = []
-    for path in places:
-        folder, _, name = path.rpartition("/")
-        if name != TABLE:
-            continue
-        root = f"{folder}/" if folder else ""
-        speaker = folder.rpartition("/")[2] or "speaker"
-        for key, text in _rows(_decoded(places[path].read(), f"{path} of {where}"), path, where):
-            options = [f"{root}{sub}{key}{end}" for sub in ("wavs/", "") for end in ENDINGS]
-            found = [places[o] for o in options if o in places]
-            # What is not among the files is never opened, and left out when it is read.
-            for place in found or [Place(f"{root}wavs/{key} of {path} of {where}")]:
-                recordings.append(Recording(speaker, key, text, "", place))
-    return recordings
-
-
-def _rows(table: str, path: str, where: str) -> list[tuple[str, str]]:
-    """(name, text as spoken) of each line; none of a table of something else, without any bar."""
-    lines = [line for line in LINE_ENDS.split(table) if line.strip()]
-    rows = [line.split("|") for line in lines]
-    odd = [line for line, row in zip(lines, rows, strict=True) if not 2 <= len(row) <= MOST_COLUMNS]
-    if "|" not in table:
-        return []
-    if odd:
-        raise DataError(
-            f"{path} of {where} has a line of other columns than name|text or name|text|text as "
-            f"spoken: {odd[0][:200]!r}."
+def _tell_soundless(texts: list[str], tree: Tree, log: Log) -> None:
+    """Names the texts of no sound, in the folders of speakers; not those of a sound that is not
+    read, which is named itself.
+    """
+    stems = [os.path.splitext(name) for name in tree.files]
+    unread = {stem for stem, ending in stems if ending.lower() in OTHER_AUDIO}
+    alone = [path for path in texts if os.path.splitext(path)[0] not in unread]
+    if alone:
+        log(
+            f"left out: {len(alone)} text(s) of {tree.path} without a sound file "
+            f"({', '.join(AUDIO)}) of that name: {', '.join(alone[:3])}"
+            f"{', ...' if len(alone) > 3 else ''}"
         )
-    return [(row[0], row[-1]) for row in rows]
 
 
 def _decoded(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is no UTF-8 text ({error}).") from error
+        raise DataError(f"{where} is no UTF-8 text ({error}): save it as UTF-8.") from error
 
 
-WAYS = (_metadata, _vctk, _libritts, _ljspeech, _beside)
+WAYS: dict[str, Callable[[Tree, Log], list[Recording]]] = {
+    METADATA: _metadata,
+    "the layout of VCTK": _vctk,
+    "the layout of LibriTTS": _libritts,
+    TABLE: _ljspeech,
+    "a .txt or .lab beside each sound": _beside,
+}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from meta_shrink.durable_files import read_file
 from meta_shrink.errors import DataError
 from meta_shrink.speech.alignment import APOSTROPHES
-from meta_shrink.speech.descriptions import LINE_ENDS
+from meta_shrink.speech.recordings import Place
+from meta_shrink.speech.tables import LINE_ENDS
 
 LEXICON = "lexicon.txt"
 _WORD = re.compile("[A-Za-z]+(?:'[A-Za-z]+)*'?")  # As words_of takes texts apart.
@@ -28,13 +28,21 @@ def chosen_lexicon(
         return {}
     if not os.path.isfile(path):
         raise DataError(f"The lexicon {path} does not exist, or is a folder.")
-    if found := read_lexicon(path, log=log):
-        return found
-    raise DataError(f"The lexicon {path} has no line WORD PHONE PHONE ...: write some.")
+    return read_lexicon(Place(path), log=log)
 
 
-def read_lexicon(path: str, *, log: Callable[[str], Any] = print) -> dict[str, tuple[str, ...]]:
-    """Word in capitals -> its phones without stress; {} where there is no file.
+def read_lexicons(
+    places: Sequence[Place], *, log: Callable[[str], Any] = print
+) -> dict[str, tuple[str, ...]]:
+    """As read_lexicon, of several files; the first that has a word counts."""
+    found: dict[str, tuple[str, ...]] = {}
+    for place in places:
+        found = {**read_lexicon(place, log=log), **found}
+    return found
+
+
+def read_lexicon(place: Place, *, log: Callable[[str], Any] = print) -> dict[str, tuple[str, ...]]:
+    """Word in capitals -> its phones without stress.
 
     Each line is a word, a tab or spaces, and its ARPAbet phones; the first line of a word counts.
 
@@ -43,30 +51,32 @@ def read_lexicon(path: str, *, log: Callable[[str], Any] = print) -> dict[str, t
         is taken apart into (one with a hyphen is two).
 
     Raises:
-      DataError: it is no text in UTF-8.
+      DataError: it is no text in UTF-8, or none of its lines is of use.
     """
     lexicon: dict[str, tuple[str, ...]] = {}
     unused = []
-    for line in _lines(path):
+    for line in _lines(place):
         word, *phones = line.translate(APOSTROPHES).split()
         if phones and _WORD.fullmatch(word):
             lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
         else:
             unused.append(word)
+    if not lexicon:
+        raise DataError(
+            f"The lexicon {place.path} has no line WORD PHONE PHONE ...: write some, or remove it."
+        )
     if unused:
         log(
-            f"{len(unused)} line(s) of {path} have no phones, or no word as texts are taken apart "
-            f"into words, and change nothing: {', '.join(unused[:3])}"
+            f"{len(unused)} line(s) of {place.path} have no phones, or no word as texts are taken "
+            f"apart into words, and change nothing: {', '.join(unused[:3])}"
             f"{', ...' if len(unused) > 3 else ''}"
         )
     return lexicon
 
 
-def _lines(path: str) -> list[str]:
-    if not os.path.exists(path):
-        return []
+def _lines(place: Place) -> list[str]:
     try:
-        lines = LINE_ENDS.split(read_file(path).decode("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no lexicon in UTF-8 ({error}).") from error
+        lines = LINE_ENDS.split(place.read().decode("utf-8-sig"))
+    except ValueError as error:
+        raise DataError(f"{place.path} is no lexicon in UTF-8 ({error}).") from error
     return [line for line in lines if line.strip()]

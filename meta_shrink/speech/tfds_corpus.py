@@ -69,7 +69,7 @@ def recordings(folder: str) -> list[Recording]:
     for split in builder.info.splits:
         for number, row in enumerate(_rows(builder, split, undecoded)):
             name = _text(row[NAME]) if NAME in features else f"{split}_{number:06}"
-            who = _named(features[speaker], row[speaker]) if speaker else "speaker"
+            who = _named(features[speaker], row[speaker]) if speaker else builder.name
             place = Example(folder, split, number)
             part = "test" if split.startswith("test") else "train"
             found.append(Recording(who, name, _text(row[text]), part, place))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meta_shrink.speech.alignment import words_of
-from meta_shrink.speech.lexicon import chosen_lexicon, read_lexicon
+from meta_shrink import DataError
+from meta_shrink.speech.alignment import said_by, words_of
+from meta_shrink.speech.lexicon import chosen_lexicon, read_lexicon, read_lexicons
+from meta_shrink.speech.recordings import Place
 
 
 def written(tmp_path, text: str) -> str:
@@ -13,21 +15,21 @@ def written(tmp_path, text: str) -> str:
     return str(tmp_path / "lexicon.txt")
 
 
-def test_without_a_file_there_is_nothing(tmp_path):
-    assert read_lexicon(str(tmp_path / "none")) == {} == chosen_lexicon(None)
+def test_without_a_file_there_is_nothing():
+    assert read_lexicons([]) == {} == chosen_lexicon(None)
 
 
 def test_the_first_pronunciation_of_a_word_counts(tmp_path):
     said = []
     path = written(tmp_path, "A\tAH0\nA\tEY0\n\nreading R EH1 D IH0 NG\nEMPTY\n")
     wanted = {"A": ("AH",), "READING": ("R", "EH", "D", "IH", "NG")}
-    assert read_lexicon(path, log=said.append) == wanted
+    assert read_lexicon(Place(path), log=said.append) == wanted
     assert len(said) == 1 and said[0].startswith("1 line(s)") and said[0].endswith(": EMPTY")
 
 
 @pytest.mark.parametrize("word", ["O\u2019Neil", "o'neil", "O\u2018NEIL"])
 def test_every_apostrophe_is_the_one_of_texts(tmp_path, word):
-    lexicon = read_lexicon(written(tmp_path, f"{word} OW N IY L\n"))
+    lexicon = read_lexicon(Place(written(tmp_path, f"{word} OW N IY L\n")))
     (spoken,) = words_of(f"{word}.")
     assert lexicon == {spoken.upper(): ("OW", "N", "IY", "L")}
 
@@ -40,3 +42,22 @@ def test_a_line_that_no_text_asks_for_is_told(tmp_path, word):
     path = written(tmp_path, f"{word} B OW\nBO B OW\n")
     assert chosen_lexicon(path, log=said.append) == {"BO": ("B", "OW")}
     assert len(said) == 1 and word in said[0] and "change nothing" in said[0]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "BO\n", "BO,B OW\n", "T-SHIRT T IY\n"])
+def test_a_lexicon_without_a_usable_line_is_refused(tmp_path, text):
+    with pytest.raises(DataError, match="has no line WORD PHONE PHONE"):
+        read_lexicon(Place(written(tmp_path, text)))
+
+
+def test_a_word_in_quotes_is_said_as_it_is_without(tmp_path):
+    lexicon = read_lexicon(Place(written(tmp_path, "BO B OW\nBO' B AA\nANN AE N\n")))
+    for text, phones in {
+        "\u2018Ann\u2019": ("AE", "N"),
+        "'ann'": ("AE", "N"),
+        "bo": ("B", "OW"),
+        "'bo'": ("B", "AA"),  # That is a word of its own here.
+        "'cy'": (),
+    }.items():
+        (word,) = words_of(text)
+        assert said_by(lexicon, word) == phones

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -150,13 +151,49 @@ def test_sounds_that_cannot_be_scored_are_named(real, buzzing, tmp_path):
     stray = spoken / "somebody" / "new.wav"
     stray.parent.mkdir()
     shutil.copy(min(real.glob("*/*.wav")), stray)
-    with pytest.raises(DataError, match=r"new\.wav: what does it say\?"):
+    with pytest.raises(DataError, match=r"new\.wav of .*: what does it say\?"):
         all_sounds(str(real), {"spoken": str(spoken)})
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no recordings"):
         all_sounds(str(real), {"spoken": str(tmp_path / "empty")})
     with pytest.raises(UsageError, match="a row of its own"):
         all_sounds(str(real), {REAL: str(spoken)})
+
+
+def test_every_sound_that_is_given_is_scored_or_refused(real, buzzing, tmp_path):
+    spoken = _copied(buzzing, tmp_path / "spoken")
+    one = min(spoken.glob("*/*.wav"))
+    expected = {
+        path.relative_to(spoken).with_suffix("").as_posix() for path in spoken.rglob("*.wav")
+    }
+
+    def scored(source: Path) -> set[str]:
+        sounds, _ = all_sounds(str(real), {"spoken": str(source)})
+        return {f"{speaker}/{name}" for speaker, own in sounds["spoken"].items() for name in own}
+
+    with tarfile.open(tmp_path / "spoken.tar", "w") as archive:
+        archive.add(spoken, ".")
+    assert scored(tmp_path / "spoken.tar") == expected
+    apart = _copied(spoken, tmp_path / "apart")
+    upper = apart / one.relative_to(spoken)
+    upper.rename(upper.with_suffix(".WAV"))
+    assert scored(apart) == expected
+    with tarfile.open(apart / "more.tar", "w") as archive:
+        archive.add(one, one.relative_to(spoken))
+    upper.with_suffix(".WAV").unlink()
+    assert scored(apart) == expected
+    upper.with_suffix(".mp3").write_bytes(b"not read")
+    with pytest.raises(DataError, match=rf"{one.stem}\.mp3 of .* is none of \.flac, \.wav, \.ogg"):
+        scored(apart)
+    upper.with_suffix(".mp3").rename(apart / "more.zip")
+    with pytest.raises(DataError, match=r"more\.zip of .* is not read: unpack it"):
+        scored(apart)
+    one.with_suffix(".txt").write_text("hello there")
+    with pytest.raises(DataError, match=f"{one.stem} of spoken has the text 'hello there', and"):
+        scored(spoken)
+    same = (real / one.relative_to(spoken)).with_suffix(".txt").read_text()
+    one.with_suffix(".txt").write_text(f"{same.capitalize()}.")
+    assert scored(spoken) == expected
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_one_speaker_without_names(tmp_path):
     folder = write(tmp_path, {"train": rows}, text=text, text_normalized=text)
     found = find_recordings(folder).recordings
     assert [(r.speaker, r.utterance, r.text) for r in found] == [
-        ("speaker", "train_000000", "number 0"),
-        ("speaker", "train_000001", "number 1"),
+        ("my_vctk", "train_000000", "number 0"),
+        ("my_vctk", "train_000001", "number 1"),
     ]
 
 

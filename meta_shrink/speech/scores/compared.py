@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from meta_shrink.errors import DataError, UsageError
-from meta_shrink.images.file_tree import folder_tree
 from meta_shrink.speech.alignment import words_of
 from meta_shrink.speech.audio_files import load
-from meta_shrink.speech.descriptions import described
 from meta_shrink.speech.layouts import find_recordings
-from meta_shrink.speech.lexicon import LEXICON, read_lexicon
-from meta_shrink.speech.recordings import AUDIO, Corpus, Lexicon, Place, Recording
+from meta_shrink.speech.recordings import Corpus, Lexicon, Unreadable
 from meta_shrink.speech.scores.log_mel import RATE, loud_log_mel
 
 REAL, COPY, OTHERS = "real", "WORLD copy", "real, other speakers"
 MAX_SECONDS = 60.0
 MOST_NAMED = 5
+WORDS = re.compile(r"\w+")
 
 
 class Sound(NamedTuple):
@@ -40,13 +38,16 @@ def all_sounds(real: str, spoken: Mapping[str, str]) -> tuple[dict[str, Sounds],
       real, spoken: folders or tars, the latter by name.
 
     Raises:
-      DataError: as corpus_of, sounds_of and require_speakers; UsageError: a name that is ours.
+      DataError: as find_recordings, sounds_of and require_speakers, or a sound of the name of a
+        real recording has another text; UsageError: a name that is ours.
     """
     if ours := {REAL, COPY, OTHERS} & set(spoken):
         raise UsageError(f"{ours.pop()!r} is a row of its own: give what is compared another name.")
-    corpora = {REAL: corpus_of(real, {})}
+    corpora = {REAL: find_recordings(real, texts={})}
     texts = {(r.speaker, r.utterance): r.text for r in corpora[REAL].recordings}
-    corpora |= {name: corpus_of(source, texts) for name, source in spoken.items()}
+    for name, source in spoken.items():
+        corpora[name] = find_recordings(source, texts=texts)
+        _require_same_texts(corpora[name], texts, name)
     sounds = {name: sounds_of(corpus, name) for name, corpus in corpora.items()}
     require_speakers(sounds)
     lexicon: Lexicon = {}
@@ -55,34 +56,16 @@ def all_sounds(real: str, spoken: Mapping[str, str]) -> tuple[dict[str, Sounds],
     return sounds, lexicon
 
 
-def corpus_of(source: str, texts: Mapping[tuple[str, str], str]) -> Corpus:
-    """The recordings of a folder or a tar, as find_recordings, and the lexicon beside them.
-
-    A sound file SPEAKER/UTTERANCE that nothing describes has the text of `texts`.
-
-    Raises:
-      DataError: there is nothing, a sound has no text, or two have one name.
-    """
-    if not os.path.isdir(source):
-        return find_recordings(source)
-    names = [name for name in folder_tree(source).names if not name.endswith("/")]
-    if not any(name.endswith(AUDIO) for name in names):
-        return find_recordings(source)
-    places = {name: Place(os.path.join(source, name)) for name in names}
-    found = described(places, source)
-    known = {recording.place.path for recording in found}
-    alone = [n for n in names if n.endswith(AUDIO) and places[n].path not in known]
-    for name in alone:
-        folder, _, file = name.rpartition("/")
-        key = (folder.rpartition("/")[2], os.path.splitext(file)[0])
-        if key not in texts:
+def _require_same_texts(corpus: Corpus, texts: Mapping[tuple[str, str], str], what: str) -> None:
+    """What has the name of a real recording says the same."""
+    for one in corpus.recordings:
+        real = texts.get((one.speaker, one.utterance), one.text)
+        is_heard = not isinstance(one.place, Unreadable)  # Else its file is named later.
+        if is_heard and WORDS.findall(one.text.lower()) != WORDS.findall(real.lower()):
             raise DataError(
-                f"{places[name].path}: what does it say? Put its words into a .txt of its name, or "
-                "give it speaker and name of the real recording of the same sentence."
+                f"{one.speaker}/{one.utterance} of {what} has the text {one.text[:60]!r}, and the "
+                f"real recording of that name {real[:60]!r}: rename it, or remove its text."
             )
-        found.append(Recording(*key, texts[key], "", places[name]))
-    _require_one_each(found, source)
-    return Corpus(found, read_lexicon(os.path.join(source, LEXICON)))
 
 
 def sounds_of(corpus: Corpus, what: str) -> Sounds:
@@ -144,14 +127,3 @@ def require_speakers(compared: Mapping[str, Sounds]) -> None:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
-
-
-def _require_one_each(recordings: list[Recording], source: str) -> None:
-    seen: dict[tuple[str, str], Recording] = {}
-    for one in recordings:
-        other = seen.setdefault((one.speaker, one.utterance), one)
-        if other is not one:
-            raise DataError(
-                f"{source} has {one.speaker}/{one.utterance} twice, {other.place.path} and "
-                f"{one.place.path}: remove or rename one."
-            )
