@@ -24,7 +24,7 @@ ALGORITHM = "philox"
 # Raised whenever the same (seed, root, purpose, numbers) gives other numbers than before.
 STREAMS = 2
 # Of the keys that a run starts from.
-ROOTS = ("train_tasks", "heldout_tasks", "validation_tasks", "warm_start", "probe")
+ROOTS = ("train_tasks", "heldout_tasks", "validation_tasks", "warm_start", "probe", "rows")
 
 
 def root_key(seed: int, root: str, *numbers: int | tf.Tensor) -> tf.Tensor:

@@ -22,6 +22,7 @@ from meta_shrink.experiments.components import Components, default_components, r
 from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
 from meta_shrink.experiments.ranges import check_evaluation, check_sections
+from meta_shrink.experiments.rows import check_examples_apart
 from meta_shrink.experiments.task_data import task_source
 from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
@@ -33,6 +34,7 @@ from meta_shrink.losses import (
     negative_log_likelihood,
 )
 from meta_shrink.meta_gradients import Method, hessian_of
+from meta_shrink.models import MODELS
 from meta_shrink.models.logits import check_logits
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import call, choose, named
@@ -158,6 +160,8 @@ def _tried(experiment: Experiment) -> Experiment:
     """The experiment with what "auto" chooses, or the choice tried, as is a loss not of ours."""
     method, schedule, batch = experiment.method, experiment.schedule, experiment.adapt.next_batch
     model, phi, source = experiment.model, experiment.initial.phi, experiment.source
+    if experiment.config["model"]["name"] not in MODELS:
+        check_examples_apart(model, source, batch)
     if method.differentiates_twice and experiment.config["loss"]["name"] not in LOSSES:
         needs.check_curvature(model, experiment.example_loss, phi, source, batch)
     tried = experiment.nll, experiment.initial, source, batch, method

@@ -52,17 +52,22 @@ def pure_call(
     silent = drawing(model, key is not None)
     with exact_moments(weights), masks, exact, nothing_recomputed(), silent:
         results: Any = model.stateless_call(
-            params, seeded(model, state, key), inputs, return_losses=True, **_training(model)
+            params,
+            seeded(model, state, key),
+            inputs,
+            return_losses=True,
+            **mode(model, training=True),
         )
         outputs, after, penalties = results
         return Called(outputs, after or [], penalties or [])
 
 
-def _training(model: keras.Model) -> dict[str, bool]:
-    """In training mode, as Keras's fit calls it: a call without that argument does without."""
+def mode(model: keras.Model, *, training: bool) -> dict[str, bool]:
+    """The argument of a call for this mode, as Keras's fit and predict call a model: one whose call
+    does not take it does without."""
     parameters = inspect.signature(model.call).parameters.values()
     takes = any(p.name == "training" or p.kind == p.VAR_KEYWORD for p in parameters)
-    return {"training": True} if takes else {}
+    return {"training": training} if takes else {}
 
 
 def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:

@@ -37,6 +37,14 @@ def spoken() -> keras.Model:
     return keras.Model(words, keras.layers.Dense(3)(keras.layers.Embedding(9, 1)(numbers)[..., 0]))
 
 
+def centred() -> keras.Model:
+    audio = keras.Input((6,), name="audio")
+    odd = keras.layers.Lambda(lambda x: x - keras.ops.mean(x, axis=0), name="odd")
+    return keras.Model(audio, keras.layers.Dense(1)(odd(keras.layers.Dense(5)(audio))))
+
+
+# Examples of one task are alike: only those of several tell that they see each other.
+ALIKE = {f"task {n}": (np.full([2, 6], n), np.ones(2)) for n in range(8)}
 REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "softmax inside": (
         lambda: keras.Sequential([keras.Input((2,)), classifier(activation="softmax")]),
@@ -52,6 +60,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     ),
     "inputs without names": (nameless, TASKS, {}, "give each keras.Input a name"),
     "inputs inside of inputs": (nested, TASKS, {}, "inputs inside of inputs"),
+    "examples that see each other": (centred, ALIKE, {}, "other examples .* in layer 'odd'"),
     "text": (spoken, labelled(LABELS), CROSS, "takes text"),
 }
 
