@@ -91,7 +91,12 @@ def read_speaker(path: str) -> Speaker:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; prepare the data again.") from error
     except _ERRORS as error:
-        raise DataError(f"{path} is no prepared speaker ({error}); prepare it again.") from error
+        # NumPy's own words on other files advise to load them unsafely.
+        why = "no arrays that can be read" if "pickle" in str(error) else error
+        raise DataError(
+            f"{path} is no prepared speaker ({why}); prepare it again, or move it away if it is "
+            "of something else."
+        ) from error
     if not whole or version != FEATURES_VERSION:
         raise DataError(
             f"{path} is damaged or of another version (features {version}, expected "

@@ -25,7 +25,8 @@ _BESIDE = re.compile(
     r"(?P<folder>(?s:.*/)?(?P<speaker>[^/]+)/)(?P<name>[^/]+)\.(?:txt|lab|TXT|LAB)"
 )
 _SPLIT = re.compile(r"(?:^|/)(train|test)(?:ing)?(?:[^a-z/][^/]*)?/", re.IGNORECASE)
-_OWN_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # That an adapter may have.
+_MOST_LETTERS = 64  # Of the name of an adapter, which has none of these:
+_NO_LETTERS = re.compile(r"[^A-Za-z0-9._-]+")
 # Folders of sounds that are named after nobody.
 _NOBODY = ("", "wavs", "wav", "audio", "clips", "sounds", "recordings")
 Log = Callable[[str], Any]
@@ -75,7 +76,8 @@ def _speaker_of(folder: str, tree: Tree) -> str:
     for name in reversed(folder.split("/")):
         if name.lower() not in _NOBODY:
             return name
-    return tree.name if _OWN_NAME.fullmatch(tree.name) else "speaker"
+    name = _NO_LETTERS.sub("_", tree.name)[:_MOST_LETTERS]
+    return name if name.strip("_.-") else "speaker"
 
 
 def _metadata(tree: Tree, log: Log) -> list[Recording]:

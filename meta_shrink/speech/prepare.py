@@ -30,6 +30,7 @@ from meta_shrink.speech.speaker_files import (
     kept,
     other_speakers,
     pieces_of,
+    require_own_file,
     settings_of,
     speaker_jobs,
 )
@@ -65,7 +66,8 @@ def prepare_speech(
       processes: pieces prepared at a time.
 
     Raises:
-      DataError: nothing to prepare, no utterance could be, or a speaker of several splits.
+      DataError: nothing to prepare, no utterance could be, a speaker of several splits, or of a
+        name that is prepared there of other recordings.
       UsageError: a number out of range, a package is missing, or another process prepares there.
       Preempted: a process was killed; what is done is kept.
     """
@@ -96,6 +98,8 @@ def _prepared(jobs: Sequence[Job], processes: int, log: Callable[[str], Any]) ->
     """The speakers of all jobs; their files are written."""
     done = {job.path: speaker for job in jobs if (speaker := kept(job))}
     missing = [job for job in jobs if job.path not in done]
+    for job in missing:
+        require_own_file(job)
     recordings = sum(len(job.recordings) for job in jobs)
     log(f"{recordings} recordings of {len(jobs)} speakers; {len(done)} were prepared already.")
     with Progress(max(sum(len(j.recordings) for j in missing), 1), label="utterances") as progress:

@@ -70,6 +70,25 @@ def kept(job: Job) -> Speaker | None:
     return speaker if speaker.about.get("settings") == settings_of(job) else None
 
 
+def require_own_file(job: Job) -> None:
+    """Refuse to write over another speaker of the same name.
+
+    Raises:
+      DataError: the file holds utterances, and none of them is among the recordings.
+    """
+    try:
+        old = [utterance.name for utterance in read_speaker(job.path).utterances]
+    except MetaShrinkError:  # There is none, or a damaged one, which is made again.
+        return
+    if old and not set(old) & {recording.utterance for recording in job.recordings}:
+        one = job.recordings[0]
+        raise DataError(
+            f"{job.path} holds {one.speaker} with {old[0]} and the like, and none of these is "
+            f"among the recordings now, {one.utterance} and the like: if that is somebody else, "
+            "rename the speaker or give another --out; else remove the file."
+        )
+
+
 def settings_of(job: Job) -> str:
     """SHA-256 of all that decides the file of a job; of sound, the size and time of its file."""
     stamps = [_stamp(recording.place.path) for recording in job.recordings]

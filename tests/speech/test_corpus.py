@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,22 @@ def test_a_file_whose_arrays_were_changed_is_refused(tmp_path, change):
     np.savez(path, **arrays)
     with pytest.raises(DataError, match="damaged"):
         read_speaker(str(path))
+
+
+@pytest.mark.parametrize("kind", ["objects", "other arrays", "text", "no npz"])
+def test_a_file_of_something_else_is_told_as_such(tmp_path, kind):
+    path = tmp_path / "anna.npz"
+    if kind in ("text", "no npz"):
+        path.write_bytes(b"hello" if kind == "text" else b"\x80\x04K\x01.")
+    else:
+        values = np.array([{}] if kind == "objects" else [1])
+        named: Any = {"codes" if kind == "objects" else "mine": values}
+        np.savez(path, **named)
+    with pytest.raises(
+        DataError, match=r"anna\.npz is no prepared speaker .* move it away"
+    ) as told:
+        read_speakers(str(tmp_path))
+    assert "pickle" not in str(told.value) and "unsafe" not in str(told.value)
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):

@@ -65,6 +65,21 @@ def test_speakers_of_another_corpus_are_named(source):
     assert "also holds 1 speaker(s)" in told[-1] and "trained on: bo.npz" in told[-1]
 
 
+def test_somebody_else_of_the_same_name_replaces_nobody(source):
+    prepare(source)
+    file = source.parent / "out" / "bo.npz"
+    before = file.read_bytes()
+    for ending in (".wav", ".txt"):
+        (source / "bo" / "a").with_suffix(ending).rename((source / "bo" / "z").with_suffix(ending))
+    with pytest.raises(DataError, match=r"bo\.npz holds bo with a and the like, .* now, z and"):
+        prepare(source)
+    assert file.read_bytes() == before
+    for ending in (".wav", ".txt"):  # One recording more is no other speaker.
+        old = (source / "bo" / "z").with_suffix(ending)
+        (source / "bo" / "a").with_suffix(ending).write_bytes(old.read_bytes())
+    assert prepare(source) == {"ann": [5, 6], "bo": [7, 7]}
+
+
 def test_files_of_somebody_else_stay(source):
     mine = source.parent / "out" / "parts"
     mine.mkdir(parents=True)

@@ -168,9 +168,13 @@ def test_two_corpora_of_one_speaker_each_are_two_speakers(layout, kind, tmp_path
         assert set(found(tmp_path)) == {"ann/a", "LJSpeech-1.1/a"}
 
 
-def test_a_folder_whose_name_no_adapter_can_have_is_the_speaker(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "speaker"),
+    [("my voice", "my_voice"), ("Zo\u00eb", "Zo_"), ("\u674e", "speaker"), ("x" * 80, "x" * 64)],
+)
+def test_the_name_of_a_folder_becomes_one_that_an_adapter_can_have(name, speaker, tmp_path):
     entries = {"metadata.csv": b"a|one", "wavs/a.wav": b"A"}
-    assert found(folder(tmp_path / "my voice", entries)) == {"speaker/a": b"A"}
+    assert found(folder(tmp_path / name, entries)) == {f"{speaker}/a": b"A"}
 
 
 @pytest.mark.parametrize("text", ["Zoë".encode("cp1252"), "one".encode("utf-16"), b"\xff"])
