@@ -47,9 +47,10 @@ class ModuleRegistry:
         """One module per {name: regular expression}; every variable's path must match exactly one.
 
         Raises:
-          UsageError: a variable matches no pattern or several, or a pattern matches nothing.
+          UsageError: a variable matches no pattern or several, or a pattern matches nothing or is
+            no regular expression.
         """
-        compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
+        compiled = {name: _compiled(name, pattern) for name, pattern in patterns.items()}
         registry = cls._build(model, lambda path: _only_match(path, compiled))
         unused = [name for name in patterns if name not in registry.names]
         if unused:
@@ -178,6 +179,15 @@ def _refuse_duplicates(paths: Sequence[str]) -> None:
             f"Several variables share the path {', '.join(repeated)}; give the layers distinct "
             "names so that modules can be told apart."
         )
+
+
+def _compiled(name: str, pattern: Any) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError, OverflowError, RecursionError) as error:
+        raise UsageError(
+            f"Module pattern {name!r} is {pattern!r}, which is no regular expression: {error}."
+        ) from error
 
 
 def _only_match(path: str, patterns: Mapping[str, re.Pattern[str]]) -> str:

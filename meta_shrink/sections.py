@@ -22,6 +22,7 @@ KINDS = {
     "str": (str, "text"),
     "None": (type(None), "None"),
 }
+DICT = re.compile(r"(?:collections\.abc\.)?Mapping\[.*\]( \| None)?")
 LIST = re.compile(r"(?:collections\.abc\.)?Sequence\[(.*)\]")
 
 
@@ -53,9 +54,11 @@ def call(
       also: further keys of the section, which others take.
 
     Raises:
-      UsageError: a key of the section that the function does not take, one that it misses, or a
-        value of another kind than it is annotated with.
+      UsageError: no dict, a key of the section that the function does not take, one that it
+        misses, or a value of another kind than it is annotated with.
     """
+    if not isinstance(options, Mapping):
+        raise UsageError(f"Config section {section!r} is {options!r}; expected a dict.")
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
     takes = [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in given]
@@ -75,7 +78,7 @@ def call(
 def check_kinds(section: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse text or a fraction where the function's annotation counts, and NaN everywhere.
 
-    Only annotations made of KINDS, and lists of them, are looked at.
+    Only annotations made of KINDS, lists of them, and Mapping are looked at.
 
     Raises:
       UsageError: it begins with the setting's dotted name.
@@ -83,6 +86,10 @@ def check_kinds(section: str, function: Callable[..., Any], options: Mapping[str
     parameters = inspect.signature(function).parameters
     for name, value in options.items():
         text = _written(parameters[name].annotation) if name in parameters else ""
+        if mapping := DICT.fullmatch(text):
+            if not isinstance(value, Mapping) and not (value is None and mapping[1]):
+                raise UsageError(f"{section}.{name} is {value!r}; expected a dict.")
+            continue
         inner = LIST.fullmatch(text)
         kinds = _kinds(inner[1] if inner else text)
         told = " or ".join(KINDS[kind][1] for kind in kinds) or "a number"

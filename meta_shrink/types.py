@@ -140,6 +140,7 @@ class TaskSource(NamedTuple):
     pictures, recordings, prosody: how pictures, recordings or the phones of a text become inputs,
         where that is what they are.
     num_heldout, num_validation: how many there are of them; 0: as many as one asks for.
+    classes: that the targets are labels of, 0 ... classes - 1; 0: no labels, or it is not known.
     data: a hash of the data that the tasks are drawn from; "" where they are made up.
     every: () -> (name, inputs [N, ...]) of all tasks, where they are arrays that one can look at.
     check_model: the config's section `model` -> nothing; raises UsageError where that network would
@@ -161,6 +162,7 @@ class TaskSource(NamedTuple):
     prosody: Prosody | None = None
     num_heldout: int = 0
     num_validation: int = 0
+    classes: int = 0
     data: str = ""
     every: Callable[[], Iterator[tuple[str, Any]]] | None = None
     check_model: Callable[[Mapping[str, Any]], None] | None = None

@@ -162,6 +162,7 @@ def _tried(experiment: Experiment) -> Experiment:
     model, phi, source = experiment.model, experiment.initial.phi, experiment.source
     if experiment.config["model"]["name"] not in MODELS:
         check_examples_apart(model, source, batch)
+    needs.check_outputs(model, experiment.config["loss"]["name"], source, batch)
     if method.differentiates_twice and experiment.config["loss"]["name"] not in LOSSES:
         needs.check_curvature(model, experiment.example_loss, phi, source, batch)
     tried = experiment.nll, experiment.initial, source, batch, method
@@ -186,6 +187,7 @@ def _adapt(section, components, nll, registry, drawn: TaskSource, jit: bool) -> 
 
 def _registry(*, model: keras.Model, by: str, patterns: Mapping[str, str] | None = None):
     build_registry = choose("modules.by", REGISTRIES, by)
+    needs.check_patterns(by, patterns or {})
     return build_registry(model, dict(patterns or {})) if by == "pattern" else build_registry(model)
 
 

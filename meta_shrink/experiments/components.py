@@ -101,6 +101,11 @@ def recorded(config: Mapping[str, Any], components: Components, data: str) -> Ma
     return {**config, **own, **({"data": data} if data else {})}
 
 
+def name_of(config: Mapping[str, Any]) -> str:
+    """What an experiment is called; that of its algorithm, where its config has no name."""
+    return str(config.get("name", config["algorithm"]["name"]))
+
+
 def _place(task: Mapping[str, Any]) -> str:
     return f"data_dir={task['data_dir']}" if "data_dir" in task else "its options"
 

@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adaptation import NextBatch, require_examples
 from meta_shrink.errors import UsageError
 from meta_shrink.evaluation import require_tasks
-from meta_shrink.experiments.defaults import EvalOptions
+from meta_shrink.experiments.defaults import EvalOptions, Prior, Schedule
 from meta_shrink.keras_model import apply_model
 from meta_shrink.losses import ExampleLoss
 from meta_shrink.meta_gradients import Method
 from meta_shrink.models.indices import check_indices
+from meta_shrink.models.logits import LOSSES
 from meta_shrink.rng import root_key
 from meta_shrink.types import MetaParams, NegLogLik, Params, TaskSource, batch_parts
 
@@ -30,11 +32,20 @@ def check_learned(method: Method, config: Mapping[str, Any]) -> None:
             f"meta_optimizer has sections {', '.join(learned)}; {name} learns phi and may learn "
             f"{', '.join(method.learns)}."
         )
-    no_prior = math.isinf(config["prior"]["sigma2"])
+    no_prior = math.isinf(Prior(**config["prior"]).sigma2)
     if no_prior and (method.needs_prior or "log_sigma2" in learned):
         raise UsageError(
             f"prior.sigma2 is inf (no prior), but {name} needs a finite one here; set prior.sigma2 "
             "to a positive number (1/lambda for iMAML)."
+        )
+
+
+def check_patterns(by: str, patterns: Mapping[str, str]) -> None:
+    """Patterns are given where modules are made by them, and nowhere else."""
+    if patterns and by != "pattern":
+        raise UsageError(
+            f"modules.patterns names {', '.join(patterns)}, but modules.by is {by!r}, which takes "
+            "none: set modules.by to 'pattern', or leave the patterns out."
         )
 
 
@@ -66,6 +77,31 @@ def check_shapes(
         raise UsageError(f"Model and task do not fit together: {reason}") from error
     if source.every is not None:
         check_indices(model, source.every())
+
+
+def check_outputs(model: keras.Model, loss: str, source: TaskSource, next_batch: NextBatch) -> None:
+    """The network has an output for each label.
+
+    TensorFlow fails in the middle of training, and with XLA its loss is NaN. Of a source that does
+    not say how many classes it has, one task is looked at.
+    """
+    outputs = model.outputs[0].shape[-1]
+    if loss not in LOSSES or len(model.outputs) > 1 or not outputs:
+        return
+    low, high = 0, source.classes - 1
+    if not source.classes:
+        task = source.sample(root_key(0, "probe"))
+        targets = [batch_parts(b)[1] for b in (next_batch(task, tf.constant(0)), task.val)]
+        labels = np.concatenate([np.ravel(x) for x in tf.nest.flatten(targets)])
+        if not labels.size or not np.issubdtype(labels.dtype, np.integer):
+            return
+        low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= outputs:
+        raise UsageError(
+            f"Model and task do not fit together: the labels of a task are {low} to {high}, and "
+            f"the model has {outputs} outputs, for labels 0 to {outputs - 1}; give it an output "
+            "for each class."
+        )
 
 
 def require_input_shapes(model: keras.Model, inputs: Any) -> None:
@@ -126,7 +162,7 @@ def _finite(values: Sequence[tf.Tensor]) -> bool:
 def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) -> None:
     """An evaluation needs no more tasks than there are; adaptation and solve have one objective;
     the model has what this source needs of it."""
-    size = config["adapt"]["batch_size"] if source.draw is None else 0
+    size = config["adapt"].get("batch_size", 0) if source.draw is None else 0
     whole = method.solves and config["algorithm"].get("hessian_data", "all") == "all"
     if config["loss"]["reduction"] == "sum" and size and whole:
         raise UsageError(
@@ -140,7 +176,7 @@ def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) 
     if options is None:
         return
     require_tasks(source, max(options.num_tasks, options.group_tasks, options.examples))
-    if config["train"]["eval_every"]:
+    if Schedule(**config["train"]).eval_every:
         count = options.validation_tasks or options.num_tasks
         require_tasks(source, count, validation=True)
 

@@ -18,7 +18,7 @@ from meta_shrink.durable_files import check_writable, remove_leftovers, to_json,
 from meta_shrink.errors import unwritable
 from meta_shrink.evaluation import Curves, HeldOutEvaluator
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.components import Components
+from meta_shrink.experiments.components import Components, name_of
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.defaults import EvalOptions
 from meta_shrink.experiments.environment import environment
@@ -118,7 +118,7 @@ def _facts(
         "num_tasks": max(row["num_tasks"] for row in rows),
         "train_adaptation_steps": experiment.adapt.steps,
         "quoted_steps": quoted_steps(experiment, options),
-        "experiment": experiment.config["name"],
+        "experiment": name_of(experiment.config),
         "algorithm": algorithm_name(experiment.config),
         "metric": {"name": metric.name, "lower_is_better": metric.lower_is_better},
     }

@@ -15,7 +15,7 @@ from meta_shrink.backbones.source import ExportSource, input_specs
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.adapt_section import SETTINGS
 from meta_shrink.experiments.build import Experiment
-from meta_shrink.experiments.components import Components
+from meta_shrink.experiments.components import Components, name_of
 from meta_shrink.experiments.config import algorithm_name
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import quoted_steps
@@ -65,7 +65,7 @@ def source_from_workdir(
     targets, weights = _of_the_loss(experiment)
     return Exported(
         ExportSource(
-            name=config["name"],
+            name=name_of(config),
             algorithm=algorithm_name(config),
             model=model,
             registry=experiment.registry,

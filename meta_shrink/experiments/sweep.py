@@ -23,6 +23,7 @@ from meta_shrink.errors import (
 )
 from meta_shrink.experiments.build import build
 from meta_shrink.experiments.components import Components
+from meta_shrink.experiments.defaults import Schedule
 from meta_shrink.experiments.sweep_journal import open_study
 from meta_shrink.experiments.sweep_space import (
     Search,
@@ -74,7 +75,7 @@ def sweep(
     Raises:
       UsageError: no search space, a bad row in it, a meta-batch that the replicas cannot share, a
         strategy of several processes, a directory that cannot be written, or one of a search with
-        another config.
+        another config or on other data.
       ArtefactError: a full disk, or a journal that is damaged; what is not done goes on later.
       Preempted: stopped; the same command goes on.
     """
@@ -83,12 +84,12 @@ def sweep(
     choose("sampler", SAMPLERS, sampler)
     choose("pruner", PRUNERS, pruner)
     # Every trial is evaluated: what that needs is asked for before the first.
-    evaluated = with_settings(config, {"train.eval_every": 1}, search.steps)
-    minimise = build(evaluated, components).metric_facts.lower_is_better
+    built = build(with_settings(config, {"train.eval_every": 1}, search.steps), components)
     check_shares(search, config, strategy)
     try:
         how = {"sampler": sampler, "pruner": pruner}
-        study = open_study(directory, {**config, "search": config["search"] | how}, minimise)
+        recorded = {**built.config, **config, "search": config["search"] | how}  # data too
+        study = open_study(directory, recorded, built.metric_facts.lower_is_better)
         study.pruner = PRUNERS[pruner]()
         run = partial(_run, components=components, strategy=strategy, directory=directory, log=log)
         return _try_settings(study, search, config, directory, how, run, log, stop_requested)
@@ -108,7 +109,7 @@ def _try_settings(
 ):
     ranges = {row[0]: distribution_of(row) for row in search.space}
     which = {"sampler": how["sampler"], "seed": config["seed"]}
-    every = config["train"]["eval_every"]
+    every = config["train"].get("eval_every", Schedule().eval_every)
     if how["pruner"] != "none":
         every = every or search.steps // LOOKS + 1
     while claimed := claim_trial(study, ranges, search.num_trials, directory, **which):

@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from meta_shrink.durable_files import append_whole, open_regular, read_file, to_json
 from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.experiments.components import name_of
 from meta_shrink.runs.workdir import record_config
 
 JOURNAL = "trials.journal"
@@ -51,7 +52,7 @@ def open_study(
         _record(directory, config)
     try:
         return optuna.create_study(
-            study_name=config["name"],
+            study_name=name_of(config),
             storage=JournalStorage(_Journal(path)),
             direction="minimize" if minimise else "maximize",
             load_if_exists=True,

@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 
 from meta_shrink.errors import UsageError
+from meta_shrink.experiments.defaults import Schedule
 from meta_shrink.sections import call, section_of
 from meta_shrink.training.meta_step import share_of_replica
 from meta_shrink.training.multi_worker import Workers
@@ -54,7 +55,7 @@ def with_settings(
     changed = copy.deepcopy(dict(config))
     for key, value in {**settings, "train.steps": steps}.items():
         section, name = section_of(changed, key)
-        if section is None or name not in section:
+        if section is None or (name not in section and key not in NOT_SETTINGS):
             raise UsageError(f"search.space has {key!r}, which the config does not have.")
         section[name] = value
     return changed
@@ -66,7 +67,7 @@ def search_of(config: Mapping[str, Any]) -> Search:
     Raises:
       UsageError: no search space, or a bad row in it.
     """
-    search = call("search", Search, config["search"])
+    search = call("search", Search, config.get("search", {}))
     if not search.space or search.num_trials < 1 or search.steps < 1:
         raise UsageError(
             f"search has num_trials={search.num_trials}, steps={search.steps} and "
@@ -144,7 +145,8 @@ def check_shares(
     if Workers(strategy).count > 1:
         raise UsageError(JOINED)
     if all(row[0] != "train.meta_batch_size" for row in search.space):  # Else each trial's own.
-        share_of_replica(config["train"]["meta_batch_size"], strategy.num_replicas_in_sync)
+        size = config["train"].get("meta_batch_size", Schedule().meta_batch_size)
+        share_of_replica(size, strategy.num_replicas_in_sync)
 
 
 def distribution_of(row: Sequence[Any]) -> BaseDistribution:

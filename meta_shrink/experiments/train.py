@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.components import name_of
 from meta_shrink.experiments.defaults import Schedule
 from meta_shrink.experiments.resume import resume
 from meta_shrink.experiments.warm_start import check_warm_start, steps_of
@@ -218,7 +219,7 @@ def _opening(experiment: Experiment, schedule: Schedule, start: int) -> str:
     done = f"resuming at meta-step {start}" if start else "from the start"
     done = "finished already" if start >= schedule.steps else done
     return (
-        f"{experiment.config['name']}: {schedule.steps} meta-steps, {done}; "
+        f"{name_of(experiment.config)}: {schedule.steps} meta-steps, {done}; "
         f"{experiment.registry.num_modules} modules, {sum(experiment.registry.sizes)} parameters, "
         f"{experiment.adapt.steps} adaptation steps, XLA {'on' if experiment.jit else 'off'}, "
         f"tasks {schedule.task_axis}."

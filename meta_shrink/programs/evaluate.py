@@ -47,7 +47,7 @@ def main(argv):
         if OVERRIDES[name].present and "single" not in (OVERRIDES["kinds"].value or ["single"]):
             raise UsageError(f"--{name} is of single groups, which --kinds leaves out.")
     require_writable(WORKDIR.value)
-    device = call("device", Device, read_config(WORKDIR.value)["device"])
+    device = call("device", Device, read_config(WORKDIR.value).get("device", {}))
     given = CPU_THREADS.value
     set_cpu_threads(cpu_threads=device.cpu_threads if given is None else given)
     overrides = {name: flag.value for name, flag in OVERRIDES.items() if flag.value is not None}

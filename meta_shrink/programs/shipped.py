@@ -6,6 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from meta_shrink.errors import UsageError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -45,6 +48,24 @@ def find_config(value: str) -> str:
         return value
     look_in(str(shipped_root()))
     return f"{shipped}{colon}{argument}"
+
+
+def as_dict(what: str, value: Any) -> dict[str, Any]:
+    """What the get_config() of a file returned, as a dict.
+
+    Args:
+      what: the flag that names the file.
+
+    Raises:
+      UsageError: it is no ConfigDict, which flags could change.
+    """
+    to_dict = getattr(value, "to_dict", None)
+    if to_dict is None:
+        raise UsageError(
+            f"The {what}'s get_config() returns {type(value).__name__}, not ConfigDict: return "
+            "ml_collections.ConfigDict of it."
+        )
+    return to_dict()
 
 
 def look_in(folder: str) -> None:

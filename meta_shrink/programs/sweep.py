@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from meta_shrink.errors import DivergedError
 from meta_shrink.programs import cli
 from meta_shrink.programs.places import local_only
+from meta_shrink.programs.shipped import as_dict
 from meta_shrink.programs.strategy import chosen_strategy
 from meta_shrink.stopping import is_requested
 
@@ -40,8 +41,8 @@ def main(argv):
     from meta_shrink.training.distribution import set_cpu_threads
 
     cli.no_arguments(argv)
-    config = CONFIG.value.to_dict()
-    set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
+    config = as_dict("config", CONFIG.value)
+    set_cpu_threads(cpu_threads=call("device", Device, config.get("device", {})).cpu_threads)
     study = sweep(
         config,
         WORKDIR.value,

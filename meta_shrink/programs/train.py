@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from meta_shrink.programs import cli
 from meta_shrink.programs.places import owned
+from meta_shrink.programs.shipped import as_dict
 from meta_shrink.programs.strategy import chosen_strategy
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -43,8 +44,8 @@ def main(argv):
     from meta_shrink.training.profiling import parse_span
 
     cli.no_arguments(argv)
-    config = CONFIG.value.to_dict()
-    set_cpu_threads(cpu_threads=call("device", Device, config["device"]).cpu_threads)
+    config = as_dict("config", CONFIG.value)
+    set_cpu_threads(cpu_threads=call("device", Device, config.get("device", {})).cpu_threads)
     strategy = chosen_strategy()
     workers = Workers(strategy)
     experiment = build(config, installed_components(cli.IMPORTS.value))

@@ -45,8 +45,7 @@ def omniglot_alphabets(
         omniglot_few_shot.
       num_alphabets: to meta-train on; the rest (36 - num_alphabets) is for validation.
       num_instances: training images of each character in every split, 1 to 15.
-      augment: options of random_affine, drawn anew for every mini-batch; `fill` may also be
-        "background" or "ink".
+      augment: of random_affine, anew for every mini-batch; `fill` may be "background" or "ink".
       augment_validation: whether validation images are too, once a task. split: of the hashes.
 
     Raises:
@@ -69,6 +68,7 @@ def omniglot_alphabets(
         pictures=Pictures(image_size, 1, invert, interpolation, augment=options),
         num_heldout=len(split_of["test"]),
         num_validation=len(split_of["val"]),
+        classes=CHARACTERS,
         data=of_classes({"all": classes}),
     )
 

@@ -127,6 +127,7 @@ def array_source(
         ),
         num_heldout=len(parts["test"]),
         num_validation=len(parts["validation"]),
+        classes=classes,
         every=every,
     )
 

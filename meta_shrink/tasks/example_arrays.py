@@ -37,7 +37,7 @@ def read_folder(data_dir: str) -> dict[str, TaskExamples]:
     """{name: examples} of the NPZ files in a folder, in the order of names.
 
     Raises:
-      DataError: there is none, or one is damaged.
+      DataError: there is none, one is damaged, or two have one name.
     """
     entries = sorted(os.listdir(data_dir)) if os.path.isdir(data_dir) else []
     names = [n for n in entries if n.lower().endswith(NPZ) and not is_hidden(n)]
@@ -46,7 +46,14 @@ def read_folder(data_dir: str) -> dict[str, TaskExamples]:
             f"task.data_dir={data_dir!r} holds no NPZ file; expected one for each task, with the "
             "arrays 'inputs' and 'targets'."
         )
-    return {name[: -len(NPZ)]: read_npz(os.path.join(data_dir, name)) for name in names}
+    owner: dict[str, str] = {}
+    for name in names:
+        if (other := owner.setdefault(name[: -len(NPZ)], name)) != name:
+            raise DataError(
+                f"task.data_dir={data_dir!r} holds {other} and {name}, two files of one task: "
+                "rename one, or leave it out."
+            )
+    return {task: read_npz(os.path.join(data_dir, name)) for task, name in owner.items()}
 
 
 def read_npz(path: str, specs: Sequence[ArraySpec] = ()) -> TaskExamples:

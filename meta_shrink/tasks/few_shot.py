@@ -132,6 +132,7 @@ def episodes(
         heldout=lambda index: draw["test"](root_key(seed, "heldout_tasks", index)),
         validation=lambda index: draw["val"](root_key(seed, "validation_tasks", index)),
         labelled=_labelled(pools["train"], rotations),
+        classes=ways,
         data=of_classes(pools),
     )
 

@@ -37,6 +37,10 @@ def gaussian(
       UsageError: lengths that do not fit together, or no observation.
     """
     _check(mean, phi, sigma, noise, num_train, num_val)
+    if num_heldout_val < 0:
+        raise UsageError(
+            f"task.num_heldout_val is {num_heldout_val}; expected at least 0 (0: num_val)."
+        )
 
     def heldout_key(index: tf.Tensor) -> tf.Tensor:
         return root_key(seed, "heldout_tasks", index)

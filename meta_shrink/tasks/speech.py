@@ -23,7 +23,7 @@ from meta_shrink.speech.crops import (
     tiles,
 )
 from meta_shrink.speech.features import FEATURES_VERSION
-from meta_shrink.speech.signal import hop_of
+from meta_shrink.speech.signal import CODES, hop_of
 from meta_shrink.tasks.data_digest import of_speakers
 from meta_shrink.types import Mixed, Recordings, Task, TaskSource
 
@@ -83,7 +83,7 @@ def _facts(window: Window, rate: int, new: int) -> dict[str, Any]:
     """Fields of the source; new: the number of a new speaker."""
     speaker = new if window.told else None
     told = Recordings(rate, window.frames, window.context, FEATURES_VERSION, speaker)
-    return {"recordings": told, "check_model": partial(_check_model, window, new)}
+    return {"recordings": told, "classes": CODES, "check_model": partial(_check_model, window, new)}
 
 
 def _check_model(window: Window, new: int, model: Mapping[str, Any]) -> None:

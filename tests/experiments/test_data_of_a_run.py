@@ -11,6 +11,7 @@ import pytest
 
 from configs import arrays, speech
 from meta_shrink import UsageError, build, open_workdir, restore, train
+from meta_shrink.experiments.sweep import sweep
 from meta_shrink.experiments.warm_start import warm_started
 from meta_shrink.images.classes import from_counts
 from meta_shrink.tasks.data_digest import of_classes, of_examples, of_speakers
@@ -74,6 +75,21 @@ def test_other_data_under_the_same_path_are_refused_until_they_are_allowed(folde
     more = config_of(folder, steps=3)
     assert run(workdir, more, allow_config_change=True) == 3
     assert restore(str(workdir), **NO_LOG)[2] == 3
+
+
+@pytest.mark.programs
+def test_a_search_does_not_go_on_with_other_data(folder, tmp_path):
+    config = config_of(folder)
+    space = [("adapt.learning_rate", "log", 1e-4, 1e-2)]
+    config["search"] = {"num_trials": 1, "steps": 1, "space": space}
+    directory = str(tmp_path / "search")
+    assert len(sweep(config, directory, **NO_LOG).trials) == 1
+    before = changed(folder)
+    config["search"]["num_trials"] = 2
+    with pytest.raises(UsageError, match=r"was made with another config: data: .*another folder"):
+        sweep(config, directory, **NO_LOG)
+    (folder / "task_3.npz").write_bytes(before)
+    assert len(sweep(config, directory, **NO_LOG).trials) == 2
 
 
 def test_a_run_that_did_not_record_its_data_goes_on(folder, tmp_path):

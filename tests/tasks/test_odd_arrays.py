@@ -44,6 +44,14 @@ def test_one_input_under_two_names_is_refused(folder):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("t2.npz", "t2.NPZ"), ("t9.nPz", "t9.Npz")])
+def test_two_files_of_one_task_are_refused(names, folder):
+    for name in names:
+        (folder / name).write_bytes((folder / "task_0.npz").read_bytes())
+    with pytest.raises(DataError, match=rf"holds {max(names)[:2]}.* and .*two files of one task"):
+        arrays(seed=0, data_dir=str(folder))
+
+
 def test_an_array_of_one_name_twice_is_refused(folder):
     with zipfile.ZipFile(folder / "task_0.npz", "a") as archive, archive.open("inputs.npy") as file:
         content = file.read()

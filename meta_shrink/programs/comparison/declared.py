@@ -17,7 +17,7 @@ from ml_collections import config_flags
 from meta_shrink.errors import UsageError
 from meta_shrink.programs import cli
 from meta_shrink.programs.flag_sentences import flag_sentence
-from meta_shrink.programs.shipped import find_config
+from meta_shrink.programs.shipped import as_dict, find_config
 from meta_shrink.sections import call
 
 EVALUATE_FLAGS = ("num_tasks", "steps", "horizon", "kinds", "group_tasks", "group_horizon")
@@ -93,10 +93,7 @@ def read_set(value: Any, imports: Sequence[str] = ()) -> Comparison:
     Raises:
       UsageError: an unknown key, config, setting or flag, no run or seed, two runs of one name.
     """
-    to_dict = getattr(value, "to_dict", None)
-    if to_dict is None:
-        raise UsageError(f"The set's get_config() returns {type(value).__name__}, not ConfigDict.")
-    declared = call("set", Declaration, to_dict())
+    declared = call("set", Declaration, as_dict("set", value))
     seeds = list(declared.seeds)
     if not seeds or len(set(seeds)) < len(seeds) or any(type(seed) is not int for seed in seeds):
         raise UsageError(f"The set has seeds={seeds}; expected different integers, at least one.")
@@ -151,8 +148,7 @@ def load_config(label: str, arguments: Sequence[str]) -> dict[str, Any]:
     config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=argv)
     try:
         values(argv)
-        config: Any = values["config"].value
-        return config.to_dict()
+        return as_dict("config", values["config"].value)
     except cli.FLAG_ERRORS as error:
         raise UsageError(f"Run {label!r}: {flag_sentence(error, argv)}") from error
 
