@@ -5,23 +5,27 @@ An adapter records what the backbone answers with it; who loads the adapter asks
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo
+from meta_shrink.adapters.backbone_info import ArraySpec, BackboneInfo, Probe
 
 NUM_OUTPUTS = 16
 
 
 def probe_inputs(backbone: BackboneInfo) -> dict[str, np.ndarray]:
     """One example, {input name: [1, ...]}: the same bits everywhere."""
-    generator = np.random.PCG64(backbone.probe.seed)
-    return {spec.name: _uniform(backbone, spec, generator) for spec in backbone.inputs}
+    return uniform_inputs(backbone.probe, backbone.inputs)
 
 
-def _uniform(backbone: BackboneInfo, spec: ArraySpec, generator: np.random.PCG64) -> np.ndarray:
-    probe = backbone.probe
+def uniform_inputs(probe: Probe, inputs: Iterable[ArraySpec]) -> dict[str, np.ndarray]:
+    """As probe_inputs, of a probe alone."""
+    generator = np.random.PCG64(probe.seed)
+    return {spec.name: _uniform(probe, spec, generator) for spec in inputs}
+
+
+def _uniform(probe: Probe, spec: ArraySpec, generator: np.random.PCG64) -> np.ndarray:
     shape = [1, *(probe.length if size is None else size for size in spec.shape)]
     # Raw bits are the same for all versions of NumPy; its distributions are not promised to be.
     bits = np.asarray(generator.random_raw(int(np.prod(shape))), np.uint64) >> np.uint64(40)

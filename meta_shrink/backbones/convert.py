@@ -50,8 +50,8 @@ def to_checkpoint(adapter: Adapter, prefix: str) -> str:
     The checkpoint has no fingerprint and no probe: keep the adapter file.
 
     Returns:
-      The path that tf.train.load_checkpoint takes; a tensor's key is "adapter/" + its name +
-      "/.ATTRIBUTES/VARIABLE_VALUE".
+      The path that tf.train.load_checkpoint takes; a tensor's key is "adapter/" + its name, with
+      TensorFlow's ".." for a dot, + "/.ATTRIBUTES/VARIABLE_VALUE".
 
     Raises:
       DiskError, UsageError: it cannot be written.
@@ -75,8 +75,8 @@ def from_checkpoint(prefix: str, backbone: BackboneInfo) -> dict[str, np.ndarray
         raise ArtefactError(f"{prefix} is no checkpoint that can be read ({error}).") from error
     tensors = {}
     for spec in backbone.tensors:
-        key = f"adapter/{spec.name}/.ATTRIBUTES/VARIABLE_VALUE"
-        if tuple(shapes.get(key, ())) != spec.shape:
+        key = f"adapter/{spec.name.replace('.', '..')}/.ATTRIBUTES/VARIABLE_VALUE"
+        if key not in shapes or tuple(shapes[key]) != spec.shape:
             raise ArtefactError(
                 f"{prefix} has no {spec.name} of shape {list(spec.shape)}: it is not of an adapter "
                 f"of {backbone.name}."

@@ -23,9 +23,10 @@ def full_disk_told(place: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(place, error) from error
-    except tf.errors.InvalidArgumentError:
-        raise  # Of computing, not of writing.
     except tf.errors.OpError as error:
+        # TensorFlow's file systems name the file; what does not is of computing (no memory, say).
+        if place not in (told := error.message or "") and "No space left" not in told:
+            raise
         raise DiskError(
             f"{place} cannot be written ({first_line(error)}): free some space, and the same "
             "command goes on."

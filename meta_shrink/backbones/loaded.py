@@ -27,6 +27,7 @@ from meta_shrink.adapters.probe import probe_inputs, probe_outputs
 from meta_shrink.adapters.reading import Adapter, load_adapter, load_default
 from meta_shrink.adapters.regular_file import read_regular_file
 from meta_shrink.adapters.writing import encode_adapter, quantised
+from meta_shrink.backbones.adapter_index import check_index, one_after_another
 from meta_shrink.backbones.looked_up import looked_up
 from meta_shrink.backbones.operations import check_operations
 from meta_shrink.backbones.stacking import Stacks, lent
@@ -66,8 +67,8 @@ class Backbone:
           ArtefactError: it is none, is damaged, is not what its fingerprint says, or holds an
             operation that is not allowed.
         """
-        directory = os.fspath(directory)
-        info, path = read_backbone_info(directory), version_directory(directory)
+        path = version_directory(os.fspath(directory))  # Once: another version may come meanwhile.
+        info = read_backbone_info(path)
         check_operations(path, allow_operations)
         _check_program(path, info)
         try:
@@ -80,7 +81,7 @@ class Backbone:
                 f"The weights in {path} are not those of its backbone.json: restore the folder, or "
                 "export it again."
             )
-        default = load_default(directory, info)
+        default = load_default(path, info)
         try:
             backbone = cls(path, info, default, loaded)
             backbone.allow_operations = tuple(allow_operations)
@@ -180,16 +181,14 @@ class Backbone:
           index: [B] the adapter of each row, numbers in [0, A).
 
         Raises:
-          UsageError: a number out of range.
+          UsageError: not one whole number for each row, or one out of range.
         """
         inputs, index = self._named(inputs), np.asarray(index)
-        if index.size and not 0 <= index.min() <= index.max() < len(adapters):
-            raise UsageError(
-                f"adapter_index has numbers from {index.min()} to {index.max()}; expected 0 to "
-                f"{len(adapters) - 1}."
-            )
+        check_index(index, len(next(iter(inputs.values()))), len(adapters))
+        if not len(index):
+            return self.serve(inputs, self.default.tensors)
         if not self.info.mixed:
-            return self._grouped(inputs, adapters, index)
+            return one_after_another(self.serve, inputs, adapters, index)
         own = {name: lent(value) for name, value in self.stacked(adapters).items()}
         own["adapter_index"] = tf.constant(index, tf.int32)
         return self._call("serve_mixed", inputs, own)
@@ -198,28 +197,16 @@ class Backbone:
         """The tensors of A adapters as arguments [A, ...], in memory that the next call reuses."""
         return self._stacks(adapters)
 
-    def _grouped(self, inputs: Arrays, adapters: Sequence[Adapter], index: np.ndarray):
-        order = np.argsort(index, kind="stable")
-        starts = np.unique(index[order], return_index=True)[1]
-        groups = np.split(order, starts[1:])
-        parts = [
-            self.serve(
-                {name: value[rows] for name, value in inputs.items()},
-                adapters[int(index[rows[0]])].tensors,
-            )
-            for rows in groups
-        ]
-        back = np.argsort(order, kind="stable")
-        return {
-            spec.name: np.concatenate([part[spec.name] for part in parts])[back]
-            for spec in self.info.outputs
-        }
-
     def serve(self, inputs: Arrays, tensors: Arrays) -> dict[str, np.ndarray]:
         """Outputs {name: [B, ...]} by adapter tensors that need not be of a file."""
         return self._call(
             "serve", inputs, {argument_name(name): value for name, value in tensors.items()}
         )
+
+    def mask(self, inputs: Arrays, tensors: Arrays) -> np.ndarray:
+        """Which steps of the output count, [B] or [B, T, ...], of a network that masks them."""
+        own = {argument_name(name): value for name, value in tensors.items()}
+        return self._call("mask", inputs, own)["mask"]
 
     def _call(
         self, signature: str, inputs: Arrays, others: Mapping[str, Any]

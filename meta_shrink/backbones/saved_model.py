@@ -7,6 +7,7 @@
     gradient          inputs, targets, one adapter's variables   -> gradient of the loss in them
                       (and noise_key [2], where layers draw at random)
     moments           inputs, one adapter's variables            -> the adapter's moments
+    mask              inputs, one adapter                        -> which steps of the output count
     speak             features, state, an adapter per row        -> samples of a WaveNet (`voices`)
 
 Nothing is assigned and no function is traced again when adapters change. The file needs TensorFlow
@@ -30,6 +31,7 @@ from meta_shrink.backbones.signatures import (
     concrete,
     default_tensors,
     loss_of,
+    mask_of_output,
     moments_of,
     outputs_of,
     split_arguments,
@@ -72,8 +74,8 @@ def servable(source: ExportSource) -> Servable:
     module.phi = [tf.Variable(value, trainable=False) for value in source.meta.phi]
     module.state = [tf.Variable(value, trainable=False) for value in source.state]
     source = source._replace(meta=source.meta._replace(phi=module.phi), state=module.state)
-    inputs, tensors = input_specs(source.model), adapter_tensors(source)
-    targets = target_arrays(source)
+    inputs, targets = input_specs(source.model), target_arrays(source)
+    tensors = adapter_tensors(source)
     check_network(source.model)
     _refuse_clashes([*inputs, *targets, *tensors])
     variables = [spec for spec in tensors if spec.kind == "variable"]
@@ -101,16 +103,31 @@ def servable(source: ExportSource) -> Servable:
     }
     if any(spec.kind == "moment" for spec in tensors):
         signatures["moments"] = concrete(_moments(source, inputs, variables), batch | moving)
+    signatures |= _mask(source, inputs, tensors, batch | adapter)
     if speaks(source.registry.paths, source.adaptation.recordings.get("speaker")):
         signatures["speak"] = speak_signature(source, tensors)
     mixed, reason = _try_mixed(forward, inputs, tensors)
     if mixed is not None:
         signatures["serve_mixed"] = mixed
-    outputs = tuple(
+    return Servable(module, signatures, reason, _output_specs(serve))
+
+
+def _output_specs(serve: Any) -> tuple[ArraySpec, ...]:
+    return tuple(
         ArraySpec(name, tuple(spec.shape[1:]), spec.dtype.name)
         for name, spec in serve.structured_outputs.items()
     )
-    return Servable(module, signatures, reason, outputs)
+
+
+def _mask(source: ExportSource, inputs, tensors, specs) -> dict[str, Any]:
+    """The signature `mask`, of a network whose output has one."""
+
+    def mask(**given: tf.Tensor) -> Tensors | None:
+        with native_kernels():
+            return mask_of_output(source, *split_arguments(given, inputs, tensors))
+
+    traced = concrete(mask, specs)
+    return {} if traced.structured_outputs is None else {"mask": traced}
 
 
 def _refuse_clashes(specs: list[ArraySpec | AdapterTensor]) -> None:

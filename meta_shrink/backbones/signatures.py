@@ -23,7 +23,7 @@ from meta_shrink.backbones.source import (
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import loss_of_call
 from meta_shrink.models.moment_variables import moments_by_path
-from meta_shrink.models.pure_call import pure_call
+from meta_shrink.models.pure_call import mask_of, pure_call
 
 Tensors = Mapping[str, tf.Tensor]
 
@@ -32,6 +32,15 @@ def outputs_of(source: ExportSource, inputs: Tensors, adapter: Tensors) -> dict[
     """Outputs by name in inference mode."""
     theta, state = split_adapter(source, adapter)
     return call_model(source.model, theta, state, inputs, training=False)
+
+
+def mask_of_output(
+    source: ExportSource, inputs: Tensors, adapter: Tensors
+) -> dict[str, tf.Tensor] | None:
+    """{"mask": which steps of the one output count, [B] or [B, T, ...]}; None without a mask."""
+    outputs = list(outputs_of(source, inputs, adapter).values())
+    mask = mask_of(outputs[0]) if len(outputs) == 1 else None
+    return None if mask is None else {"mask": tf.cast(mask, tf.float32)}
 
 
 def loss_of(

@@ -31,6 +31,7 @@ class ExportSource(NamedTuple):
     targets: an array of the loss's targets, without its batch axis; one for each output of a model
     with several, in the order of output_names. adaptation: how new tasks are adapted, without its
     targets. probe_range: [low, high) of the fixed input that tells whether an adapter works.
+    probe_length: of its axes of any length.
     probe_integers: integers in it are below this, numbers that any such input takes; 0: rounded.
     weights: shape of an example's, of a model with one output, where its numbers count differently.
     """
@@ -46,6 +47,7 @@ class ExportSource(NamedTuple):
     targets: ArraySpec | tuple[ArraySpec, ...]
     adaptation: Recipe
     probe_range: tuple[float, float] = (0.0, 1.0)
+    probe_length: int = 16
     probe_integers: int = 0
     weights: tuple[int | None, ...] | None = None
 

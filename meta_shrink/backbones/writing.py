@@ -50,7 +50,6 @@ from meta_shrink.keras_model import flat_layers
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.variable_paths import relative_path
 
-PROBE_LENGTH = 16
 _UNFINISHED = ".unfinished-"
 # Share of the largest probe output by which other machines may differ.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 1e-2}
@@ -158,7 +157,7 @@ def backbone_info(source: ExportSource, what: Servable) -> BackboneInfo:
         tensors=adapter_tensors(source),
         inputs=input_specs(source.model),
         outputs=what.outputs,
-        probe=Probe(0, *source.probe_range, PROBE_LENGTH, 0.0, source.probe_integers),
+        probe=Probe(0, *source.probe_range, source.probe_length, 0.0, source.probe_integers),
         mixed=not what.mixed_reason,
         mixed_reason=what.mixed_reason,
         adaptation=replace(source.adaptation, targets=target_arrays(source)),

@@ -218,7 +218,11 @@ class TaskAdaptation:
         metric = METRICS[recipe.metric].example(loss)
         own = heldout.named_targets
         values = metric(tf.constant(own[TARGETS]), widened(tf.constant(outputs)))
-        return float(reduced(values, own.get(TARGET_WEIGHTS), reduction="mean"))
+        weights = own.get(TARGET_WEIGHTS)
+        if "mask" in self._backbone.signatures:  # A mask is a weight, as in training.
+            mask = self._backbone.mask(heldout.inputs, tensors)
+            weights = mask if weights is None else mask * weights
+        return float(reduced(values, weights, reduction="mean"))
 
     def _better(self, value: float, other: float) -> bool:
         lower = self.metric is not None and self.metric.lower_is_better

@@ -22,7 +22,7 @@ from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
-from meta_shrink.errors import UsageError, unwritable
+from meta_shrink.errors import AdapterError, UsageError, unwritable
 from meta_shrink.evaluation import recorded_steps, require_tasks
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
@@ -69,7 +69,7 @@ def export_backbone(
 
     def measure(folder: str, info: BackboneInfo) -> dict[str, Any]:
         backbone = Backbone.load(folder, allow_operations=allow_operations)
-        return measured(backbone, experiment, count, stop_requested)
+        return measured(backbone, experiment, count, stop_requested, log)
 
     return save_backbone(source, out, measure=measure if count else None)
 
@@ -87,8 +87,9 @@ def measured(
     experiment: Experiment,
     num_tasks: int,
     stop_requested: Callable[[], bool] = lambda: False,
+    log: Log = print,
 ) -> dict[str, Any]:
-    """The fields "metrics" and "plausible" of the info, from held-out tasks."""
+    """The fields "metrics" and "plausible" of the info, from the held-out tasks that adapt."""
     adapt, default = TaskAdaptation(backbone), backbone.default.tensors
     record = recorded_steps(adapt.steps, points=CURVE_POINTS)
     curves: list[Adapted] = []
@@ -98,17 +99,28 @@ def measured(
             adapted = adapt(
                 train, heldout, record=record, seed=index, stop_requested=stop_requested
             )
-            curves.append(adapted)
+            progress.update(index + 1)
             facts = TaskFacts("", train.count, adapted.steps, index)
-            adapter = parse_adapter(backbone.seal(adapted.tensors, facts), backbone.info)
+            try:
+                adapter = parse_adapter(backbone.seal(adapted.tensors, facts), backbone.info)
+            except AdapterError:  # Of numbers that no adapter may have.
+                continue
+            if not np.isfinite(list(adapted.curve.values())).all():
+                continue
+            curves.append(adapted)
             for module, distance in prior_distance(adapter, backbone.info, default).items():
                 distances.setdefault(module, []).append(distance)
-            progress.update(index + 1)
-    values = np.array([list(adapted.curve.values()) for adapted in curves])
-    mean, ci95 = mean_and_ci95(values)
+    if diverged := num_tasks - len(curves):
+        log(
+            f"{diverged} of {num_tasks} held-out tasks diverged and are left out of the metrics: "
+            "look at their data, or adapt with fewer steps."
+        )
+    if not curves:
+        return {}
+    mean, ci95 = mean_and_ci95(np.array([list(adapted.curve.values()) for adapted in curves]))
     metrics = {
         "name": experiment.metric_facts.name,
-        "num_tasks": num_tasks,
+        "num_tasks": len(curves),
         "steps": list(curves[0].curve),
         "mean": mean.tolist(),
         "ci95": np.nan_to_num(ci95).tolist(),

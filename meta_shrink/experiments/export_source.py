@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
-from meta_shrink.backbones.source import ExportSource, input_specs
+from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.adapt_section import SETTINGS
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components, name_of
 from meta_shrink.experiments.config import algorithm_name
+from meta_shrink.experiments.export_probe import chosen_probe
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import quoted_steps
 from meta_shrink.images.pictures import check_options
@@ -63,6 +63,8 @@ def source_from_workdir(
     selection = _selection(experiment, meta, rule, value, modules)
     config, model = experiment.config, experiment.model
     targets, weights = _of_the_loss(experiment)
+    state = _average_moments(experiment, meta.phi)
+    probe = chosen_probe(experiment, meta.phi, state)
     return Exported(
         ExportSource(
             name=name_of(config),
@@ -70,14 +72,15 @@ def source_from_workdir(
             model=model,
             registry=experiment.registry,
             meta=meta,
-            state=_average_moments(experiment, meta.phi),
+            state=state,
             selection=selection,
             example_loss=experiment.example_loss,
             targets=targets,
             weights=weights,
             adaptation=_recipe(experiment, log),
-            probe_range=(0.0, 256.0) if experiment.source.pictures else (-1.0, 1.0),
-            probe_integers=_integers(experiment),
+            probe_range=(probe.low, probe.high),
+            probe_length=probe.length,
+            probe_integers=probe.integers,
         ),
         experiment,
     )
@@ -144,28 +147,6 @@ def _average_moments(experiment: Experiment, phi: Params) -> list[np.ndarray]:
         np.mean([value.numpy() for value in column], 0).astype(column[0].dtype.as_numpy_dtype)
         for column in zip(*rows, strict=True)
     ]
-
-
-def _integers(experiment: Experiment) -> int:
-    """One more than the smallest largest number of an integer input, over meta-training tasks: a
-    number that every such input takes; 0 where none is of integers."""
-    next_batch, source = experiment.adapt.next_batch, experiment.source
-    specs = input_specs(experiment.model)
-    whole = [keras.backend.is_int_dtype(spec.dtype) for spec in specs]
-    if not any(whole):
-        return 0
-
-    @tf.function(autograph=False)
-    def largest(number: tf.Tensor) -> list[tf.Tensor]:
-        task = source.sample(root_key(experiment.config["seed"], "probe", number))
-        inputs = batch_parts(next_batch(task, tf.constant(0)))[0]
-        by_name = isinstance(inputs, Mapping) and len(specs) > 1
-        flat = [inputs[x.name] for x in specs] if by_name else tf.nest.flatten(inputs)
-        own = [x for x, is_whole in zip(flat, whole, strict=True) if is_whole]
-        return [tf.cast(tf.reduce_max(x), tf.int64) for x in own]
-
-    rows = [largest(tf.constant(number)) for number in range(MOMENT_TASKS)]
-    return max(1, 1 + min(int(max(column)) for column in zip(*rows, strict=True)))
 
 
 def _of_the_loss(experiment: Experiment) -> tuple[ArraySpec, tuple[int | None, ...] | None]:

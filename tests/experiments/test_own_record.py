@@ -12,7 +12,7 @@ from keras import layers
 
 from meta_shrink import UsageError
 from meta_shrink.adapters.backbone_info import ArraySpec
-from meta_shrink.experiments import export_source, own_record
+from meta_shrink.experiments import export_probe, own_record
 from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.tasks.user_tasks import task_examples
 from meta_shrink.types import Task
@@ -88,4 +88,4 @@ def test_the_integers_of_a_probe_are_those_of_the_integer_input(names):
         source=SimpleNamespace(sample=lambda key: Task(batch, batch, key)),
         adapt=SimpleNamespace(next_batch=lambda task, step: task.train),
     )
-    assert export_source._integers(experiment) == 4  # pyright: ignore[reportArgumentType]
+    assert export_probe._Seen(experiment).integers() == 4  # pyright: ignore[reportArgumentType]

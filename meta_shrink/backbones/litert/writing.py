@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from meta_shrink.backbones.litert.model_card import litert_card
 from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.backbones.writing import backbone_info, default_arrays
-from meta_shrink.durable_files import write_atomically
+from meta_shrink.durable_files import remove_file, sync_directory, write_durably
 from meta_shrink.errors import UsageError, unwritable
 
 MODEL_FILE = "model.tflite"
@@ -115,7 +116,13 @@ def _write(directory: str, info: BackboneInfo, files: Mapping[str, bytes], card:
     contents = {**files, INFO_FILE: info.to_json() + b"\n", "README.md": card.encode()}
     try:
         os.makedirs(directory, exist_ok=True)
-        for name, content in contents.items():
-            write_atomically(os.path.join(directory, name), content)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=directory) as unfinished:
+            for name, content in contents.items():
+                write_durably(os.path.join(unfinished, name), content)
+            # Without backbone.json the folder is none, so that no kill leaves parts of two exports.
+            remove_file(os.path.join(directory, INFO_FILE))
+            for name in sorted(contents, key=lambda name: name == INFO_FILE):
+                os.replace(os.path.join(unfinished, name), os.path.join(directory, name))
+        sync_directory(directory)
     except OSError as error:
         raise unwritable(directory, error) from error
