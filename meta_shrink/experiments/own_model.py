@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -62,7 +63,8 @@ class Fitted:
 
     workdir: its folder, as of launch.train. experiment: its functions. meta: phi, log sigma^2 and
     log alpha. modules: for each module its name, size, share, bytes, sigma2, and whether it is
-    task_specific. tasks: {"train", "validation", "test": names of the tasks}.
+    task_specific. tasks: {"train", "validation", "test": names of the tasks}. answers: what the
+    model computes now (own_record.answers_of), whatever has been done to it since.
     """
 
     workdir: str
@@ -71,6 +73,7 @@ class Fitted:
     meta: MetaParams
     modules: list[dict[str, Any]]
     tasks: Mapping[str, Sequence[str]]
+    answers: Callable[[], list[float]] = field(repr=False)
 
     def __str__(self) -> str:
         """The table of modules."""
@@ -90,7 +93,11 @@ class Fitted:
 
         Args:
           **options: of the config's section `eval`, instead of those it was fitted with.
+
+        Raises:
+          UsageError: the model is not what it was fitted as.
         """
+        same_answers(self.workdir, self.answers())
         return evaluate(self.workdir, overrides=options, components=self.components, log=log)
 
     def export(self, out: str | os.PathLike[str], *, log: Log = print, **options: Any) -> Backbone:
@@ -100,7 +107,11 @@ class Fitted:
           out: its folder.
           **options: rule and value, or modules: which are task-specific (export.backbone);
             allow_operations of Backbone.load.
+
+        Raises:
+          UsageError: the model is not what it was fitted as.
         """
+        same_answers(self.workdir, self.answers())
         export_backbone(
             self.workdir,
             out,
@@ -147,8 +158,7 @@ def fit(
     check_kinds("fit", fit, {"steps": steps, "seed": seed})
     specs, shares = array_specs(model, loss), shares or Shares()
     examples = task_examples(tasks, [spec.name for spec in specs if spec.name != TARGETS])
-    classes = int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
-    source = array_source(examples, specs, shares, seed=seed, classes=classes)
+    source = array_source(examples, specs, shares, seed=seed, classes=_classes(model, loss))
     config = own_config(loss, algorithm, steps=steps, seed=seed)
     config |= described(model, examples, shares)
     config["eval"] |= {"num_tasks": source.num_heldout, "validation_tasks": source.num_validation}
@@ -157,11 +167,16 @@ def fit(
     components = _components(model, source)
     refuse_another(workdir, config)
     experiment = build(config, components)
-    config["model"]["answers"] = same_answers(workdir, answers_of(model, examples, specs))
+    answers = partial(answers_of, model, examples, specs)
+    config["model"]["answers"] = same_answers(workdir, answers())
     check_trainable(experiment, make_strategy("one"))
     with open_workdir(workdir, config, log=log) as opened:
         train(experiment, opened, log=log)
-    return _fitted(os.fspath(workdir), components, divided_tasks(examples, shares))
+    return _fitted(os.fspath(workdir), components, divided_tasks(examples, shares), answers)
+
+
+def _classes(model: keras.Model, loss: str) -> int:
+    return int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
 
 
 def _components(model: keras.Model, source: TaskSource) -> Components:
@@ -170,11 +185,16 @@ def _components(model: keras.Model, source: TaskSource) -> Components:
     return ours._replace(models=models, tasks={**ours.tasks, OWN: lambda **_: source})
 
 
-def _fitted(workdir: str, components: Components, tasks: Mapping[str, Sequence[str]]) -> Fitted:
+def _fitted(
+    workdir: str,
+    components: Components,
+    tasks: Mapping[str, Sequence[str]],
+    answers: Callable[[], list[float]],
+) -> Fitted:
     experiment, meta, _ = restore(workdir, components, log=lambda _: None)
     selection = select(experiment, meta, experiment.eval.selection)
     rows = module_rows(experiment, meta, selection["modules"])
-    return Fitted(workdir, experiment, components, meta, rows, tasks)
+    return Fitted(workdir, experiment, components, meta, rows, tasks, answers)
 
 
 def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
