@@ -62,5 +62,5 @@ def test_a_selection_is_whole_and_one(fitted, tmp_path, selection, words):
 
 def test_a_bank_of_half_an_adapter_is_refused(fitted, tmp_path):
     for count in (0, 1.5, "2"):
-        with pytest.raises(ms.UsageError, match="max_resident is .*; expected a whole"):
+        with pytest.raises(ms.UsageError, match=r"max_resident is .*; expected a"):
             ms.AdapterBank(None, tmp_path, max_resident=count)  # type: ignore[arg-type]
