@@ -35,9 +35,13 @@ class Forgiving:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or drop, the text."""
+        """Write, or drop, the text; letters that the terminal has not as their numbers."""
         with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed.
-            self._stream.write(text)
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                told = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+                self._stream.write(told)
         return len(text)
 
     def flush(self) -> None:
