@@ -21,8 +21,8 @@ from meta_shrink.experiments.adapt_section import AdaptSettings, adapt_settings
 from meta_shrink.experiments.components import Components, default_components, recorded
 from meta_shrink.experiments.defaults import Device, EvalOptions, Prior, Schedule
 from meta_shrink.experiments.execution import task_axis_of, try_vectorized, use_xla
+from meta_shrink.experiments.own_checks import check_own_model
 from meta_shrink.experiments.ranges import check_evaluation, check_sections
-from meta_shrink.experiments.rows import check_examples_apart
 from meta_shrink.experiments.task_data import task_source
 from meta_shrink.linear_solve import damped_solve
 from meta_shrink.losses import (
@@ -161,12 +161,11 @@ def _tried(experiment: Experiment) -> Experiment:
     method, schedule, batch = experiment.method, experiment.schedule, experiment.adapt.next_batch
     model, phi, source = experiment.model, experiment.initial.phi, experiment.source
     if experiment.config["model"]["name"] not in MODELS:
-        check_examples_apart(model, source, batch)
+        check_own_model(model, source, batch)
     needs.check_outputs(model, experiment.config["loss"]["name"], source, batch)
     if method.differentiates_twice and experiment.config["loss"]["name"] not in LOSSES:
         needs.check_curvature(model, experiment.example_loss, phi, source, batch)
-    tried = experiment.nll, experiment.initial, source, batch, method
-    vectorises = partial(try_vectorized, *tried)
+    vectorises = partial(try_vectorized, experiment.nll, experiment.initial, source, batch, method)
     axis = task_axis_of(schedule.task_axis, method, experiment.jit, model, vectorises)
     return experiment._replace(schedule=schedule._replace(task_axis=axis))
 

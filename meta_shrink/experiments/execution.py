@@ -37,7 +37,15 @@ def use_xla(choice: str, model: keras.Model, meta_steps: int) -> bool:
     Not there: convolutions (kernels of more than two axes), where TensorFlow's own kernels are
     faster, and networks of many variables, which take minutes to compile; nowhere: networks with a
     loop (recurrent ones), which take longer still and cannot be stopped meanwhile.
+
+    Raises:
+      UsageError: an unknown choice, or TensorFlow is told to compile nothing.
     """
+    if tf.config.functions_run_eagerly():
+        raise UsageError(
+            "tf.config.run_functions_eagerly(True) is on, under which TensorFlow cannot run a "
+            "meta-step: set it to False."
+        )
     choose("train.jit", dict.fromkeys(("auto", "on", "off")), choice)
     if choice != "auto":
         return choice == "on"

@@ -33,6 +33,7 @@ from meta_shrink.experiments.own_record import (
 from meta_shrink.experiments.restore import restore
 from meta_shrink.experiments.subsets import module_rows, select
 from meta_shrink.experiments.train import check_trainable, train
+from meta_shrink.models.outputs import check_one_output
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.sections import call, check_kinds, choose, section_of
@@ -138,10 +139,9 @@ def fit(
 ) -> Fitted:
     """Meta-train a model on tasks, with progress; the same call resumes, or returns what is done.
 
-    The model itself is not changed: its weights are where phi starts.
-
     Args:
-      model: any built keras.Model with one output, every layer named if it is to be resumed.
+      model: any built keras.Model with one output, every layer named if it is to be resumed; it is
+        not changed: its weights are where phi starts.
       tasks: {name: data}, data being (inputs, targets) and more (user_tasks.task_examples).
       workdir: a folder for this run; its config.json has every setting.
       loss: "squared_error" (targets [N, D]), "cross_entropy" (labels, the model gives logits).
@@ -170,6 +170,7 @@ def fit(
     answers = partial(answers_of, model, examples, specs)
     config["model"]["answers"] = same_answers(workdir, answers())
     check_trainable(experiment, make_strategy("one"))
+    _tell_unused(model, loss, log)
     with open_workdir(workdir, config, log=log) as opened:
         train(experiment, opened, log=log)
     return _fitted(os.fspath(workdir), components, divided_tasks(examples, shares), answers)
@@ -177,6 +178,16 @@ def fit(
 
 def _classes(model: keras.Model, loss: str) -> int:
     return int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
+
+
+def _tell_unused(model: keras.Model, loss: str, log: Log) -> None:
+    """What Keras's own fit would train the model by, if it is there."""
+    methods = ("train_step", "compute_loss")
+    own = [x for x in methods if getattr(type(model), x) is not getattr(keras.Model, x)]
+    if getattr(model, "compiled", False) and getattr(model, "loss", None) is not None:
+        own.append("compiled loss")
+    if own:
+        log(f"Not used: the model's own {', '.join(own)}; it learns by loss={loss!r} alone.")
 
 
 def _components(model: keras.Model, source: TaskSource) -> Components:
@@ -215,11 +226,7 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
             f"Model {model.name!r} has several inputs without names of yours: give each "
             "keras.Input a name."
         )
-    if len(model.outputs) != 1:
-        raise UsageError(
-            f"Model {model.name!r} has {len(model.outputs)} outputs; the loss takes one: join them "
-            "with keras.layers.Concatenate, or make a keras.Model of one of them."
-        )
+    check_one_output(model)
     shape = tuple(model.outputs[0].shape[1:])
     if loss == "cross_entropy":
         _check_logits(model, shape)

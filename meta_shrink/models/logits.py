@@ -8,19 +8,25 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.errors import UsageError
+from meta_shrink.models.outputs import check_one_output
 from meta_shrink.models.refusals import example_specs, traced
 
 LOSSES = ("cross_entropy", "sequence_cross_entropy")  # Of logits.
+ONE_OUTPUT = (*LOSSES, "squared_error", "gaussian")
 _SHAPED = ("Cast", "ExpandDims", "Identity", "Reshape", "Squeeze", "StopGradient", "Transpose")
 _AVERAGED = ("AddN", "AddV2", "Mean", "Mul", "RealDiv")
 
 
 def check_logits(model: keras.Model, loss: str) -> None:
-    """The outputs of a model may be logits, if the loss of this name takes them.
+    """The outputs of a model may be logits, if the loss of this name takes them; those of ours take
+    one.
 
     Raises:
-      UsageError: they are what a softmax or a sigmoid gives, in its last layer or before.
+      UsageError: they are what a softmax or a sigmoid gives, in its last layer or before; or of
+        check_one_output.
     """
+    if loss in ONE_OUTPUT:
+        check_one_output(model)
 
     def check(params: Any, call: Any, key: Any) -> None:
         for output in tf.nest.flatten(call(None).outputs):

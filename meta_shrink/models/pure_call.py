@@ -59,7 +59,8 @@ def pure_call(
             **mode(model, training=True),
         )
         outputs, after, penalties = results
-        return Called(outputs, after or [], penalties or [])
+        # Keras adds the numbers of a penalty that has several, one for each example for instance.
+        return Called(outputs, after or [], [tf.reduce_sum(x) for x in penalties or []])
 
 
 def mode(model: keras.Model, *, training: bool) -> dict[str, bool]:

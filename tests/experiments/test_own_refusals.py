@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import meta_shrink as ms
 from tests.experiments.test_own_model import (
@@ -43,6 +44,25 @@ def centred() -> keras.Model:
     return keras.Model(audio, keras.layers.Dense(1)(odd(keras.layers.Dense(5)(audio))))
 
 
+def inside(structure) -> keras.Model:
+    """A model of one output, which stands in a structure."""
+    audio = keras.Input((6,), name="audio")
+    return keras.Model(audio, structure(keras.layers.Dense(3, name="last")(audio)))
+
+
+def of_numbers(dtype: str, fill: float) -> keras.Model:
+    model = inside(lambda y: keras.layers.Dense(1, dtype=dtype, name="odd")(y))
+    model.get_layer("odd").bias.assign([fill])
+    return model
+
+
+def doubles() -> keras.Model:
+    audio = keras.Input((6,), name="audio")
+    return keras.Model(audio, keras.layers.Dense(1, dtype="float64", name="only")(audio))
+
+
+SOUNDS = {f"task {n}": (np.ones([4, 6]), np.ones([4, 1])) for n in range(8)}
+LABELLED = {f"task {n}": (np.ones([4, 6]), np.arange(4) % 3) for n in range(8)}
 # Examples of one task are alike: only those of several tell that they see each other.
 ALIKE = {f"task {n}": (np.full([2, 6], n), np.ones(2)) for n in range(8)}
 REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
@@ -61,6 +81,11 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "inputs without names": (nameless, TASKS, {}, "give each keras.Input a name"),
     "inputs inside of inputs": (nested, TASKS, {}, "inputs inside of inputs"),
     "examples that see each other": (centred, ALIKE, {}, "other examples .* in layer 'odd'"),
+    "an output in a dict": (lambda: inside(lambda y: {"y": y}), SOUNDS, {}, "inside of a dict"),
+    "logits in a dict": (lambda: inside(lambda y: {"y": y}), LABELLED, CROSS, "inside of a dict"),
+    "double numbers": (lambda: of_numbers("float64", 0.0), SOUNDS, {}, "odd/kernel is float64"),
+    "a network of doubles": (doubles, SOUNDS, {}, "only/kernel is float64, and all .* float32"),
+    "no numbers": (lambda: of_numbers("float32", np.nan), SOUNDS, {}, "odd/bias has 1 of 1"),
     "text": (spoken, labelled(LABELS), CROSS, "takes text"),
 }
 
@@ -112,3 +137,43 @@ def test_arguments_of_another_kind_are_refused(options, words, tmp_path):
     with pytest.raises(ms.UsageError, match=r"The model is of str; expected a keras\.Model"):
         fit(tmp_path / "run", TASKS, "mlp")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_program_that_compiles_nothing_is_told(tmp_path):
+    tf.config.run_functions_eagerly(True)
+    try:
+        with pytest.raises(ms.UsageError, match=r"run_functions_eagerly\(True\) is on"):
+            fit(tmp_path / "run", TASKS, two_inputs())
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert not (tmp_path / "run").exists()
+
+
+class Trained(keras.Sequential):
+    """With a step and a loss of its own."""
+
+    def train_step(self, data):
+        """Another one."""
+        return super().train_step(data)
+
+    def compute_loss(self, *args, **options):
+        """Another one."""
+        return super().compute_loss(*args, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "compiled", "told"),
+    [
+        (keras.Sequential, False, ""),
+        (keras.Sequential, True, "compiled loss"),
+        (Trained, False, "train_step, compute_loss"),
+        (Trained, True, "train_step, compute_loss, compiled loss"),
+    ],
+)
+def test_what_keras_would_train_by_is_told_not_to_be_used(kind, compiled, told, tmp_path):
+    model, lines = kind([keras.Input((6,), name="audio"), keras.layers.Dense(1, name="last")]), []
+    if compiled:
+        model.compile(loss="mae")
+    fit(tmp_path / "run", SOUNDS, model, steps=1, log=lines.append)
+    line = f"Not used: the model's own {told}; it learns by loss='squared_error' alone."
+    assert [x for x in lines if "Not used" in x] == ([line] if told else [])

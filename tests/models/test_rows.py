@@ -65,7 +65,7 @@ class Own(keras.Model):
 
 MIXED = {
     "mean": lambda x: x - ops.mean(x, axis=0, keepdims=True),
-    "sum": lambda x: x + ops.sum(x, axis=0) / 9,
+    "sum": lambda x: ops.add(x, ops.sum(x, axis=0)),
     "earlier examples": lambda x: ops.cumsum(x, axis=0),
     "the next example": lambda x: ops.roll(x, -1, axis=0),
     "order": lambda x: ops.sort(x, axis=0),

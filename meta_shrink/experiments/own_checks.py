@@ -1,4 +1,4 @@
-"""A few examples of an experiment's tasks, to try a network of the user's on."""
+"""What a network of the user's may get wrong and ours do not, before it is trained."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from meta_shrink.adaptation import NextBatch
+from meta_shrink.errors import UsageError
 from meta_shrink.models.row_refusals import check_rows
 from meta_shrink.rng import root_key
 from meta_shrink.types import TaskSource, batch_parts
@@ -13,12 +14,19 @@ from meta_shrink.types import TaskSource, batch_parts
 TASKS, OF_EACH = 4, 2  # A task may have one example, and two draws may be one task.
 
 
-def check_examples_apart(model: keras.Model, source: TaskSource, next_batch: NextBatch) -> None:
-    """The network computes each example by itself, tried on some of meta-training tasks.
+def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatch) -> None:
+    """The network learns float32, and computes each example by itself: tried on some of
+    meta-training tasks.
 
     Raises:
-      UsageError: of check_rows.
+      UsageError: it does not; the sentence names the layer.
     """
+    for variable in model.trainable_variables:
+        if variable.dtype != "float32":
+            raise UsageError(
+                f"{variable.path} is {variable.dtype}, and all that is learned is float32: make "
+                "its layer with dtype='float32', or freeze it."
+            )
 
     @tf.function(autograph=False)
     def some(key: tf.Tensor):
