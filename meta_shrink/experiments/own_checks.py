@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -35,3 +38,13 @@ def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatc
 
     parts = [some(root_key(number, "rows")) for number in range(TASKS)]
     check_rows(model, tf.nest.map_structure(lambda *x: tf.concat(x, 0), *parts))
+
+
+def tell_unused(model: keras.Model, loss: str, log: Callable[[str], Any]) -> None:
+    """What Keras's own fit would train the model by, if it is there."""
+    methods = ("train_step", "compute_loss")
+    own = [x for x in methods if getattr(type(model), x) is not getattr(keras.Model, x)]
+    if getattr(model, "compiled", False) and getattr(model, "loss", None) is not None:
+        own.append("compiled loss")
+    if own:
+        log(f"Not used: the model's own {', '.join(own)}; it learns by loss={loss!r} alone.")

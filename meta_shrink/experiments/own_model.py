@@ -23,6 +23,7 @@ from meta_shrink.experiments.components import OWN, Components, default_componen
 from meta_shrink.experiments.defaults import Device
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.export import export_backbone
+from meta_shrink.experiments.own_checks import tell_unused
 from meta_shrink.experiments.own_config import own_config
 from meta_shrink.experiments.own_record import (
     answers_of,
@@ -170,7 +171,7 @@ def fit(
     answers = partial(answers_of, model, examples, specs)
     config["model"]["answers"] = same_answers(workdir, answers())
     check_trainable(experiment, make_strategy("one"))
-    _tell_unused(model, loss, log)
+    tell_unused(model, loss, log)
     with open_workdir(workdir, config, log=log) as opened:
         train(experiment, opened, log=log)
     return _fitted(os.fspath(workdir), components, divided_tasks(examples, shares), answers)
@@ -178,16 +179,6 @@ def fit(
 
 def _classes(model: keras.Model, loss: str) -> int:
     return int(model.outputs[0].shape[-1]) if loss == "cross_entropy" else 0
-
-
-def _tell_unused(model: keras.Model, loss: str, log: Log) -> None:
-    """What Keras's own fit would train the model by, if it is there."""
-    methods = ("train_step", "compute_loss")
-    own = [x for x in methods if getattr(type(model), x) is not getattr(keras.Model, x)]
-    if getattr(model, "compiled", False) and getattr(model, "loss", None) is not None:
-        own.append("compiled loss")
-    if own:
-        log(f"Not used: the model's own {', '.join(own)}; it learns by loss={loss!r} alone.")
 
 
 def _components(model: keras.Model, source: TaskSource) -> Components:
