@@ -17,7 +17,8 @@ def get_config(argument: str = "sigma_reptile"):
     config = common.default_config(f"prosody:{argument}")
     common.choose(ALGORITHMS, argument)  # Refuses an unknown one before anything else.
     config.device.cpu_threads = 1
-    config.task = {"name": "prosody", "data_dir": "data/speech"}
+    # Speakers held out where the corpus does not say who.
+    config.task = {"name": "prosody", "data_dir": "data/speech", "heldout_speakers": 10}
     config.model = {"name": "prosody", "inputs": FEATURES, "hidden": [64, 64]}
     config.loss = {"name": "prosody", "reduction": "mean"}
     config.adapt.update({"optimizer": "proximal_adam", "learning_rate": 2e-3, "steps": 20})

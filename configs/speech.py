@@ -54,6 +54,7 @@ def get_config(argument: str = "quick_sigma_reptile"):
         "crop_frames": size["frames"],
         "context_frames": CONTEXT,
         "validation_pieces": 8,
+        "heldout_speakers": 10,  # Where the corpus does not say who.
     }
     frames = size["frames"] + CONTEXT
     config.model = {

@@ -66,7 +66,8 @@ class Fitted:
     workdir: its folder, as of launch.train. experiment: its functions. meta: phi, log sigma^2 and
     log alpha. modules: for each module its name, size, share, bytes, sigma2, and whether it is
     task_specific. tasks: {"train", "validation", "test": names of the tasks}. answers: what the
-    model computes now (own_record.answers_of), whatever has been done to it since.
+    model computes now (own_record.answers_of); evaluate and export raise UsageError where that is
+    not what it computed when it was fitted.
     """
 
     workdir: str
@@ -95,9 +96,6 @@ class Fitted:
 
         Args:
           **options: of the config's section `eval`, instead of those it was fitted with.
-
-        Raises:
-          UsageError: the model is not what it was fitted as.
         """
         same_answers(self.workdir, self.answers())
         return evaluate(self.workdir, overrides=options, components=self.components, log=log)
@@ -109,9 +107,6 @@ class Fitted:
           out: its folder.
           **options: rule and value, or modules: which are task-specific (export.backbone);
             allow_operations of Backbone.load.
-
-        Raises:
-          UsageError: the model is not what it was fitted as.
         """
         same_answers(self.workdir, self.answers())
         export_backbone(

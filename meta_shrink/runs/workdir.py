@@ -33,7 +33,7 @@ __all__ = ["MetricsLog", "Workdir", "open_workdir", "read_config"]
 _WRITTEN = ("config.json", "metrics.jsonl", "timing.jsonl")
 _ABSENT = "(absent)"
 # Keys that runs of former versions have not recorded.
-RECORDED_LATER = ("data", "model.answers")
+RECORDED_LATER = ("data", "model.answers", "task.heldout_speakers")
 CHANGE_ADVICE = "Pass --allow_config_change to go on with the new one, or choose another workdir."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from configs import speech
-from meta_shrink import ModuleRegistry
+from meta_shrink import ModuleRegistry, open_workdir
 from meta_shrink.experiments.warm_start import pretraining_name
 from meta_shrink.models import wavenet
 
@@ -57,3 +58,15 @@ def test_a_trained_state_fits_its_network(name):
     for shape in set(registry.shapes):
         assert shapes.count(shape) >= registry.shapes.count(shape)
     assert (registry.num_modules,) in shapes
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_trained_state_goes_on_by_the_documented_command(name, tmp_path):
+    """Settings that configs have since are at the values that the run had."""
+    run = Path(shutil.copytree(FOLDER / "runs" / name, tmp_path / name))
+    config: Any = speech.get_config(f"quick_{name.removesuffix('_100')}").to_dict()
+    config["warm_start"] |= {"steps": 12000, "halve_every": 3000}
+    config["adapt"]["steps"] = config["train"]["steps"] = 100
+    config["train"]["jit"] = "on"
+    with open_workdir(run, config, log=lambda _: None) as workdir:
+        assert not workdir.changed
