@@ -78,10 +78,10 @@ def test_a_task_in_memory_that_fails_in_a_process_is_told_as_in_one(backbone, st
     options, sentences = SHORT._replace(early_stop=1), []
     for processes in (1, 2):
         out, how = str(tmp_path / str(processes)), {"processes": processes, **NO_LOG}
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(DataError) as caught:
             adapt_tasks(backbone, tasks, out, options, **how)
         sentences.append(str(caught.value))
-    assert sentences[0] == sentences[1] and "Early stopping needs" in sentences[0]
+    assert sentences[0] == sentences[1] and "which early stopping needs" in sentences[0]
     assert [process.poll() is None for process in started] == [False, False]
     done = adapt_tasks(backbone, {"a": with_heldout}, out, options, **how)
     assert list(done) == ["a"]
