@@ -39,7 +39,7 @@ from meta_shrink.registry import ModuleRegistry
 from meta_shrink.runs.workdir import open_workdir
 from meta_shrink.sections import call, check_kinds, choose, section_of
 from meta_shrink.tasks.arrays import Shares, array_source, divided_tasks
-from meta_shrink.tasks.example_arrays import TARGETS
+from meta_shrink.tasks.example_arrays import HELDOUT, TARGETS
 from meta_shrink.tasks.user_tasks import task_examples
 from meta_shrink.training.distribution import make_strategy, set_cpu_threads
 from meta_shrink.types import MetaParams, TaskSource
@@ -205,8 +205,10 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
         raise UsageError(f"The model is of {type(model).__name__}; expected a keras.Model.")
     ModuleRegistry.by_layer(model)  # Built, with distinct names.
     inputs = input_specs(model)
-    if clash := [spec.name for spec in inputs if spec.name == TARGETS]:
-        raise UsageError(f"An input of the model is called {clash[0]!r}; rename it.")
+    if clash := [x.name for x in inputs if x.name == TARGETS or x.name.startswith(HELDOUT)]:
+        raise UsageError(
+            f"An input of the model is called {clash[0]!r}, as arrays of tasks are; rename it."
+        )
     if len(inputs) > 1 and any(x.name.startswith("keras_tensor") for x in model.inputs):
         raise UsageError(
             f"Model {model.name!r} has several inputs without names of yours: give each "

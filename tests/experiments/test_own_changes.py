@@ -49,3 +49,14 @@ def test_what_was_changed_since_is_told(tmp_path, change):
         with pytest.raises(ms.UsageError, match="computes otherwise"):
             use()
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["targets", "heldout_x", "heldout_targets"])
+def test_an_input_called_as_an_array_of_tasks_is_refused(tmp_path, name):
+    other, own = keras.Input((1,), name="other"), keras.Input((2,), name=name)
+    hidden = keras.layers.Concatenate(name="both")([other, own])
+    model = keras.Model([other, own], keras.layers.Dense(1, name="last")(hidden))
+    tasks = {key: ({"other": x[:, :1], name: x[:, 1:]}, y) for key, (x, y) in TASKS.items()}
+    with pytest.raises(ms.UsageError, match=f"is called '{name}', as arrays of tasks are; rename"):
+        ms.fit(model, tasks, tmp_path / "run", loss="squared_error", steps=1)
+    assert not (tmp_path / "run").exists()
