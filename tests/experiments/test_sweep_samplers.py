@@ -38,8 +38,12 @@ class Log:
 
 @pytest.fixture(autouse=True)
 def nothing_is_built(monkeypatch):
-    experiment = SimpleNamespace(metric_facts=SimpleNamespace(lower_is_better=True))
-    monkeypatch.setattr(sweep_job, "build", lambda config, components: experiment)
+    facts = SimpleNamespace(lower_is_better=True)
+    monkeypatch.setattr(
+        sweep_job,
+        "build",
+        lambda config, components: SimpleNamespace(metric_facts=facts, config=dict(config)),
+    )
 
 
 @pytest.fixture
