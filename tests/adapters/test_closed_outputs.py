@@ -33,6 +33,7 @@ def run(output: str, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_each_command_ends_as_if_it_could_be_read(tmp_path, output):
     """The last of many files decides, and is looked at though nobody reads of the first."""

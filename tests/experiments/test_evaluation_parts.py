@@ -56,7 +56,7 @@ def kept(run: Path) -> Iterator[Path]:
     return (run / FOLDER).glob("*.npz")
 
 
-@pytest.mark.parametrize("stops_at", [1, 7])
+@pytest.mark.parametrize("stops_at", [pytest.param(1, marks=pytest.mark.programs), 7])
 def test_it_goes_on_and_ends_as_without_a_stop(run, stops_at):
     whole, _, calls = evaluated(run)
     assert not (run / FOLDER).exists()  # Nothing is left of one that is whole.
@@ -69,6 +69,7 @@ def test_it_goes_on_and_ends_as_without_a_stop(run, stops_at):
     assert sum("Going on where it was stopped" in line for line in said) == (groups > 0)
 
 
+@pytest.mark.programs
 def test_of_another_horizon_or_checkpoint_nothing_is_taken(run):
     with pytest.raises(Preempted):
         evaluated(run, 14)
@@ -91,6 +92,7 @@ def test_other_kinds_take_what_they_share(run):
     assert any("Going on" in line for line in said) and calls == 0
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("content", [b"PK\x03\x04 no archive", None])
 def test_a_damaged_part_is_made_again(run, content):
     whole, _, calls = evaluated(run)
@@ -102,6 +104,7 @@ def test_a_damaged_part_is_made_again(run, content):
     assert (again, calls_again) == (whole, calls) and not any("Going on" in line for line in said)
 
 
+@pytest.mark.programs
 def test_what_cannot_be_kept_is_told_and_costs_nothing_else(run):
     (run / FOLDER).write_text("a file of somebody else")
     _, said, _ = evaluated(run)
@@ -109,6 +112,7 @@ def test_what_cannot_be_kept_is_told_and_costs_nothing_else(run):
     assert (run / FOLDER).read_text() == "a file of somebody else"
 
 
+@pytest.mark.programs
 def test_tasks_of_many_steps_adapt_one_by_one(run, monkeypatch):
     monkeypatch.setattr(evaluation, "LONG", 8)
     whole, _, calls = evaluated(run)

@@ -47,7 +47,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a logarithm",
+        "five poolings",
+        *(pytest.param(name, marks=pytest.mark.programs) for name in ("a root", "a filter of 20")),
+        pytest.param("both", marks=pytest.mark.programs),
+    ],
+)
 def test_the_fixed_input_is_one_that_the_network_takes(tmp_path, name):
     model, shape = CASES[name]
     run = fitted(tmp_path / "run", model, tasks_of(shape))
@@ -96,7 +104,7 @@ def test_held_out_tasks_that_diverge_are_left_out_of_the_metrics(tmp_path, far):
     assert metrics["num_tasks"] + int(told.split()[0]) == int(told.split()[2])
 
 
-@pytest.mark.parametrize("padding", [0.0, 1e3])
+@pytest.mark.parametrize("padding", [pytest.param(0.0, marks=pytest.mark.programs), 1e3])
 def test_held_out_metrics_do_not_count_masked_steps(tmp_path, padding):
     ids = keras.Input((6,), dtype="int32", name="ids")
     hidden = L.Embedding(10, 4, mask_zero=True, name="embedding")(ids)

@@ -47,6 +47,7 @@ TIMES = ("max_delay_ms", "body_seconds", "grace_seconds", "max_seconds")
 COUNTS = ("max_batch", "max_queue", "max_resident", "loaders", "max_voices", "max_text")
 
 
+@pytest.mark.programs
 def test_numbers_that_are_none_are_wrong_flags():
     flags = [f"--{name}={value}" for name in TIMES for value in ("nan", "inf", "-1", "1e18")]
     flags += [f"--{name}={value}" for name in COUNTS for value in ("0", "nan", "2.5")]
