@@ -152,7 +152,7 @@ def test_runs_on_data_are_done_once_and_not_mixed_with_those_on_others(tmp_path)
 
 def test_a_run_that_fails(tmp_path):
     out, err = finish(start(tmp_path, text=TINY_SET + FAILS), 1)
-    said = "fomaml_seed0 failed (exit code 1): No task of 16 meta-steps in a row stayed finite"
+    said = "fomaml_seed0 failed (exit code 1): No task of 10 meta-steps in a row stayed finite"
     assert said in out and said in err
     assert err.endswith("error: 1 of 1 runs failed; the same command tries them again.\n")
     assert not (tmp_path / "out" / "methods.md").exists()
