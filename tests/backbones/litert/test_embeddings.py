@@ -22,7 +22,9 @@ def of_words(shape: tuple[int, ...], *, twice: bool = False) -> keras.Model:
     table = layers.Embedding(ROWS, WIDTH, name="table")
     found = table(words)
     if twice:
-        found = layers.Concatenate()([found, table(keras.ops.minimum(words + 1, ROWS - 1))])
+        found = layers.Concatenate()(
+            [found, table(keras.ops.minimum(keras.ops.add(words, 1), ROWS - 1))]
+        )
     return keras.Model(words, layers.Dense(2, name="head")(layers.Flatten()(found)))
 
 
