@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink import __version__
-from meta_shrink.durable_files import read_file, to_json, write_atomically
+from meta_shrink.durable_files import to_json
 from meta_shrink.evaluation import Curves, Keep
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.training.kept_arrays import read_arrays, write_arrays
 from meta_shrink.types import MetaParams
 
 FOLDER, SUFFIX = "evaluation_parts", ".npz"
@@ -77,11 +75,9 @@ class EvaluationParts:
         arrays |= {f"metric_{n}": metric for n, metric in enumerate(curves.metrics)}
         if curves.parameter_error is not None:
             arrays["parameter_error"] = curves.parameter_error
-        content = io.BytesIO()
-        np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
         try:
             os.makedirs(self._folder, exist_ok=True)
-            write_atomically(path, content.getvalue())
+            write_arrays(path, arrays)
         except OSError as error:
             self._log(
                 f"{self._folder} cannot be written ({error}): a stop would cost what is done."
@@ -98,10 +94,8 @@ class EvaluationParts:
 
 def _read(path: str) -> Curves | None:
     """None where there is none, or a damaged one: it is made again."""
-    try:
-        with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        metrics = [found[f"metric_{n}"] for n in range(len(found)) if f"metric_{n}" in found]
-        return Curves(found["steps"], metrics, found.get("parameter_error"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    found = read_arrays(path)
+    if found is None or "steps" not in found:
         return None
+    metrics = [found[f"metric_{n}"] for n in range(len(found)) if f"metric_{n}" in found]
+    return Curves(found["steps"], metrics, found.get("parameter_error"))

@@ -1,4 +1,4 @@
-"""Arrays that a warm start keeps in files; what is damaged counts as not there."""
+"""Arrays that are kept in files until they are needed; what is damaged counts as not there."""
 
 from __future__ import annotations
 
