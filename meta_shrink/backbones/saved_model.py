@@ -31,7 +31,7 @@ from meta_shrink.backbones.signatures import (
     concrete,
     default_tensors,
     loss_of,
-    mask_of_output,
+    mask_of_one,
     moments_of,
     outputs_of,
     split_arguments,
@@ -70,10 +70,7 @@ def servable(source: ExportSource) -> Servable:
       UsageError: the model cannot be exported; the message says why.
     """
     module = tf.Module()
-    # As variables, they are saved once and not in every signature.
-    module.phi = [tf.Variable(value, trainable=False) for value in source.meta.phi]
-    module.state = [tf.Variable(value, trainable=False) for value in source.state]
-    source = source._replace(meta=source.meta._replace(phi=module.phi), state=module.state)
+    source = _with_variables(module, source)
     inputs, targets = input_specs(source.model), target_arrays(source)
     tensors = adapter_tensors(source)
     check_network(source.model)
@@ -82,9 +79,13 @@ def servable(source: ExportSource) -> Servable:
     batch, adapter, moving = batch_specs(inputs), adapter_specs(tensors), adapter_specs(variables)
     noise = {NOISE_KEY: tf.TensorSpec([2], tf.int32)} if random_layers(source.model) else {}
 
+    masks: list[tf.Tensor | None] = []  # As the traces of the network find them.
+
     def forward(examples: Tensors, own: Tensors) -> dict[str, tf.Tensor]:
         with native_kernels():
-            return outputs_of(source, examples, own)
+            outputs = outputs_of(source, examples, own)
+        masks.append(mask_of_one(outputs))
+        return outputs
 
     default = as_arguments(default_tensors(source, tensors))
     serve = concrete(
@@ -103,13 +104,21 @@ def servable(source: ExportSource) -> Servable:
     }
     if any(spec.kind == "moment" for spec in tensors):
         signatures["moments"] = concrete(_moments(source, inputs, variables), batch | moving)
-    signatures |= _mask(source, inputs, tensors, batch | adapter)
+    if masks[0] is not None:
+        signatures["mask"] = concrete(_mask(source, inputs, tensors), batch | adapter)
     if speaks(source.registry.paths, source.adaptation.recordings.get("speaker")):
         signatures["speak"] = speak_signature(source, tensors)
     mixed, reason = _try_mixed(forward, inputs, tensors)
     if mixed is not None:
         signatures["serve_mixed"] = mixed
     return Servable(module, signatures, reason, _output_specs(serve))
+
+
+def _with_variables(module: Any, source: ExportSource) -> ExportSource:
+    """The source with phi and state as variables of the module: saved once, not per signature."""
+    module.phi = [tf.Variable(value, trainable=False) for value in source.meta.phi]
+    module.state = [tf.Variable(value, trainable=False) for value in source.state]
+    return source._replace(meta=source.meta._replace(phi=module.phi), state=module.state)
 
 
 def _output_specs(serve: Any) -> tuple[ArraySpec, ...]:
@@ -119,15 +128,15 @@ def _output_specs(serve: Any) -> tuple[ArraySpec, ...]:
     )
 
 
-def _mask(source: ExportSource, inputs, tensors, specs) -> dict[str, Any]:
-    """The signature `mask`, of a network whose output has one."""
+def _mask(source: ExportSource, inputs, tensors):
+    """Which steps of the one output count, [B] or [B, T, ...]."""
 
-    def mask(**given: tf.Tensor) -> Tensors | None:
+    def mask(**given: tf.Tensor) -> Tensors:
         with native_kernels():
-            return mask_of_output(source, *split_arguments(given, inputs, tensors))
+            outputs = outputs_of(source, *split_arguments(given, inputs, tensors))
+        return {"mask": tf.cast(mask_of_one(outputs), tf.float32)}
 
-    traced = concrete(mask, specs)
-    return {} if traced.structured_outputs is None else {"mask": traced}
+    return mask
 
 
 def _refuse_clashes(specs: list[ArraySpec | AdapterTensor]) -> None:

@@ -34,13 +34,10 @@ def outputs_of(source: ExportSource, inputs: Tensors, adapter: Tensors) -> dict[
     return call_model(source.model, theta, state, inputs, training=False)
 
 
-def mask_of_output(
-    source: ExportSource, inputs: Tensors, adapter: Tensors
-) -> dict[str, tf.Tensor] | None:
-    """{"mask": which steps of the one output count, [B] or [B, T, ...]}; None without a mask."""
-    outputs = list(outputs_of(source, inputs, adapter).values())
-    mask = mask_of(outputs[0]) if len(outputs) == 1 else None
-    return None if mask is None else {"mask": tf.cast(mask, tf.float32)}
+def mask_of_one(outputs: Tensors) -> tf.Tensor | None:
+    """The mask of the one output of a network; None where there is none, or several outputs."""
+    values = list(outputs.values())
+    return mask_of(values[0]) if len(values) == 1 else None
 
 
 def loss_of(
