@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -22,6 +23,11 @@ class MetaShrinkError(Exception):
 def one_line(text: str) -> str:
     """The text with everything escaped that is not printable: a name may hold a line of its own."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first three of many, for a sentence that says how many there are."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 class UsageError(MetaShrinkError, ValueError):

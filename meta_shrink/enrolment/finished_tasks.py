@@ -24,7 +24,7 @@ from meta_shrink.durable_files import (
     remove_file,
     write_atomically,
 )
-from meta_shrink.errors import ArtefactError, UsageError
+from meta_shrink.errors import ArtefactError, UsageError, first_names
 
 TASKS_FILE = "tasks.json"
 LINES_FILE = "tasks.jsonl"
@@ -107,9 +107,8 @@ def check_others(folder: str, names: Iterable[str], backbone: BackboneInfo) -> N
     if others := of_other_backbones(folder, rest, backbone):
         raise UsageError(
             f"{folder} names {len(others)} adapter(s) of another backbone than {backbone.name}, of "
-            f"tasks that are not among these: {', '.join(others[:3])}"
-            f"{', ...' if len(others) > 3 else ''}; choose another folder, or remove {INDEX_FILE} "
-            f"and {TASKS_FILE} there."
+            f"tasks that are not among these: {first_names(others)}; choose another folder, or "
+            f"remove {INDEX_FILE} and {TASKS_FILE} there."
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from meta_shrink.adapters.backbone_info import BackboneInfo
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
-from meta_shrink.errors import DataError
+from meta_shrink.errors import DataError, first_names
 from meta_shrink.images.class_folders import NotAClass, class_folders, left_out, pictures_of
 from meta_shrink.images.file_tree import FileTree, folder_tree
 from meta_shrink.images.picture_forms import decode_class
@@ -129,8 +129,8 @@ def task_paths(path: str, *, log: Log = print) -> dict[str, str]:
             "for each class."
         )
     if others := [top for top in tops if not kinds[top]]:
-        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        log(f"{len(others)} of {len(tops)} entries of {path} are left out, being no task: {shown}.")
+        told = first_names(others)
+        log(f"{len(others)} of {len(tops)} entries of {path} are left out, being no task: {told}.")
     found = {_task_name(task): os.path.join(path, task) for task in tasks}
     if len(found) < len(tasks):
         raise DataError(

@@ -22,7 +22,7 @@ from meta_shrink.backbones.writing import save_backbone
 from meta_shrink.durable_files import write_atomically
 from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import Examples
-from meta_shrink.errors import AdapterError, UsageError, unwritable
+from meta_shrink.errors import AdapterError, UsageError, first_names, unwritable
 from meta_shrink.evaluation import recorded_steps, require_tasks
 from meta_shrink.experiments.build import Experiment
 from meta_shrink.experiments.components import Components
@@ -207,6 +207,6 @@ def _check_tasks(out: str, paths: Sequence[str]) -> None:
     if others := sorted(map(os.path.basename, set(there) - set(paths))):
         raise UsageError(
             f"{out} holds {len(others)} other task(s), which adapt would take for tasks of this "
-            f"run: {', '.join(others[:3])}{', ...' if others[3:] else ''}; choose another folder, "
+            f"run: {first_names(others)}; choose another folder, "
             "or remove them."
         )

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from meta_shrink.errors import DataError
+from meta_shrink.errors import DataError, first_names
 from meta_shrink.images.file_tree import FileTree
 from meta_shrink.images.pictures import ENDINGS
 
@@ -83,11 +83,11 @@ def left_out(tree: FileTree, used: Iterable[str]) -> str:
         return ""
     kinds = Counter(_kind(name) for name in names)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     one = len(names) == 1
     return (
         f"{len(names)} {'file' if one else 'files'} of {tree.path} {'is' if one else 'are'} left "
-        f"out ({listed}): {shown}. Pictures are {' '.join(ENDINGS)} in folders of classes."
+        f"out ({listed}): {first_names(names)}. Pictures are {' '.join(ENDINGS)} in folders of "
+        "classes."
     )
 
 

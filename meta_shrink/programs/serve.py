@@ -31,7 +31,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import UsageError, first_names
 from meta_shrink.programs import cli
 from meta_shrink.programs.loading import load_backbone
 from meta_shrink.serving import options
@@ -147,7 +147,7 @@ def tell_others(aliases: Sequence[str], others: Sequence[str]) -> None:
         return
     told = (
         f"{len(others)} of {len(aliases)} names in {ADAPTERS.value}/index.json are of another "
-        f"backbone than {BACKBONE.value}: {', '.join(others[:3])}{', ...' if others[3:] else ''}"
+        f"backbone than {BACKBONE.value}: {first_names(others)}"
     )
     if len(others) == len(aliases):
         raise UsageError(f"{told}; give the backbone and the adapters that belong together.")

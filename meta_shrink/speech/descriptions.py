@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from meta_shrink.errors import DataError
+from meta_shrink.errors import DataError, first_names
 from meta_shrink.speech.archives import Tree
 from meta_shrink.speech.lexicon import LEXICON
 from meta_shrink.speech.recordings import AUDIO, ENDINGS, OTHER_AUDIO, Place, Recording, Unreadable
@@ -219,8 +219,7 @@ def _tell_soundless(texts: list[str], tree: Tree, log: Log) -> None:
     if alone:
         log(
             f"left out: {len(alone)} text(s) of {tree.path} without a sound file "
-            f"({', '.join(AUDIO)}) of that name: {', '.join(alone[:3])}"
-            f"{', ...' if len(alone) > 3 else ''}"
+            f"({', '.join(AUDIO)}) of that name: {first_names(alone)}"
         )
 
 

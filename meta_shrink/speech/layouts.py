@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_shrink.errors import DataError
+from meta_shrink.errors import DataError, first_names
 from meta_shrink.speech import tfds_corpus
 from meta_shrink.speech.archives import Tree, trees
 from meta_shrink.speech.audio_files import decode
@@ -127,8 +127,7 @@ def _tell_left_out(
         (archives, f"archive(s) of {source} that are not read: unpack them"),
     ):
         if names:
-            more = ", ..." if len(names) > 3 else ""
-            log(f"left out: {len(names)} {what}: {', '.join(names[:3])}{more}")
+            log(f"left out: {len(names)} {what}: {first_names(names)}")
 
 
 def _undescribed(places: Mapping[str, Place], found: Mapping[Key, Recording]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meta_shrink.errors import DataError
+from meta_shrink.errors import DataError, first_names
 from meta_shrink.speech.alignment import APOSTROPHES
 from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.tables import LINE_ENDS
@@ -68,8 +68,7 @@ def read_lexicon(place: Place, *, log: Callable[[str], Any] = print) -> dict[str
     if unused:
         log(
             f"{len(unused)} line(s) of {place.path} have no phones, or no word as texts are taken "
-            f"apart into words, and change nothing: {', '.join(unused[:3])}"
-            f"{', ...' if len(unused) > 3 else ''}"
+            f"apart into words, and change nothing: {first_names(unused)}"
         )
     return lexicon
 

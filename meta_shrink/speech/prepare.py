@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meta_shrink.durable_files import remove_file
-from meta_shrink.errors import DataError, Preempted, one_line
+from meta_shrink.errors import DataError, Preempted, first_names, one_line
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
@@ -85,7 +85,7 @@ def prepare_speech(
     if others := other_speakers(folder, jobs):
         log(
             f"{folder} also holds {len(others)} speaker(s) that {source} has not, and all are "
-            f"trained on: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}; remove "
+            f"trained on: {first_names(others)}; remove "
             "their files if they should not be."
         )
     prepared = [_summary(speaker) for speaker in done]
