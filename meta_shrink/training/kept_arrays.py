@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from meta_shrink.durable_files import open_file, write_atomically
+from meta_shrink.durable_files import check_writable, open_file, write_atomically
 from meta_shrink.errors import unwritable
 from meta_shrink.images.npz_file import NPZ_ERRORS
 
@@ -45,7 +44,6 @@ def require_writable(folder: str) -> None:
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_writable(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
