@@ -201,7 +201,8 @@ def _adapted(
             curves, count = adapt_subset(
                 experiment, meta, subset, options=options, told=told, **how
             )
-            told(end - done)  # Of tasks that were kept.
+            if done < end:  # Of tasks that were kept.
+                told(end - done)
             yield subset, curves, count
 
 

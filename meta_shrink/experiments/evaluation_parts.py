@@ -42,7 +42,8 @@ class EvaluationParts:
         """
         self._folder, self._alone, self._log = os.path.join(workdir, FOLDER), alone, log
         config = {name: value for name, value in experiment.config.items() if name != "eval"}
-        self._facts, self._told = [to_json(config), step, __version__, tf.__version__], False
+        self._facts = [to_json(config), step, __version__, tf.__version__]
+        self._known, self._goes_on = set[str](), False  # Two subsets may share a part.
 
     def keep(self, meta: MetaParams, *told: Any) -> Keep:
         """For the curves under Phi, restricted to what adapts.
@@ -62,9 +63,10 @@ class EvaluationParts:
             if found is None:
                 found = make()
                 self._write(path, found)
-            elif not self._told:
-                self._told = True
+            elif path not in self._known and not self._goes_on:
+                self._goes_on = True
                 self._log(f"Going on where it was stopped; to start anew, remove {self._folder}.")
+            self._known.add(path)
             return found
 
         return keep if self._alone else lambda tasks, make: make()

@@ -90,6 +90,10 @@ def test_other_kinds_take_what_they_share(run):
         evaluated(run, 14)
     _, said, calls = evaluated(run, kinds=["all"])
     assert any("Going on" in line for line in said) and calls == 0
+    with pytest.raises(Preempted):
+        evaluated(run, 8, kinds=["single"])
+    _, said, _ = evaluated(run)
+    assert sum("Going on" in line for line in said) == 1  # Of the second kind that is asked for.
 
 
 @pytest.mark.programs
@@ -119,3 +123,18 @@ def test_tasks_of_many_steps_adapt_one_by_one(run, monkeypatch):
     monkeypatch.setattr(evaluation, "LONG", 9)
     again, _, fewer = evaluated(run)
     assert again == whole and fewer < calls
+
+
+def test_a_set_of_modules_that_comes_twice_adapts_once_and_is_no_stop(run, capsys):
+    """As the selected modules may be one of the groups."""
+    names = [module["name"] for module in evaluated(run)[0]["modules"]]
+    alone = {"kinds": ["single"], "groups": {"one": names[:1]}}
+    _, _, calls = evaluated(run, **alone)
+    twice = {"kinds": ["single"], "groups": {"one": names[:1], "again": names[:1]}}
+    capsys.readouterr()
+    found, said, calls_of_both = evaluated(run, **twice)
+    assert calls_of_both == calls and not any("Going on" in line for line in said)
+    one, again = found["schemes"]
+    assert one["mean"] == again["mean"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "(100 %)" in line]
+    assert len(lines) == 1
