@@ -22,6 +22,7 @@ KINDS = {
     "str": (str, "text"),
     "None": (type(None), "None"),
 }
+MOST = 2**31 - 1  # TensorFlow counts, and draws by seeds, in 32 bits.
 DICT = re.compile(r"(?:collections\.abc\.)?Mapping\[.*\]( \| None)?")
 LIST = re.compile(r"(?:collections\.abc\.)?Sequence\[(.*)\]")
 
@@ -76,7 +77,8 @@ def call(
 
 
 def check_kinds(section: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Refuse text or a fraction where the function's annotation counts, and NaN everywhere.
+    """Refuse text, a fraction or more than MOST where the function's annotation counts, and NaN
+    everywhere.
 
     Only annotations made of KINDS, lists of them, and Mapping are looked at.
 
@@ -100,6 +102,11 @@ def check_kinds(section: str, function: Callable[..., Any], options: Mapping[str
             whole = _fits(kinds, value)
         if not whole:
             raise UsageError(f"{section}.{name} is {value!r}; expected {told}.")
+        counted: Any = value if inner else [value]
+        if "int" in kinds and any(
+            isinstance(x, numbers.Integral) and abs(int(x)) > MOST for x in counted
+        ):
+            raise UsageError(f"{section}.{name} is {value!r}; expected at most {MOST:,}.")
 
 
 def _written(annotation: Any) -> str:

@@ -182,6 +182,7 @@ def _adapt_all(
                         told(name, steps)
                         continue
                     task = task.read() if isinstance(task, UnreadTask) else task
+                    _tell_replaced(name, done.rows.get(name), settings[name], log)
                 except DataError as error:
                     leave_out(name, error)
                 else:
@@ -205,6 +206,15 @@ def _adapt_all(
                         "nearer, than in any task that it was measured on; look at the data."
                     )
     return {name: done.rows[name] for name in read if name not in left_out}
+
+
+def _tell_replaced(name: str, entry: Mapping[str, Any] | None, settings: str, log) -> None:
+    """An alias changes hands: a second person of one name would take the first one's."""
+    if entry is not None and entry["settings"] != settings:
+        log(
+            f"{name}: its adapter {entry['adapter'][:12]} is replaced, as its data, the backbone "
+            "or an option are others now."
+        )
 
 
 def _one_by_one(adapt: OneTask, tasks: Iterator[Named], *, stop_requested, told) -> Rows:

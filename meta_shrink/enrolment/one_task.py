@@ -16,9 +16,8 @@ from meta_shrink.enrolment.task_adaptation import Adapted, TaskAdaptation
 from meta_shrink.enrolment.task_files import TaskFiles
 from meta_shrink.errors import AdapterError, DataError, UsageError
 from meta_shrink.evaluation import recorded_steps
-from meta_shrink.sections import check_kinds, choose
+from meta_shrink.sections import MOST, check_kinds, choose
 
-MOST = 2**31 - 1  # TensorFlow counts steps, and draws by seeds, in 32 bits.
 MOST_CHARACTERS = 4_000  # Every adapter has the text.
 # Codes of an AdapterError that the numbers of one task may cause.
 OF_NUMBERS = ("value", "scale", "manifest", "probe")

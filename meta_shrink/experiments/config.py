@@ -175,7 +175,8 @@ def check_source(method: Method, config: Mapping[str, Any], source: TaskSource) 
     options = EvalOptions(**config["eval"]) if "eval" in config else None
     if options is None:
         return
-    require_tasks(source, max(options.num_tasks, options.group_tasks, options.examples))
+    for name in ("num_tasks", "group_tasks", "examples"):
+        require_tasks(source, getattr(options, name), setting=f"eval.{name}")
     if Schedule(**config["train"]).eval_every:
         count = options.validation_tasks or options.num_tasks
         require_tasks(source, count, validation=True)

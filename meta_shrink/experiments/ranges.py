@@ -13,7 +13,7 @@ from meta_shrink.experiments.defaults import EVAL_KINDS, Device, EvalOptions, Pr
 from meta_shrink.models import MODELS
 from meta_shrink.prior import SIGMA2_MAX, SIGMA2_MIN, check_rule
 from meta_shrink.registry import ModuleRegistry
-from meta_shrink.sections import call, check_keys, check_kinds, nearest
+from meta_shrink.sections import MOST, call, check_keys, check_kinds, nearest
 from meta_shrink.training import pretraining
 from meta_shrink.training.warm_start import warm_start
 
@@ -31,7 +31,6 @@ READ_BY_BUILD = (
     "train",
 )
 READ_BY_PROGRAMS = ("name", "device", "eval", "search", "imports", "data")
-MOST_SEED = 2**31 - 1
 MOST_POINTS = 10_000  # of a curve, each a measurement of every task
 
 
@@ -119,8 +118,8 @@ def check_sections(config: Mapping[str, Any]) -> None:
     for function in (warm_start, pretraining.Schedule):  # By what the tasks are: one or the other.
         check_kinds("warm_start", function, config["warm_start"])
     for name, section in {"seed": config, "warm_start.seed": config["warm_start"]}.items():
-        if not 0 <= section.get("seed", 0) <= MOST_SEED:
-            raise UsageError(f"{name} is {section['seed']}; expected 0 to {MOST_SEED}.")
+        if section.get("seed", 0) < 0:
+            raise UsageError(f"{name} is {section['seed']}; expected 0 to {MOST:,}.")
     check_keras(config["model"].get("name"))
     check_eval(EvalOptions(**config.get("eval", {})))
     check_prior(Prior(**config["prior"]), learned="log_sigma2" in config["meta_optimizer"])

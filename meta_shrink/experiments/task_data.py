@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from meta_shrink.experiments.components import installed_components
 from meta_shrink.remote.mirror import local_copy
 from meta_shrink.remote.store import is_remote
 from meta_shrink.sections import named
 from meta_shrink.tasks import TASKS
 from meta_shrink.types import TaskSource
+
+
+def present_data(config: Mapping[str, Any]) -> str:
+    """The hash of the data that a recorded config would be built with now (TaskSource.data).
+
+    Raises:
+      UsageError, DataError, ArtefactError: of task_source; of modules that cannot be imported.
+    """
+    return task_source(config, installed_components(config.get("imports", ())).tasks).data
 
 
 def task_source(config: Mapping[str, Any], tasks: Mapping[str, Any]) -> TaskSource:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from meta_shrink.durable_files import to_json
 from meta_shrink.errors import UsageError
 from meta_shrink.experiments.build import Experiment
+from meta_shrink.experiments.defaults import Device
 from meta_shrink.experiments.task_data import task_source
 from meta_shrink.images.whole_files import only_maker_of
 from meta_shrink.rng import STREAMS
@@ -112,7 +113,7 @@ def _classified(experiment: Experiment, log: Log) -> Params:
         )
 
     facts = {name: config[name] for name in ("warm_start", "task", "model")}
-    facts["data"] = experiment.source.data
+    facts |= {"data": experiment.source.data, **_precision(config)}
     if not section.get("cache"):
         return compute()
     shapes = [tuple(v.shape) for v in experiment.model.trainable_variables]
@@ -161,6 +162,12 @@ def _pretrained(experiment: Experiment, folder: str, log: Log) -> Params:
         )
 
 
+def _precision(config: Mapping[str, Any]) -> dict[str, str]:
+    """Of matrix products, where it is not the usual one, which names have not."""
+    precision = Device(**config.get("device", {})).matmul_precision
+    return {"precision": precision} if precision != Device().matmul_precision else {}
+
+
 def _mixing(experiment: Experiment, task: Mapping[str, Any], seed: int) -> Any:
     """The source itself, or that of the section's own task options."""
     if task == dict(experiment.config["task"]):
@@ -179,6 +186,6 @@ def pretraining_name(
     told = {key: value for key, value in task.items() if TOLD_LATER.get(key) != value}
     facts = {"options": {**options, "steps": 0}, "task": told, "data": data}
     facts |= {"model": config["model"], "loss": config["loss"]}
-    facts |= {"streams": STREAMS, "tensorflow": tf.__version__}
+    facts |= {"streams": STREAMS, "tensorflow": tf.__version__, **_precision(config)}
     content = json.dumps(to_json(facts), sort_keys=True)
     return f"pretraining_{hashlib.sha256(content.encode()).hexdigest()[:16]}"

@@ -36,6 +36,7 @@ from meta_shrink.programs.comparison.runs import (
     failures,
     job_of,
     lacks,
+    on_other_data,
     workdir_of,
 )
 from meta_shrink.programs.places import local_only
@@ -116,6 +117,8 @@ def run_all(
     """Run what is not done yet of some runs of the comparison; exit code by name."""
     what = lacks(comparison.runs, out)
     left = [run for run in runs if what[run.name]]
+    if not left:
+        left = on_other_data(runs, out)  # Training refuses them, and says why.
     if not left:
         print(f"All {len(runs)} runs are done already.")
     board = Board(left, out, done=len(runs) - len(left))

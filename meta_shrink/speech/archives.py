@@ -57,7 +57,7 @@ def _members(path: str) -> dict[str, Place]:
         with open_file(path) as file:
             whole = unpacked(file)
             with tarfile.open(fileobj=whole, mode="r:") as archive:
-                members = {member.name.removeprefix("./"): member for member in archive}
+                members = {os.path.normpath(member.name): member for member in archive}
             compressed = whole is not file
             while compressed and whole.read(2**20):  # To the checksum at the end.
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -37,7 +38,8 @@ _VCTK_AUDIO += ("wav48_silence_trimmed/{}_mic2.flac", "wav16/{}.wav")
 def described(tree: Tree, *, log: Log = print) -> list[Recording]:
     """The recordings that the files of a corpus describe, in the first way that finds any.
 
-    metadata.jsonl (path, text, and where known speaker, utterance, split in each line); VCTK (txt/
+    metadata.jsonl (path from its folder, text, and where known speaker, utterance, split in each
+    line), in any folder; VCTK (txt/
     and wav48*/ with a folder a speaker); LibriTTS (speaker/chapter/name.normalized.txt);
     metadata.csv of LJSpeech (name|text|text as spoken, wavs/); a .txt or .lab beside each sound.
     Where no speaker is named, the folder or the tar is it.
@@ -81,18 +83,23 @@ def _speaker_of(folder: str, tree: Tree) -> str:
 
 
 def _metadata(tree: Tree, log: Log) -> list[Recording]:
-    if METADATA not in tree.files:
-        return []
-    lines = json_lines(tree.files[METADATA].read(), f"{METADATA} of {tree.path}")
-    return [_of_line(line, tree) for line in lines]
+    recordings = []
+    for file, place in tree.files.items():
+        if posixpath.basename(file) == METADATA:
+            where = f"{file} of {tree.path}"
+            lines = json_lines(place.read(), where)
+            recordings += [_of_line(line, tree, posixpath.dirname(file), where) for line in lines]
+    return recordings
 
 
-def _of_line(line: dict, tree: Tree) -> Recording:
-    where = f"{METADATA} of {tree.path}"
+def _of_line(line: dict, tree: Tree, root: str, where: str) -> Recording:
+    """Of a line of a metadata.jsonl in the folder `root`, from which its paths go."""
     path, text = line.get("path"), line.get("text")
     if not isinstance(path, str) or not isinstance(text, str):
         raise DataError(f"{where} has a line without path or text: {str(line)[:200]}.")
-    folder, _, name = path.rpartition("/")
+    options = [posixpath.normpath(posixpath.join(root, p)) for p in (path, path.replace("\\", "/"))]
+    known = next((option for option in options if option in tree.files), options[-1])
+    folder, _, name = known.rpartition("/")
     split = _named(line, "split", "", where)
     if split and split not in SPLITS:
         raise DataError(
@@ -104,7 +111,7 @@ def _of_line(line: dict, tree: Tree) -> Recording:
         text=text,
         split=SPLITS.get(split, ""),
         # What is not among the files is never opened, and left out when it is read.
-        place=tree.files.get(path, Place(f"{path} of {where}")),
+        place=tree.files.get(known, Place(f"{path} of {where}")),
     )
 
 

@@ -96,8 +96,26 @@ def test_a_damaged_adapter_is_made_again(line, tmp_path, damage):
     path = tmp_path / f"{row['adapter']}.safetensors"
     whole = path.read_bytes()
     path.write_bytes(damage)
-    adapt_tasks(line, {"a": task(1.0)}, str(tmp_path), options, **NO_LOG)
-    assert path.read_bytes() == whole
+    said: list[str] = []
+    adapt_tasks(line, {"a": task(1.0)}, str(tmp_path), options, log=said.append)
+    assert path.read_bytes() == whole and not any("replaced" in line for line in said)
+
+
+def test_a_name_whose_adapter_becomes_another_is_told(line, tmp_path):
+    """A second person of one name would take the alias of the first without a word."""
+    said: list[str] = []
+
+    def adapted(slope: float, steps: int) -> str:
+        tasks, options = {"a": task(slope)}, AdaptOptions(steps=steps)
+        said.clear()
+        return adapt_tasks(line, tasks, str(tmp_path), options, log=said.append)["a"]["adapter"]
+
+    first = adapted(1.0, 3)
+    assert not said
+    for slope, steps in ((2.0, 3), (2.0, 4)):
+        before, first = first, adapted(slope, steps)
+        assert any(row.startswith(f"a: its adapter {before[:12]} is replaced") for row in said)
+        assert adapted(slope, steps) == first and not said
 
 
 @pytest.mark.parametrize("name", ["consent", "licence"])

@@ -6,11 +6,19 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from meta_shrink.durable_files import to_json
+from meta_shrink.experiments.task_data import present_data
 from meta_shrink.programs.comparison.declared import read_set
-from meta_shrink.programs.comparison.runs import Board, lacks, missing, workdir_of
+from meta_shrink.programs.comparison.runs import (
+    Board,
+    lacks,
+    missing,
+    on_other_data,
+    workdir_of,
+)
 from tests.programs.test_compare import finish, one_run, small_set
 from tests.reporting_samples import small, write_run
 
@@ -31,6 +39,35 @@ def test_the_data_that_a_run_records_are_no_other_config(tmp_path):
     other = runs[2]._replace(config={**runs[2].config, "task": {"name": "other"}})
     finish(other, tmp_path)
     assert list(lacks([runs[0], other], str(tmp_path)).values()) == ["", ""]
+
+
+def test_runs_that_are_done_are_no_more_when_their_data_become_others(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    x = np.linspace(-1, 1, 6, dtype=np.float32)[:, np.newaxis]
+    for number in range(5):
+        np.savez(data / f"task_{number}.npz", inputs=x, targets=number * x)
+    runs = read_set(
+        one_run(config="configs/arrays.py:reptile", overrides={"task.data_dir": str(data)})
+    ).runs
+    others = read_set(one_run()).runs  # Of generated tasks: there are no data to become others.
+    for run in (*runs, *others):
+        finish(run, tmp_path)
+    for run in runs:
+        path = Path(workdir_of(run, str(tmp_path))) / "config.json"
+        known = present_data(json.loads(path.read_text()))
+        path.write_text(json.dumps({**to_json(run.config), "data": known}))
+    lines = []
+
+    def found():
+        return on_other_data([*runs, *others], str(tmp_path), lines.append)
+
+    assert len(runs) == 2 and found() == []
+    np.savez(data / "task_3.npz", inputs=x, targets=x + 1)
+    assert found() == runs and lines == []
+    for path in data.iterdir():
+        path.unlink()
+    assert found() == [] and "were not looked at again: " in lines[0]
 
 
 def test_modules_that_are_named_twice_are_recorded_once(tmp_path):

@@ -56,6 +56,13 @@ def test_tars_are_read_however_they_are_packed_and_called(name, tmp_path):
             found(path)
 
 
+@pytest.mark.parametrize("above", ["", "./", ".//", "corpus//", "././", "../corpus/", "/home/me/"])
+def test_names_in_a_tar_are_read_however_they_are_written(above, tmp_path):
+    """As of `tar cf x.tar corpus//`."""
+    path = tar(tmp_path / "x.tar", {f"{above}{name}": x for name, x in ENTRIES.items()})
+    assert found(path) == BOTH and not told(path)
+
+
 @pytest.mark.parametrize("name", ["bo.zip", "BO.ZIP", "bo.7z", "bo.rar", "in/bo.tar.zst"])
 def test_archives_that_are_not_read_are_named(name, tmp_path):
     (line,) = told(folder(tmp_path, {**ENTRIES, name: b"PK"}))
@@ -152,6 +159,28 @@ def test_a_second_layout_in_one_folder_is_told(first, second, lost, tmp_path):
     source = folder(tmp_path, first | second)
     assert len(found(source)) == 1
     assert re.search(lost, "\n".join(told(source)))
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+@pytest.mark.parametrize("home", ["", "corpus/", "data/corpus/"])
+@pytest.mark.parametrize("path", ["ann/a.wav", "./ann/a.wav", r"ann\\a.wav", "x/../ann/a.wav"])
+def test_a_list_of_recordings_is_read_in_any_folder(path, home, kind, tmp_path):
+    """As in a tar of a corpus's folder; its paths go from where it lies."""
+    line = f'{{"path": "{path}", "text": "one", "split": "test"}}'.encode()
+    entries = {f"{home}metadata.jsonl": line, f"{home}ann/a.wav": b"A"}
+    source = tar(tmp_path / "x.tar", entries) if kind == "tar" else folder(tmp_path, entries)
+    (one,) = find_recordings(str(source)).recordings
+    assert (one.speaker, one.utterance, one.split) == ("ann", "a", "test")
+    assert one.place.read() == b"A" and not told(source)
+
+
+def test_lists_of_recordings_of_several_folders_are_one_corpus(tmp_path):
+    def line(name: str) -> bytes:
+        return f'{{"path": "wavs/{name}.wav", "text": "{name}", "speaker": "{name}"}}'.encode()
+
+    entries = {f"{part}/metadata.jsonl": line(part) for part in ("train", "test")}
+    entries |= {f"{part}/wavs/{part}.wav": part.encode() for part in ("train", "test")}
+    assert found(folder(tmp_path, entries)) == {"train/train": b"train", "test/test": b"test"}
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar"])

@@ -58,6 +58,7 @@ def test_runs_that_differ_in_their_algorithm_or_seed_share_it(tmp_path, computed
         {"warm_start.seed": 1},
         {"warm_start.steps": 4},
         {"warm_start.learning_rate": 0.5},
+        {"device.matmul_precision": "default"},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -105,6 +106,7 @@ def test_what_decides_a_pretraining_decides_its_folder(tmp_path, folders, monkey
         {"warm_start.seed": 1},
         {"warm_start.clip_norm": 2.0},
         {"warm_start.learning_rate": 0.5},
+        {"device.matmul_precision": "default"},
     ]
     for changes in others:
         pretrained(tmp_path, changes)

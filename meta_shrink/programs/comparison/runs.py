@@ -55,6 +55,25 @@ def lacks(runs: Sequence[Run], out: str) -> dict[str, str]:
     return found
 
 
+def on_other_data(runs: Sequence[Run], out: str, log: Callable[[str], Any] = print) -> list[Run]:
+    """Of runs that are done, those whose data are no longer what they were trained on; read anew,
+    once for each task."""
+    with_data: dict[str, list[Run]] = {}
+    for run in (run for run in runs if _data_of(run, out)):
+        with_data.setdefault(_task_of(run), []).append(run)
+    changed = []
+    for alike in with_data.values():
+        from meta_shrink.experiments.task_data import present_data  # Late: it loads TensorFlow.
+
+        try:
+            present = present_data(read_config(workdir_of(alike[0], out)))
+        except MetaShrinkError as error:
+            log(f"The data of {alike[0].name} were not looked at again: {error}")
+            continue
+        changed += [run for run in alike if _data_of(run, out) != present]
+    return changed
+
+
 def missing(run: Run, out: str) -> str:
     """What the run still lacks, in a few words; "" for a run that is done as the set has it."""
     workdir = workdir_of(run, out)
