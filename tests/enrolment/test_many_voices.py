@@ -25,6 +25,8 @@ from meta_shrink.speech.signal import SILENT_CODE
 from tests.speech.exported import CONTEXT, HOP, exported_many
 from tests.tiny_runs import NO_LOG
 
+pytestmark = pytest.mark.programs
+
 NEW = 2  # behind the training speakers 0 and 1
 
 
@@ -46,7 +48,6 @@ def heard(speaker: Speaker) -> Any:
     )
 
 
-@pytest.mark.programs
 def test_recordings_become_the_task_of_the_new_speaker(run):
     experiment, backbone = run
     assert backbone.info.adaptation.recordings["speaker"] == NEW

@@ -24,6 +24,8 @@ from meta_shrink.speech.features import FEATURES
 from tests.speech.exported import CONTEXT, FRAMES, HOP, RATE, SAMPLES, exported_voices
 from tests.tiny_runs import NO_LOG
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

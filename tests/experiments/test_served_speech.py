@@ -19,6 +19,8 @@ from meta_shrink.speech.features import FEATURES
 from tests.serving.clients import serving
 from tests.speech.exported import HOP, exported_voices
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory) -> Backbone:

@@ -239,6 +239,7 @@ def test_table_only(tmp_path):
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.programs
 def test_usage(tmp_path):
     out = f"--out={tmp_path}"
     lines = [[SET, out, "--table_only"], [SET, out, "--only=seed9"], ["--set=absent.py", out]]

@@ -9,6 +9,8 @@ from meta_shrink.errors import DataError
 from meta_shrink.programs.cli import modules_in_words
 from tests.refusals import refusals
 
+pytestmark = pytest.mark.programs
+
 # Kind of data, flag of another kind, whose it is.
 OF_OTHERS = [
     ("omniglot", "--exif", "images"),
