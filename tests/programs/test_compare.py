@@ -25,7 +25,6 @@ from meta_shrink.programs.comparison.runs import (
     failure,
     failures,
     job_of,
-    missing,
     workdir_of,
 )
 from meta_shrink.runs.workdir import hold_lock
@@ -111,17 +110,6 @@ def test_a_bad_set_is_one_sentence(value, sentence):
     with pytest.raises(UsageError, match=sentence) as caught:
         read_set(value)
     assert "\n" not in str(caught.value)
-
-
-def test_what_a_run_lacks(tmp_path):
-    run, other = read_set(small_set()).runs[:2]
-    assert missing(run, str(tmp_path)) == "not evaluated yet"
-    finish(run, tmp_path)
-    assert missing(run, str(tmp_path)) == ""
-    assert missing(run._replace(evaluate=[]), str(tmp_path)) == "evaluated with other flags"
-    assert missing(run._replace(config=other.config), str(tmp_path)) == "made with another config"
-    finish(run, tmp_path, meta_step=5)
-    assert missing(run, str(tmp_path)) == "evaluated at meta-step 5"
 
 
 def python(code: str) -> list[str]:

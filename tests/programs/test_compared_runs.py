@@ -23,6 +23,17 @@ from tests.programs.test_compare import finish, one_run, small_set
 from tests.reporting_samples import small, write_run
 
 
+def test_what_a_run_lacks(tmp_path):
+    run, other = read_set(small_set()).runs[:2]
+    assert missing(run, str(tmp_path)) == "not evaluated yet"
+    finish(run, tmp_path)
+    assert missing(run, str(tmp_path)) == ""
+    assert missing(run._replace(evaluate=[]), str(tmp_path)) == "evaluated with other flags"
+    assert missing(run._replace(config=other.config), str(tmp_path)) == "made with another config"
+    finish(run, tmp_path, meta_step=5)
+    assert missing(run, str(tmp_path)) == "evaluated at meta-step 5"
+
+
 def test_the_data_that_a_run_records_are_no_other_config(tmp_path):
     runs = read_set(small_set()).runs[:3]
     hashes = ["a" * 64, "b" * 64, "b" * 64]
