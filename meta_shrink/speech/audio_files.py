@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from meta_shrink.errors import DataError
-from meta_shrink.speech.signal import resample, speech_module
+from meta_shrink.speech.signal import around_zero, resample, speech_module
 
 # (decoder of tensorflow_io.audio, type of its numbers, what they are counted from, full scale) by
 # soundfile's (format, subtype). 32-bit integers are not among them: they come out as floats.
@@ -176,9 +176,9 @@ def native_audio() -> Any | None:
 def load(
     content: bytes, name: str, sample_rate: int, *, max_seconds: float | None = None
 ) -> np.ndarray:
-    """As decode, at a sample rate."""
+    """As decode, at a sample rate, without an offset of the recorder."""
     samples, rate = decode(content, name, max_seconds=max_seconds)
-    return resample(samples, rate, sample_rate)
+    return resample(around_zero(samples), rate, sample_rate)
 
 
 def pcm(samples: np.ndarray) -> bytes:

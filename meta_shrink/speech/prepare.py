@@ -24,7 +24,7 @@ from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Lexicon, Recording
-from meta_shrink.speech.signal import hop_of, mu_law_encode, pitch, resample
+from meta_shrink.speech.signal import around_zero, hop_of, mu_law_encode, pitch, resample
 from meta_shrink.speech.speaker_files import (
     Job,
     kept,
@@ -187,7 +187,7 @@ def prepare_utterance(recording: Recording, sample_rate: int, lexicon: Lexicon) 
     """
     recorded, rate = decode(recording.place.read(), recording.place.path)
     check_recording(recorded, rate)
-    samples = resample(recorded, rate, sample_rate)
+    samples = resample(around_zero(recorded), rate, sample_rate)
     frames = told_frames(samples, sample_rate, recording.text, lexicon, phones=recording.phones)
     codes = mu_law_encode(samples[: len(frames.phones) * hop_of(sample_rate)])
     return Utterance(recording.utterance, codes, frames)

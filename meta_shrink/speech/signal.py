@@ -20,6 +20,7 @@ from meta_shrink.speech.features import FRAMES_PER_SECOND
 
 CODES = 256
 SILENT_CODE = 128  # The code of 0.
+MOST_OFFSET = 0.005  # Of full scale.
 LOWEST_F0, HIGHEST_F0 = 60.0, 500.0
 _GATE_DB = 30.0  # Frames this much weaker than the loud ones have no pitch.
 
@@ -49,6 +50,12 @@ def hop_of(sample_rate: int) -> int:
             f"{FRAMES_PER_SECOND}, the frames of a second (16000 and 24000 are)."
         )
     return sample_rate // FRAMES_PER_SECOND
+
+
+def around_zero(samples: np.ndarray) -> np.ndarray:
+    """float32 [N] without an offset beyond MOST_OFFSET: it is of the recorder, and no voice."""
+    offset = np.mean(samples, dtype=np.float64)
+    return samples if abs(offset) <= MOST_OFFSET else samples - np.float32(offset)
 
 
 def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meta_shrink import DataError
-from meta_shrink.speech.audio_files import decode
+from meta_shrink.speech.audio_files import decode, load
 from tests.speech.samples import buzz
 
 soundfile: Any = pytest.importorskip("soundfile", reason="needs the extra [speech]")
@@ -59,6 +59,15 @@ def test_hours_of_silence_in_a_few_bytes_are_not_unpacked(monkeypatch):
     for content in (sound(np.zeros(2 * RATE + 1)), counted(sound(np.zeros(3 * RATE)), 0)):
         with pytest.raises(DataError, match="x is longer than 2 s: cut it"):
             decode(content, "x")
+
+
+@pytest.mark.parametrize("offset", [-0.3, -0.006, 0.004, 0.02, 0.3])
+def test_an_offset_of_the_recorder_is_taken_off(offset):
+    voice = (VOICE - VOICE.mean()) / 4
+    expected = voice if abs(offset) > 0.005 else voice + offset
+    np.testing.assert_allclose(load(sound(voice + offset), "x", RATE), expected, atol=1e-4)
+    both = sound(np.stack([voice + offset, voice - offset], 1))
+    np.testing.assert_allclose(load(both, "x", RATE), voice, atol=1e-4)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.1])

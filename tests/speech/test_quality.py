@@ -9,6 +9,7 @@ import pytest
 
 from meta_shrink import DataError
 from meta_shrink.speech.audio_files import decode
+from meta_shrink.speech.corpus import read_speakers
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.quality import (
@@ -121,6 +122,9 @@ def test_a_corpus_is_prepared_without_what_no_voice_is_learned_from(tmp_path):
         path.with_suffix(".txt").write_text(one.text)
     (done,) = prepare_speech(str(tmp_path / "from"), str(tmp_path / "out"), log=lambda _: None)
     assert done.utterances == 2
+    (speaker,) = read_speakers(str(tmp_path / "out"))
+    good, shifted = (utterance.codes.astype(int) for utterance in speaker.utterances)
+    assert np.mean(np.abs(good - shifted) <= 1) > 0.99  # Pauses are steps of a code around zero.
     expected = {"opposed": "cancel each other", "over": "is clipped", "silent": "nearly silent"}
     assert {name for name, _ in done.left_out} == set(expected)
     assert all(expected[name] in why for name, why in done.left_out)
