@@ -6,16 +6,14 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import combinations_with_replacement
 from typing import Any
-
-import numpy as np
 
 from meta_shrink.errors import DataError
 from meta_shrink.images import array_forms
 from meta_shrink.images.class_folders import NotAClass, class_folders
 from meta_shrink.images.classes import ImageClasses
 from meta_shrink.images.file_tree import FileTree, folder_tree, inside, outer_folder, zip_tree
+from meta_shrink.images.leaks import require_alike, without_leaks
 from meta_shrink.images.npz_file import read_npz
 from meta_shrink.images.picture_forms import (
     SPLIT_NAMES,
@@ -64,7 +62,8 @@ def load_image_folder(
 
     Raises:
       DataError: nothing is there, or of no known form; a file is missing, damaged or unsafe; a
-        class is empty or, by its name or by its images, in two splits or twice in one.
+        class is empty or, by its name or by its images, in two splits or twice in one; a split has
+        pictures of another form.
     """
     check_options(image_size, interpolation)
     how = {"size": image_size, "interpolation": interpolation, "exif": exif, "log": log}
@@ -73,6 +72,12 @@ def load_image_folder(
             f"{path} does not exist: meta-shrink prepare-data images --from=IMAGES "
             f"--out={path} makes it."
         )
+    splits = _loaded(path, how)
+    require_alike(splits, path)
+    return splits
+
+
+def _loaded(path: str, how: Mapping[str, Any]) -> dict[str, ImageClasses]:
     if os.path.isdir(path):
         return _from_folder(path, how)
     if path.endswith(".npz"):
@@ -88,7 +93,7 @@ def _from_folder(path: str, how: Mapping[str, Any]) -> dict[str, ImageClasses]:
         return _prepared(os.path.join(path, PREPARED), how)
     if found := _recognised(tree):
         reader, tree = found
-        return _without_leaks(reader(tree, **_known_to(reader, how)), path)
+        return without_leaks(reader(tree, **_known_to(reader, how)), path)
     zips = [os.path.join(path, name) for name in tree.names if name.lower().endswith(".zip")]
     if len(zips) == 1 or any(_split_of(name) for name in zips):
         return _from_zips(zips, how)
@@ -133,7 +138,7 @@ def _from_zips(paths: Sequence[str], how: Mapping[str, Any]) -> dict[str, ImageC
         reader, tree = _recognised(tree) or (None, tree)
         if reader is None or reader not in (csv_splits, folder_splits):
             raise _unknown(where, tree)
-        return _without_leaks(reader(tree, **how), where)
+        return without_leaks(reader(tree, **how), where)
 
 
 def _split_of(path: str) -> str | None:
@@ -214,37 +219,3 @@ def _unknown(path: str, tree: FileTree | None = None) -> DataError:
             "val and test. Make these three folders, and move each class into one of them."
         )
     return DataError(f"{path} has none of the known forms: {FORMS}.")
-
-
-def _without_leaks(splits: dict[str, ImageClasses], path: str) -> dict[str, ImageClasses]:
-    """Refuses a class that is in two splits, by its name or by half of its images, or twice in one.
-
-    A few equal images are no leak: photographs stand twice in ImageNet.
-    """
-    for one, other in combinations_with_replacement(splits, 2):
-        names = set(splits[one].names) & set(splits[other].names)
-        if names and one != other:
-            raise DataError(f"class {min(names)} of {path} is in {one} and in {other}: a leak.")
-        if pair := _same_images(splits[one], splits[other]):
-            raise DataError(
-                f"class {pair[0]} of {one} and class {pair[1]} of {other} in {path} have the same "
-                f"images: {'a leak' if one != other else 'remove one of them'}."
-            )
-    return splits
-
-
-def _same_images(one: ImageClasses, other: ImageClasses) -> tuple[str, str] | None:
-    """The first two classes that share at least half of the images of the second, if any."""
-    home: dict[int, int] = {}
-    for index in range(len(one.names)):
-        home |= dict.fromkeys(map(_fingerprint, one.rows(index)), index)
-    for index, name in enumerate(other.names):
-        found = [home[key] for key in set(map(_fingerprint, other.rows(index))) if key in home]
-        found = [number for number in found if one.names[number] != name]
-        if found and np.bincount(found).max() * 2 >= other.count[index]:
-            return one.names[np.bincount(found).argmax()], name
-    return None
-
-
-def _fingerprint(image: np.ndarray) -> int:
-    return hash(image.tobytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,23 +123,36 @@ def folder_splits(tree: FileTree, *, log: Log, **how: Any) -> dict[str, ImageCla
 def _csv_listing(tree: FileTree, name: str) -> Listing:
     if name not in tree.names:
         raise DataError(f"{tree.path} has no {name}; expected train.csv, val.csv and test.csv.")
+    where, listing = f"{name} of {tree.path}", Listing()
+    for line, filename, label in _csv_rows(tree.read(name), where):
+        if not filename or not label.strip():
+            raise DataError(f"{where} has a row without a filename or a label, line {line}.")
+        if filename.startswith("/") or {"..", ""} & set(filename.replace("\\", "/").split("/")):
+            raise DataError(f"{where}: {filename} leads out of the folder.")
+        listing.setdefault(class_name(label.strip()), []).append(filename)
+    if not listing:
+        raise DataError(f"{where} lists no image.")
+    return listing
+
+
+def _csv_rows(content: bytes, where: str) -> Iterator[tuple[int, str, str]]:
+    """(line, filename, label) of each row, which has as many fields as the header names."""
     try:
-        rows = csv.DictReader(io.StringIO(tree.read(name).decode("utf-8-sig"), newline=""))
-        pairs = [(row["filename"], row["label"]) for row in rows]
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        rows = csv.DictReader(text, strict=True, skipinitialspace=True)
+        for row in rows:
+            filename, label = row["filename"], row["label"]
+            fields = [*row.values()]
+            if None in row or None in fields or any("\n" in field for field in fields):
+                raise DataError(
+                    f"{where} has a row of more or fewer fields than its header, line "
+                    f"{rows.line_num}: put names with commas in double quotes, and close them."
+                )
+            yield rows.line_num, filename, label
     except (KeyError, csv.Error, UnicodeDecodeError) as error:
         raise DataError(
-            f"{name} of {tree.path} cannot be read; expected UTF-8 with the header filename,label."
+            f"{where} cannot be read ({error}); expected UTF-8 with the header filename,label."
         ) from error
-    if not pairs:
-        raise DataError(f"{name} of {tree.path} lists no image.")
-    listing: Listing = {}
-    for filename, label in pairs:
-        if not filename or not label:
-            raise DataError(f"{name} of {tree.path} has a row without a filename or a label.")
-        if filename.startswith("/") or {"..", ""} & set(filename.replace("\\", "/").split("/")):
-            raise DataError(f"{name} of {tree.path}: {filename} leads out of the folder.")
-        listing.setdefault(class_name(label), []).append(filename)
-    return listing
 
 
 def _require_once(listings: Mapping[str, Listing], path: str) -> None:

@@ -25,6 +25,7 @@ from meta_shrink.speech.recordings import (
     Recording,
     Unreadable,
 )
+from meta_shrink.speech.same_sounds import without_copies
 
 _MICROPHONE, _WORD = re.compile(r"_mic\d$"), re.compile(r"\w+")
 Key = tuple[str, str]  # Speaker and utterance.
@@ -47,7 +48,8 @@ def find_recordings(
 
     Raises:
       DataError: there is nothing that is known, a description or an alignment is broken, two
-        recordings have one name, or a sound has no text where none is left out.
+        recordings have one name, two speakers one sound, or a sound has no text where none is
+        left out.
     """
     if not os.path.exists(source):
         raise DataError(f"{source} does not exist: expected a folder or a tar.")
@@ -74,6 +76,8 @@ def find_recordings(
     aligned = read_alignments(places := _files_called(ALIGNMENT, source, forest))
     _require_own_names(aligned, found, ", ".join(place.path for place in places))
     recordings = [found[key]._replace(phones=aligned.get(key[1])) for key in sorted(found)]
+    if texts is None:  # What is to be scored may say the same in one voice.
+        recordings = without_copies(recordings)
     lexicon = read_lexicons(_files_called(LEXICON, source, forest), log=log)
     return Corpus(recordings, lexicon)
 

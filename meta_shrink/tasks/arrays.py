@@ -20,7 +20,7 @@ from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import hash_order
 from meta_shrink.rng import root_key, uniform
 from meta_shrink.sections import choose
-from meta_shrink.tasks.data_digest import of_examples
+from meta_shrink.tasks.data_digest import of_examples, refuse_leaks
 from meta_shrink.tasks.example_arrays import (
     TARGETS,
     Arrays,
@@ -68,7 +68,7 @@ def arrays(
       test, validation, heldout, split: of Shares.
 
     Raises:
-      DataError: no such folder, too few tasks, a file that is damaged or unlike the first one.
+      DataError: of read_folder and refuse_leaks; too few tasks, or one unlike the first one.
       UsageError: a share or a name out of range.
     """
     labels = choose("task.targets", {"numbers": False, "labels": True}, targets)
@@ -81,6 +81,7 @@ def arrays(
     specs = specs_of(next(iter(tasks.values())).train, labels=labels)
     shares = Shares(test, validation, heldout, split)
     source = array_source(tasks, specs, shares, seed=seed, classes=classes)
+    refuse_leaks(tasks, divided_tasks(tasks, shares))
     return source._replace(data=of_examples(tasks))
 
 

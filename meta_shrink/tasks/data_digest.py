@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_shrink.errors import DataError
 from meta_shrink.images.classes import ImageClasses
 from meta_shrink.speech.corpus import Speaker
 from meta_shrink.tasks.example_arrays import TaskExamples
@@ -48,6 +49,25 @@ def of_speakers(speakers: Sequence[Speaker]) -> str:
                 yield whose, utterance.features.phones
 
     return digest(arrays())
+
+
+def refuse_leaks(tasks: Mapping[str, TaskExamples], parts: Mapping[str, Sequence[str]]) -> None:
+    """A task to train on that is in another part under another name, as copies of files are.
+
+    Args:
+      parts: names of the tasks to "train" on, and of others.
+
+    Raises:
+      DataError: there is one.
+    """
+    trained = {of_examples({"": tasks[name]}): name for name in parts["train"]}
+    for part, names in parts.items():
+        for name in names if part != "train" else ():
+            if (twin := trained.get(of_examples({"": tasks[name]}))) is not None:
+                raise DataError(
+                    f"Task {name!r} ({part}) has the same data as task {twin!r} (train): a leak; "
+                    "leave one of them out."
+                )
 
 
 def of_examples(tasks: Mapping[str, TaskExamples]) -> str:

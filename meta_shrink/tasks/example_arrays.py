@@ -15,8 +15,8 @@ import numpy as np
 
 from meta_shrink.adapters.backbone_info import ArraySpec
 from meta_shrink.durable_files import open_regular
-from meta_shrink.errors import DataError
-from meta_shrink.images.file_tree import is_hidden
+from meta_shrink.errors import DataError, first_names
+from meta_shrink.images.file_tree import folder_tree, is_hidden
 from meta_shrink.images.npz_file import ArrayHeader, read_arrays
 from meta_shrink.tasks.precision import is_fine
 
@@ -37,7 +37,7 @@ def read_folder(data_dir: str) -> dict[str, TaskExamples]:
     """{name: examples} of the NPZ files in a folder, in the order of names.
 
     Raises:
-      DataError: there is none, one is damaged, or two have one name.
+      DataError: none, some in folders inside, one that is damaged, or two of one name.
     """
     entries = sorted(os.listdir(data_dir)) if os.path.isdir(data_dir) else []
     names = [n for n in entries if n.lower().endswith(NPZ) and not is_hidden(n)]
@@ -45,6 +45,10 @@ def read_folder(data_dir: str) -> dict[str, TaskExamples]:
         raise DataError(
             f"task.data_dir={data_dir!r} holds no NPZ file; expected one for each task, with the "
             "arrays 'inputs' and 'targets'."
+        )
+    if inside := [n for n in folder_tree(data_dir).names if "/" in n and n.lower().endswith(NPZ)]:
+        raise DataError(
+            f"task.data_dir={data_dir!r} has tasks in folders, {first_names(inside)}: move them up."
         )
     owner: dict[str, str] = {}
     for name in names:

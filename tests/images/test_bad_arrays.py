@@ -31,6 +31,17 @@ def npz(**arrays) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_splits_of_other_channels_than_the_others(split, tmp_path):
+    arrays = {name: dict(np.load(io.BytesIO(content))) for name, content in NPZ.items()}
+    own = arrays[f"{split}.npz"]
+    own["image_data"] = own["image_data"][..., :1]
+    file = io.BytesIO()
+    np.savez(file, **own)
+    part = r"pictures of the form \[6, 6, \d\] .* in train and .* in (val|test): make them alike"
+    assert_refused(write_files(tmp_path, NPZ | {f"{split}.npz": file.getvalue()}), part)
+
+
 @pytest.mark.parametrize(
     ("content", "part"),
     [

@@ -29,6 +29,34 @@ def with_rows(rows: list[tuple[str, str]], pictures: dict[str, bytes]) -> dict[s
     return files
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("a.png,crane, a bird", "more or fewer fields than its header, line 10"),
+        ("a.png", "more or fewer fields than its header, line 10"),
+        ('a.png,"bear', r"cannot be read \(unexpected end of data\)"),
+        ('a.png,"bear\r\nb.png,bear"', "more or fewer fields .*: put names with commas in double"),
+        ('a.png,"bear" x', r"cannot be read \('.*' expected after '.*'\)"),
+        ("a.png, ", "without a filename or a label, line 10"),
+    ],
+)
+def test_a_row_that_is_not_read_as_it_was_meant_is_refused(row, told, tmp_path):
+    files = csv_files(small_splits()) | {f"images/{n}.png": plain(ord(n)) for n in "ab"}
+    assert files["train.csv"].count(b"\n") == 9
+    files["train.csv"] += row.encode() + b"\r\n"
+    with pytest.raises(DataError, match=f"train.csv of .* {told}"):
+        load_image_folder(str(write_files(tmp_path, files)), image_size=SIZE)
+
+
+@pytest.mark.parametrize("row", ["{}, bear", "{},bear ", '{}, "bear"', '"{}","bear"\t'])
+def test_spaces_around_a_label_make_no_other_class(row, tmp_path):
+    files = csv_files(small_splits()) | {"images/a.png": plain(7)}
+    before = load_image_folder(str(write_files(tmp_path / "x", files)), image_size=SIZE)["train"]
+    files["train.csv"] += row.format("a.png").replace("\t", "").encode() + b"\r\n"
+    splits = load_image_folder(str(write_files(tmp_path / "y", files)), image_size=SIZE)["train"]
+    assert splits.names == before.names and sum(splits.count) == sum(before.count) + 1
+
+
 @pytest.mark.parametrize(("split", "there"), [("train", NFC), ("val", NFD), ("test", NFD)])
 @pytest.mark.parametrize("other", NAMES)
 @pytest.mark.parametrize("one", NAMES)

@@ -187,12 +187,14 @@ def test_lists_of_recordings_of_several_folders_are_one_corpus(tmp_path):
 @pytest.mark.parametrize("layout", ["metadata.csv", "metadata.jsonl"])
 def test_two_corpora_of_one_speaker_each_are_two_speakers(layout, kind, tmp_path):
     list_of = {"metadata.csv": b"a|one", "metadata.jsonl": b'{"path": "wavs/a.wav", "text": "one"}'}
-    entries = {layout: list_of[layout], "wavs/a.wav": b"A"}
     for name in ("ann", "LJSpeech-1.1"):
+        entries = {layout: list_of[layout], "wavs/a.wav": name.encode()}
         if kind == "tar":
-            assert found(tar(tmp_path / f"{name}.tar.xz", entries, "w:xz")) == {f"{name}/a": b"A"}
+            assert found(tar(tmp_path / f"{name}.tar.xz", entries, "w:xz")) == {
+                f"{name}/a": name.encode()
+            }
         else:
-            assert found(folder(tmp_path / name, entries)) == {f"{name}/a": b"A"}
+            assert found(folder(tmp_path / name, entries)) == {f"{name}/a": name.encode()}
     if kind == "tar":
         assert set(found(tmp_path)) == {"ann/a", "LJSpeech-1.1/a"}
 

@@ -221,3 +221,28 @@ def test_a_task_is_not_evaluated_twice():
 def test_names_with_heldout_in_front():
     found = divided({"inputs": [1], "targets": [2], "heldout_inputs": [3], "heldout_targets": [4]})
     assert {k: v.tolist() for k, v in found.heldout.items()} == {"inputs": [3], "targets": [4]}
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_copies_of_a_file_are_no_tasks_to_test_on(part, tmp_path):
+    data_dir = folder(tmp_path)
+    parts = divided_tasks({f"t{number}": None for number in range(6)}, Shares())
+    (trained, other), held = parts["train"][:2], parts[part][0]
+    content = (tmp_path / f"{trained}.npz").read_bytes()
+    (tmp_path / f"{other}.npz").write_bytes(content)
+    arrays(seed=0, data_dir=data_dir)  # Both are trained on.
+    (tmp_path / f"{held}.npz").write_bytes(content)
+    message = (
+        rf"'{held}' \({part}\) has the same data as task '{trained}|{other}' \(train\): a leak"
+    )
+    with pytest.raises(DataError, match=message):
+        arrays(seed=0, data_dir=data_dir)
+
+
+@pytest.mark.parametrize("name", ["more/u.npz", "a/b/U.NPZ"])
+def test_tasks_in_folders_inside_are_not_passed_over(name, tmp_path):
+    data_dir = folder(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes((tmp_path / "t1.npz").read_bytes())
+    with pytest.raises(DataError, match=f"has tasks in folders, {name}: move them up"):
+        arrays(seed=0, data_dir=data_dir)
