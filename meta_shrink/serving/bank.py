@@ -7,49 +7,17 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from meta_shrink.adapters.index import check_name, of_other_backbones, read_index
 from meta_shrink.adapters.manifest import is_sha256
 from meta_shrink.adapters.reading import Adapter, adapter_path, load_adapter
 from meta_shrink.errors import AdapterError, Overloaded
+from meta_shrink.serving.bank_entries import BankStats, Entry, Load
 from meta_shrink.serving.options import MAX_SECONDS, check_count, check_time, checked_directory
 from meta_shrink.serving.protocol import ServedBackbone
 
 MAX_PROBED = 100_000
-
-
-class BankStats(NamedTuple):
-    """Counts since the start, and what is resident now; load_seconds is a sum over the loads."""
-
-    hits: int = 0
-    misses: int = 0
-    loads: int = 0
-    failures: int = 0
-    evictions: int = 0
-    load_seconds: float = 0.0
-    resident: int = 0
-    pinned: int = 0
-    resident_bytes: int = 0
-
-
-class _Entry:
-    """A resident adapter and how many users it has at present."""
-
-    def __init__(self, adapter: Adapter, pins: int) -> None:
-        self.adapter = adapter
-        self.pins = pins
-        self.num_bytes = sum(tensor.nbytes for tensor in adapter.tensors.values())
-
-
-class _Load:
-    """A load under way: its entry to come, and how many wait for it."""
-
-    def __init__(self) -> None:
-        self.entry: Future[_Entry] = Future()
-        self.waiting = 1
 
 
 class AdapterBank:
@@ -82,21 +50,33 @@ class AdapterBank:
         self._wait_seconds = wait_seconds
         self._index = read_index(self._directory)
         self._changed = threading.Condition()  # guards all below
-        self._resident: OrderedDict[str, _Entry] = OrderedDict()  # least recently acquired first
-        self._loading: dict[str, _Load] = {}
+        self._resident: OrderedDict[str, Entry] = OrderedDict()  # least recently acquired first
+        self._loading: dict[str, Load] = {}
         self._probed: set[str] = set()
         self._stats = BankStats()
 
     def reload(self) -> int:
         """Read index.json again; number of aliases. Where it raises, the former ones stay.
 
-        Requests that have begun keep the adapter that they began with.
+        An adapter whose file was removed is served no more, by its id either. Requests that have
+        begun keep the adapter that they began with.
 
         Raises:
           ArtefactError: index.json is damaged.
         """
         self._index = index = read_index(self._directory)
+        with self._changed:
+            for key in [k for k in self._resident if not self._has_file(k)]:
+                self._resident[key].removed = True
+                self._drop_removed(key)
         return len(index)
+
+    def _has_file(self, key: str) -> bool:
+        return os.path.exists(adapter_path(self._directory, key))
+
+    def _drop_removed(self, key: str) -> None:
+        if self._resident[key].removed and not self._resident[key].pins:
+            del self._resident[key]
 
     def aliases(self) -> list[str]:
         """Those of index.json, in order."""
@@ -145,7 +125,7 @@ class AdapterBank:
                 return adapter
             load = self._loading.get(key)
             if first := load is None:
-                load = self._loading[key] = _Load()
+                load = self._loading[key] = Load()
             else:
                 load.waiting += 1
         if first:
@@ -169,6 +149,7 @@ class AdapterBank:
             entry = self._resident[adapter.id]
             entry.pins -= 1
             if not entry.pins:
+                self._drop_removed(adapter.id)
                 self._changed.notify_all()
 
     def stats(self) -> BankStats:
@@ -183,6 +164,7 @@ class AdapterBank:
 
     def _pin(self, key: str, *, counted: bool) -> Adapter | None:
         entry = self._resident.get(key)
+        entry = None if entry is None or entry.removed else entry
         if counted:
             self._count(**{"misses" if entry is None else "hits": 1})
         if entry is None:
@@ -195,14 +177,17 @@ class AdapterBank:
         changed = {name: getattr(self._stats, name) + value for name, value in more.items()}
         self._stats = self._stats._replace(**changed)
 
-    def _run(self, key: str, load: _Load) -> None:
+    def _run(self, key: str, load: Load) -> None:
         """Load, make resident with a pin for each thread that waits, and tell them."""
         try:
             adapter = self._read(key)
             with self._changed:
                 self._make_room()
                 del self._loading[key]
-                entry = self._resident[key] = _Entry(adapter, load.waiting)
+                # There still, pinned, where its file was gone in between.
+                entry = self._resident.setdefault(key, Entry(adapter, 0))
+                entry.removed = False
+                entry.pins += load.waiting
         except BaseException as error:
             with self._changed:
                 del self._loading[key]

@@ -169,6 +169,30 @@ def test_alias_is_swapped_by_reload(tmp_path):
         assert use(bank, "task").id == b
 
 
+def test_an_adapter_whose_file_is_removed_is_served_no_more(tmp_path):
+    """By its id either, as where somebody takes their consent back."""
+    _, bank = make_bank(tmp_path)
+    a, b = put_adapter(tmp_path, 1), put_adapter(tmp_path, 2)
+    files = [tmp_path / f"{key}.safetensors" for key in (a, b)]
+    content = files[1].read_bytes()
+    use(bank, a)
+    with bank.pinned(b) as adapter:
+        for file in files:
+            file.unlink()
+        bank.reload()
+        assert bank.stats().resident == 1  # Who has begun with it ends with it.
+        for key in (a, b):
+            assert bank.acquire_resident(key) is None
+            with pytest.raises(AdapterError) as caught:
+                bank.acquire(key)
+            assert caught.value.code == "not_found"
+        files[1].write_bytes(content)  # Given back meanwhile.
+        assert use(bank, b) is adapter and bank.stats().pinned == 1
+        files[1].unlink()
+        bank.reload()
+    assert bank.stats().resident == bank.stats().pinned == 0
+
+
 @pytest.mark.parametrize(
     "index",
     [[], {"t": "short"}, {"../t": "a" * 64}, {"": "a" * 64}, {"b" * 64: "a" * 64}, {"t": 3}, "x"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meta_shrink.serving.bank import BankStats
+from meta_shrink.serving.bank_entries import BankStats
 from meta_shrink.serving.metrics import ServerMetrics, Snapshot
 
 BANK = BankStats(hits=1, misses=2, loads=3, failures=4, evictions=5, load_seconds=6.5,
