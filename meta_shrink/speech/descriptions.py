@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from meta_shrink.errors import DataError, first_names
 from meta_shrink.speech.archives import Tree
+from meta_shrink.speech.json_lines import json_lines
 from meta_shrink.speech.lexicon import LEXICON
-from meta_shrink.speech.recordings import AUDIO, ENDINGS, OTHER_AUDIO, Place, Recording, Unreadable
-from meta_shrink.speech.tables import LINE_ENDS, table_recordings
+from meta_shrink.speech.recordings import AUDIO, ENDINGS, OTHER_AUDIO, Recording, Unreadable
+from meta_shrink.speech.tables import located, table_recordings
 
 METADATA, TABLE = "metadata.jsonl", "metadata.csv"
 SPLITS = {"meta_train": "train", "train": "train", "meta_test": "test", "test": "test"}
@@ -25,6 +26,7 @@ _LIBRITTS = re.compile(
 _BESIDE = re.compile(
     r"(?P<folder>(?s:.*/)?(?P<speaker>[^/]+)/)(?P<name>[^/]+)\.(?:txt|lab|TXT|LAB)"
 )
+_VALIDATION = re.compile(r"(?:^|/)(?:dev|val|valid|validation)(?:[^a-z/][^/]*)?/", re.IGNORECASE)
 _SPLIT = re.compile(r"(?:^|/)(train|test)(?:ing)?(?:[^a-z/][^/]*)?/", re.IGNORECASE)
 _MOST_LETTERS = 64  # Of the name of an adapter, which has none of these:
 _NO_LETTERS = re.compile(r"[^A-Za-z0-9._-]+")
@@ -97,8 +99,12 @@ def _of_line(line: dict, tree: Tree, root: str, where: str) -> Recording:
     path, text = line.get("path"), line.get("text")
     if not isinstance(path, str) or not isinstance(text, str):
         raise DataError(f"{where} has a line without path or text: {str(line)[:200]}.")
-    options = [posixpath.normpath(posixpath.join(root, p)) for p in (path, path.replace("\\", "/"))]
-    known = next((option for option in options if option in tree.files), options[-1])
+    for key in ("start", "offset", "end"):
+        if line.get(key):
+            raise DataError(
+                f"{where} has {key!r}, and files are read whole: cut {path}, and leave it out."
+            )
+    known = located(tree.files, root, path)
     folder, _, name = known.rpartition("/")
     split = _named(line, "split", "", where)
     if split and split not in SPLITS:
@@ -110,8 +116,8 @@ def _of_line(line: dict, tree: Tree, root: str, where: str) -> Recording:
         utterance=_named(line, "utterance", name.rpartition(".")[0], where),
         text=text,
         split=SPLITS.get(split, ""),
-        # What is not among the files is never opened, and left out when it is read.
-        place=tree.files.get(known, Place(f"{path} of {where}")),
+        # What is not among the files is never opened.
+        place=tree.files.get(known, Unreadable(f"{path} of {where}", "is not there.")),
     )
 
 
@@ -122,32 +128,7 @@ def _named(line: dict, key: str, usual: str, where: str) -> str:
         return usual
     if type(value) not in (str, int):
         raise DataError(f"{where} has a line whose {key} is no name: {str(line)[:200]}.")
-    return str(value)
-
-
-def json_lines(content: bytes, where: str) -> list[dict]:
-    """The objects of a file with a JSON object in each line.
-
-    Raises:
-      DataError: it is none; the line is told.
-    """
-    try:
-        lines = LINE_ENDS.split(content.decode("utf-8-sig"))
-    except ValueError as error:
-        raise DataError(f"{where} is no UTF-8 text ({error}).") from error
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            one = json.loads(line) if line.strip() else {}
-        except (ValueError, RecursionError) as error:
-            why = getattr(error, "msg", error)  # Its text has a line too, of this one line.
-            raise DataError(
-                f"{where} is not one JSON object a line: line {number} is {line[:100]!r} ({why})."
-            ) from error
-        if not isinstance(one, dict):
-            raise DataError(f"{where} has a line that is no JSON object: line {number}.")
-        found += [one] if line.strip() else []
-    return found
+    return unicodedata.normalize("NFC", str(value)).strip() or usual
 
 
 def _vctk(tree: Tree, log: Log) -> list[Recording]:
@@ -195,7 +176,7 @@ def _same_folder(match: re.Match[str]) -> list[str]:
 
 def _by_texts(pattern: re.Pattern[str], audio: Callable, tree: Tree, log: Log) -> list[Recording]:
     """A recording for each sound file of each text file whose name matches."""
-    recordings, soundless = [], []
+    recordings, soundless, aside = [], [], set[str]()
     for path, place in tree.files.items():
         match = pattern.fullmatch(path)
         found = [name for name in audio(match) if name in tree.files] if match else []
@@ -209,10 +190,18 @@ def _by_texts(pattern: re.Pattern[str], audio: Callable, tree: Tree, log: Log) -
                 why = f"cannot be heard without its text: {error}"
                 text, sounds = "", [Unreadable(sound.path, why) for sound in sounds]
             split = _SPLIT.search(path[: match.start("speaker")])
+            aside |= (
+                {match["speaker"]} if _VALIDATION.search(path[: match.start("speaker")]) else set()
+            )
             own = match["speaker"], match["name"], text, split[1].lower() if split else ""
             recordings += [Recording(*own, sound) for sound in sounds]
     if recordings:
         _tell_soundless(soundless, tree, log)
+    if aside:
+        log(
+            f"{len(aside)} speaker(s) in folders to validate on, {first_names(sorted(aside))}, are "
+            "trained on: only train and test are told apart; take them away if they should not be."
+        )
     return recordings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,7 @@ def find_recordings(
         parts.append(described(tree, log=log))
         if texts is not None:
             parts.append(_named_alike(tree, parts[-1], texts))
-    found: dict[Key, Recording] = {}
-    for recording in (recording for part in parts for recording in part):
-        _require_text(recording)
-        known = found.setdefault((recording.speaker, recording.utterance), recording)
-        _require_same(known, recording)
+    found = _each_once(recording for part in parts for recording in part)
     _tell_left_out(source, forest, found, log)
     if not found:
         raise DataError(
@@ -80,6 +76,19 @@ def find_recordings(
         recordings = without_copies(recordings)
     lexicon = read_lexicons(_files_called(LEXICON, source, forest), log=log)
     return Corpus(recordings, lexicon)
+
+
+def _each_once(recordings: Iterable[Recording]) -> dict[Key, Recording]:
+    """By their names; of two of one name one that is there."""
+    found: dict[Key, Recording] = {}
+    for recording in recordings:
+        _require_text(recording)
+        key = recording.speaker, recording.utterance
+        known = found.setdefault(key, recording)
+        _require_same(known, recording)
+        if isinstance(known.place, Unreadable):
+            found[key] = recording
+    return found
 
 
 def _files_called(name: str, source: str, forest: Sequence[Tree]) -> list[Place]:

@@ -30,6 +30,7 @@ from meta_shrink.speech.speaker_files import (
     kept,
     other_speakers,
     pieces_of,
+    require_one_rate,
     require_own_file,
     settings_of,
     speaker_jobs,
@@ -77,6 +78,7 @@ def prepare_speech(
     jobs = speaker_jobs(corpus, folder, sample_rate)
     os.makedirs(os.path.join(folder, PARTS), exist_ok=True)
     with only_process_in(folder):
+        require_one_rate(folder, jobs, sample_rate)
         done = _prepared(jobs, processes, log)
         for path in part_files(folder):
             remove_file(path)

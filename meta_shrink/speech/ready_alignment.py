@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Sequence
 
 from meta_shrink.errors import DataError
-from meta_shrink.speech.descriptions import json_lines
 from meta_shrink.speech.features import SILENCE, Phone
+from meta_shrink.speech.json_lines import json_lines
 from meta_shrink.speech.recordings import Place
 
 ALIGNMENT = "phone_alignment.jsonl.gz"

@@ -89,6 +89,25 @@ def require_own_file(job: Job) -> None:
         )
 
 
+def require_one_rate(folder: str, jobs: Sequence[Job], sample_rate: int) -> None:
+    """Refuse to leave speakers of two sample rates in a folder, before any file is written over.
+
+    Raises:
+      DataError: it holds a speaker of another rate that is not among the jobs.
+    """
+    for name in other_speakers(folder, jobs):
+        try:
+            rate = read_speaker(os.path.join(folder, name)).sample_rate
+        except MetaShrinkError:  # Foreign or damaged: it is told when it is trained on.
+            continue
+        if rate != sample_rate:
+            raise DataError(
+                f"{folder} holds {name} at {rate} samples a second, of a speaker who is not among "
+                f"the recordings, and {sample_rate} are asked for: give another --out, or remove "
+                "the file."
+            )
+
+
 def settings_of(job: Job) -> str:
     """SHA-256 of all that decides the file of a job; of sound, the size and time of its file."""
     stamps = [_stamp(recording.place.path) for recording in job.recordings]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from meta_shrink.errors import DataError
-from meta_shrink.speech.recordings import ENDINGS, Place, Recording
+from meta_shrink.speech.recordings import ENDINGS, Place, Recording, Unreadable
 
 # What str.splitlines takes for an end beside these may stand within a text.
 LINE_ENDS = re.compile(r"\r\n|\r|\n")
@@ -32,17 +33,27 @@ def table_recordings(
     for key, text in _rows(table, path, where):
         file = key if key in places else key.replace("\\", "/")
         options = [
-            posixpath.normpath(posixpath.join(root, sub, f"{file}{end}"))
+            located(places, posixpath.join(root, sub), f"{file}{end}")
             for sub in ("wavs", "")
             for end in (*ENDINGS, "")
         ]
         found = [places[o] for o in options if o in places and o.endswith(ENDINGS)]
-        name = posixpath.basename(file)
+        name = unicodedata.normalize("NFC", posixpath.basename(file))
         stem, ending = posixpath.splitext(name)
         name = stem if ending in ENDINGS else name
-        missing = Place(f"{posixpath.join(root, 'wavs', file)} of {path} of {where}")
+        there = f"{posixpath.join(root, 'wavs', file)} of {path} of {where}"
+        missing = Unreadable(there, "is not there.")
         recordings += [Recording(speaker, name, text, "", place) for place in found or [missing]]
     return recordings
+
+
+def located(files: Mapping[str, Place], root: str, path: str) -> str:
+    """The name among the files of a path from a folder, whatever its slashes and the spelling of
+    its letters (NFC, NFD); what is not there is its own name."""
+    plain = posixpath.normpath(posixpath.join(root, path.replace("\\", "/")))
+    forms = (unicodedata.normalize(form, plain) for form in ("NFC", "NFD"))
+    exact = posixpath.normpath(posixpath.join(root, path))
+    return next((name for name in (exact, plain, *forms) if name in files), plain)
 
 
 def _rows(table: str, path: str, where: str) -> list[tuple[str, str]]:

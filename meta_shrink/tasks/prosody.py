@@ -15,7 +15,7 @@ from meta_shrink.speech.prosody import PROSODY_VERSION, network_inputs, of_frame
 from meta_shrink.tasks.arrays import drawing
 from meta_shrink.tasks.data_digest import of_speakers
 from meta_shrink.tasks.example_arrays import INPUTS, TARGETS, Arrays, TaskExamples
-from meta_shrink.tasks.speech import split_speakers, split_utterances
+from meta_shrink.tasks.speech import HELDOUT_SPEAKERS, split_speakers, split_utterances
 from meta_shrink.types import Batch, Mixed, Prosody, Task, TaskSource
 
 
@@ -24,7 +24,7 @@ def prosody(
     seed: int,
     data_dir: str,
     validation_share: float = 0.2,
-    heldout_speakers: int = 10,
+    heldout_speakers: int = HELDOUT_SPEAKERS,
     split: str = "0",
 ) -> TaskSource:
     """Tasks of a folder that meta-shrink prepare-data speech filled; speakers and utterances are

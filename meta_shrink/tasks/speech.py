@@ -27,6 +27,8 @@ from meta_shrink.speech.signal import CODES, hop_of
 from meta_shrink.tasks.data_digest import of_speakers
 from meta_shrink.types import Mixed, Recordings, Task, TaskSource
 
+HELDOUT_SPEAKERS = 10  # where the data do not say who
+
 
 def speech(
     *,
@@ -37,7 +39,7 @@ def speech(
     validation_share: float = 0.2,
     validation_pieces: int = 0,
     train_share: float = 1.0,
-    heldout_speakers: int = 10,
+    heldout_speakers: int = HELDOUT_SPEAKERS,
     speaker_numbers: bool = False,
     split: str = "0",
 ) -> TaskSource:
@@ -108,6 +110,11 @@ def split_speakers(
     if heldout < 0:
         raise UsageError(f"task got heldout_speakers={heldout}; expected 1 or more.")
     test = {speaker.name for speaker in speakers if speaker.split == "test"}
+    if test and heldout != HELDOUT_SPEAKERS:
+        raise UsageError(
+            f"task got heldout_speakers={heldout}, but the data say themselves who is held out, "
+            f"{len(test)} speakers: leave it out."
+        )
     if not test:
         test = set(hash_order([speaker.name for speaker in speakers], salt)[:heldout])
     parts = [s for s in speakers if s.name not in test], [s for s in speakers if s.name in test]

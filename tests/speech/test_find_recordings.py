@@ -109,7 +109,7 @@ def test_a_list_cannot_name_a_file_elsewhere(name, tmp_path):
     (one,) = find_recordings(
         str(folder(tmp_path / "it", {"metadata.jsonl": line.encode()}))
     ).recordings
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is not there"):
         one.place.read()
 
 

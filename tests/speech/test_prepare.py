@@ -200,10 +200,9 @@ def test_several_processes_make_the_same(sounds, wanted, tmp_path):
 
 
 def test_names_that_no_file_may_have_stay_apart(sounds, tmp_path):
-    (wav, text), *_ = sounds.values()
     names = ["../up", "a/b", "a_b", "a b", ".", "ä"]
     lines = []
-    for number, name in enumerate(names):
+    for number, (name, (wav, text)) in enumerate(zip(names, sounds.values(), strict=False)):
         write(tmp_path / "from" / f"{number}.wav", wav)
         lines.append(json.dumps({"path": f"{number}.wav", "text": text, "speaker": name}))
     write(tmp_path / "from" / "metadata.jsonl", "\n".join(lines))

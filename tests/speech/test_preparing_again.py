@@ -76,8 +76,24 @@ def test_somebody_else_of_the_same_name_replaces_nobody(source):
     assert file.read_bytes() == before
     for ending in (".wav", ".txt"):  # One recording more is no other speaker.
         old = (source / "bo" / "z").with_suffix(ending)
-        (source / "bo" / "a").with_suffix(ending).write_bytes(old.read_bytes())
-    assert prepare(source) == {"ann": [5, 6], "bo": [7, 7]}
+        (source / "bo" / "a").with_suffix(ending).write_bytes(old.read_bytes().replace(b"7", b"8"))
+    assert prepare(source) == {"ann": [5, 6], "bo": [8, 7]}
+
+
+def test_speakers_of_two_sample_rates_do_not_come_into_one_folder(source):
+    prepare(source)
+    out = source.parent / "out"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    bo = source / "bo"
+    bo.rename(source.parent / "bo")
+    with pytest.raises(DataError, match=r"holds bo\.npz at 16000 samples a second, .*24000 are"):
+        prepare_speech(str(source), str(out), sample_rate=24_000, log=lambda _: None)
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.suffix == ".npz"} == {
+        name: content for name, content in before.items() if name.endswith(".npz")
+    }
+    (source.parent / "bo").rename(bo)
+    prepare_speech(str(source), str(out), sample_rate=24_000, log=lambda _: None)
+    assert {speaker.sample_rate for speaker in read_speakers(str(out))} == {24_000}
 
 
 def test_files_of_somebody_else_stay(source):

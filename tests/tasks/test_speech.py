@@ -137,6 +137,16 @@ def test_fewer_than_no_speakers_cannot_be_held_out():
         split_speakers([speaker(f"s{n}", [5, 5]) for n in range(3)], -1, "0")
 
 
+def test_a_number_of_held_out_speakers_is_not_ignored_where_the_data_name_them():
+    speakers = [speaker(f"s{n}", [5, 5], split) for n, split in enumerate(("train", "test"))]
+    assert [[s.name for s in part] for part in split_speakers(speakers, 10, "0")] == [
+        ["s0"],
+        ["s1"],
+    ]
+    with pytest.raises(UsageError, match="heldout_speakers=1, but the data say themselves"):
+        split_speakers(speakers, 1, "0")
+
+
 def test_without_splits_speakers_are_held_out_by_hash():
     speakers = [speaker(f"s{n}", [5, 5]) for n in range(8)]
     train, test = split_speakers(speakers, 3, "0")
