@@ -171,6 +171,8 @@ def _adapt_all(
         def leave_out(name: str, error: DataError) -> None:
             left_out[name] = str(error)
             log(one_line(f"left out: {name}: {error}"))
+            if name in done.rows:
+                log(f"{name}: its former adapter {done.rows[name]['adapter'][:12]} stays.")
             told(name, steps)
 
         def to_do() -> Iterator[Named]:

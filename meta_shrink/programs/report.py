@@ -26,15 +26,18 @@ def main(argv: list[str]) -> None:
     """Report or comparison, as the number of workdirs says."""
     # Late, so that --help is quick.
     from meta_shrink.reporting import load_evaluation, write_comparison, write_report
+    from meta_shrink.reporting.held_out import stale
 
     cli.no_arguments(argv)
     workdirs = [part for value in _WORKDIR.value or [] for part in value.split(",") if part]
     if not workdirs:
         raise UsageError("--workdir is empty; name the directory of a run.")
+    if len(workdirs) > 1 and not _OUT.value:
+        raise UsageError("--out is missing: say where to write the comparison of several runs.")
+    evaluations = [load_evaluation(workdir) for workdir in workdirs]
     if len(workdirs) == 1:
         print(f"Report: {write_report(workdirs[0], _OUT.value)}")
-    elif not _OUT.value:
-        raise UsageError("--out is missing: say where to write the comparison of several runs.")
     else:
-        evaluations = [load_evaluation(workdir) for workdir in workdirs]
-        print(f"Comparison: {write_comparison(_OUT.value, evaluations)}")
+        print(f"Comparison: {write_comparison(_OUT.value or "", evaluations)}")
+    for sentence in filter(None, map(stale, workdirs, evaluations)):
+        print(sentence)

@@ -1,9 +1,12 @@
-"""Over how many held-out tasks the numbers of an evaluation are: single parts may have fewer."""
+"""Of which tasks, and of when, the numbers of an evaluation are: single parts may have fewer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from meta_shrink.reporting.evaluation_file import load_metrics
 
 
 def tasks_of(evaluation: dict[str, Any], scheme: dict[str, Any]) -> int:
@@ -33,3 +36,14 @@ def held_out_tasks(evaluations: Sequence[dict[str, Any]]) -> str:
 def listed_numbers(numbers: Sequence[int]) -> str:
     """`5 or 1,000`."""
     return " or ".join(f"{n:,}" for n in numbers)
+
+
+def stale(workdir: str | Path, evaluation: Mapping[str, Any]) -> str:
+    """A sentence if the run has been trained on since it was evaluated, else ""."""
+    last = max((row["step"] for row in load_metrics(workdir)), default=0)
+    if last <= evaluation["meta_step"]:
+        return ""
+    return (
+        f"{workdir} was evaluated at meta-step {evaluation['meta_step']:,} and trained on to "
+        f"{last:,}: evaluate it again for what it is now."
+    )

@@ -89,6 +89,16 @@ def test_a_task_without_held_out_data_is_left_out_of_early_stopping(line, tmp_pa
     assert sorted(read_index(str(tmp_path))) == ["a", "z"]
 
 
+def test_a_former_adapter_of_a_task_that_is_left_out_is_told(line, tmp_path):
+    said: list[str] = []
+    options, how = AdaptOptions(steps=25), {"log": said.append, "left_out": {}}
+    first = adapt_tasks(line, {"a": task(0.5)}, str(tmp_path), options, **how)["a"]["adapter"]
+    assert not said
+    adapt_tasks(line, {"a": task(100.0), "b": task(100.0)}, str(tmp_path), options, **how)
+    assert set(how["left_out"]) == {"a", "b"} and read_index(str(tmp_path)) == {"a": first}
+    assert [row for row in said if "stays" in row] == [f"a: its former adapter {first[:12]} stays."]
+
+
 @pytest.mark.parametrize("damage", [b"", b"cut off"])
 def test_a_damaged_adapter_is_made_again(line, tmp_path, damage):
     options = AdaptOptions(steps=3)

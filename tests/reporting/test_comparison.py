@@ -56,7 +56,13 @@ def test_program_reports_and_compares(tmp_path):
     assert run_program(f"--workdir={one}").returncode == 0
     assert (one / "report" / "index.html").is_file()
     done = run_program(f"--workdir={one},{two}", f"--out={tmp_path / 'both'}")
-    assert done.stdout == f"Comparison: {tmp_path / 'both' / 'comparison.md'}\n"
+    made = f"Comparison: {tmp_path / 'both' / 'comparison.md'}\n"
+    assert done.stdout == made
+    step = small()["meta_step"]
+    write_run(tmp_path / "two", small(algorithm="maml"), [{"step": step}, {"step": step + 5}])
+    done = run_program(f"--workdir={one},{two}", f"--out={tmp_path / 'both'}")
+    told = f"{two} was evaluated at meta-step {step:,} and trained on to {step + 5:,}: evaluate it"
+    assert done.stdout.startswith(f"{made}{told} again")
 
 
 @pytest.mark.parametrize(
