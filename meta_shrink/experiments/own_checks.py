@@ -11,6 +11,7 @@ import tensorflow as tf
 from meta_shrink.adaptation import NextBatch
 from meta_shrink.errors import UsageError
 from meta_shrink.models.length_refusals import check_lengths
+from meta_shrink.models.mode_refusals import check_modes
 from meta_shrink.models.row_refusals import check_rows
 from meta_shrink.rng import root_key
 from meta_shrink.types import TaskSource, batch_parts
@@ -19,8 +20,8 @@ TASKS, OF_EACH = 4, 2  # A task may have one example, and two draws may be one t
 
 
 def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatch) -> None:
-    """The network learns float32, and computes each example by itself and whatever its length:
-    tried on some of meta-training tasks.
+    """The network learns float32, and computes each example by itself, in training mode as in
+    inference, and whatever its length: tried on some of meta-training tasks.
 
     Raises:
       UsageError: it does not; the sentence names the layer.
@@ -40,6 +41,7 @@ def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatc
     parts = [some(root_key(number, "rows")) for number in range(TASKS)]
     rows = tf.nest.map_structure(lambda *x: tf.concat(x, 0), *parts)
     check_rows(model, rows)
+    check_modes(model, rows)
     check_lengths(model, rows)
 
 

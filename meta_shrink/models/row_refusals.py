@@ -37,10 +37,10 @@ def check_rows(model: keras.Model, rows: Rows) -> None:
     Raises:
       UsageError: it does; the sentence names the first layer where it does.
     """
-    rows = _as_many_as(example_specs(model), rows)
-    for call in _modes(model):
+    rows = as_many_as(example_specs(model), rows)
+    for call in modes(model):
         compiled = tf.function(call, autograph=False)
-        for params in _numbers(model):
+        for params in numbers(model):
             if (row := _mixed(partial(compiled, params), rows)) is not None:
                 where = _first_difference(model, partial(call, params), rows, row)
                 raise UsageError(
@@ -57,7 +57,7 @@ def _mixed(call: Callable[[Rows], Any], rows: Rows) -> int | None:
     together = call(rows)
     for row in {0, count - 1}:
         alone = call(_repeated(rows, row))
-        if _differ(_of_row(together, row, count), _of_row(alone, row, count)):
+        if differ(of_row(together, row, count), of_row(alone, row, count)):
             return row
     return None
 
@@ -66,7 +66,7 @@ def _count(rows: Rows) -> int:
     return len(tf.nest.flatten(rows)[0])
 
 
-def _as_many_as(specs: Any, rows: Rows) -> Rows:
+def as_many_as(specs: Any, rows: Rows) -> Rows:
     """The rows, or as many as a network of one batch size takes."""
     sizes = [x.shape[0] for x in tf.nest.flatten(specs) if x is not None and x.shape.rank]
     if not any(sizes):
@@ -79,7 +79,8 @@ def _repeated(rows: Rows, row: int) -> Rows:
     return tf.nest.map_structure(lambda x: tf.repeat(x[row : row + 1 or None], len(x), 0), rows)
 
 
-def _modes(model: keras.Model) -> list[Call]:
+def modes(model: keras.Model) -> list[Call]:
+    """The network in inference, and in training without noise and batch statistics."""
     state = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
 
     def inference(params: Sequence[tf.Tensor], rows: Rows) -> Any:
@@ -97,7 +98,7 @@ def _in_inference(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
     return lambda inputs, training=None, mask=None: call(inputs, training=False, mask=mask)
 
 
-def _numbers(model: keras.Model) -> Iterator[list[tf.Tensor]]:
+def numbers(model: keras.Model) -> Iterator[list[tf.Tensor]]:
     """Values of what is learned: as it starts, which may be zeros, and of a usual size."""
     own = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
     rng = np.random.default_rng(0)
@@ -109,13 +110,14 @@ def _scale(shape: Sequence[int]) -> float:
     return 1.0 / np.sqrt(max(1, np.prod(shape[:-1])))
 
 
-def _of_row(values: Any, row: int, count: int) -> list[np.ndarray]:
+def of_row(values: Any, row: int | slice, count: int) -> list[np.ndarray]:
     """What belongs to an example among tensors that have one row each."""
     flat = [x for x in tf.nest.flatten(values) if tf.is_tensor(x) and not tf.is_symbolic_tensor(x)]
     return [np.asarray(x[row]) for x in flat if x.shape.rank and x.shape[0] == count]
 
 
-def _differ(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+def differ(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    """Whether the same tensors, computed twice, hold other numbers."""
     for a, b in zip(some, others, strict=True):
         scale = np.max(np.abs(a[np.isfinite(a)]), initial=0.0) if a.dtype.kind in "fc" else 0.0
         if not np.allclose(a, b, rtol=0.0, atol=TOLERANCE * scale, equal_nan=a.dtype.kind == "f"):
@@ -125,30 +127,30 @@ def _differ(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
 
 def _first_difference(model: keras.Model, call: Callable[[Rows], Any], rows: Rows, row: int) -> str:
     """Where the row first changes when all others are made equal to it, in words."""
-    together, alone = _seen(model, call, rows, row), _seen(model, call, _repeated(rows, row), row)
+    together, alone = seen(model, call, rows, row), seen(model, call, _repeated(rows, row), row)
     for (where, some), (_, others) in zip(together, alone, strict=False):
-        if len(some) == len(others) and _differ(some, others):
+        if len(some) == len(others) and differ(some, others):
             return where
     return "behind its last layer"
 
 
-def _seen(
-    model: keras.Model, call: Callable[[Rows], Any], rows: Rows, row: int
+def seen(
+    model: keras.Model, call: Callable[[Rows], Any], rows: Rows, row: int | slice
 ) -> list[tuple[str, list[np.ndarray]]]:
     """(place, numbers of the row there) before and behind each layer, in the order of a call."""
-    seen: list[tuple[str, list[np.ndarray]]] = []
+    found: list[tuple[str, list[np.ndarray]]] = []
     count = _count(rows)
 
     def wrap(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*args: Any, **options: Any) -> Any:
             given = [args, [options[name] for name in sorted(options)]]
-            seen.append((f"in front of layer {layer.name!r}", _of_row(given, row, count)))
+            found.append((f"in front of layer {layer.name!r}", of_row(given, row, count)))
             outputs = call(*args, **options)
-            seen.append((f"in layer {layer.name!r}", _of_row(outputs, row, count)))
+            found.append((f"in layer {layer.name!r}", of_row(outputs, row, count)))
             return outputs
 
         return noted
 
     with replaced_calls(flat_layers(model, include_self=False), wrap):
         call(rows)
-    return seen
+    return found

@@ -44,6 +44,14 @@ def centred() -> keras.Model:
     return keras.Model(audio, keras.layers.Dense(1)(odd(keras.layers.Dense(5)(audio))))
 
 
+class Scaled(keras.layers.Layer):
+    """A tenth in training mode, without noise."""
+
+    def call(self, x, training=None):
+        """Of x."""
+        return x * 0.1 if training else x
+
+
 def inside(structure) -> keras.Model:
     """A model of one output, which stands in a structure."""
     audio = keras.Input((6,), name="audio")
@@ -81,6 +89,12 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "inputs without names": (nameless, TASKS, {}, "give each keras.Input a name"),
     "inputs inside of inputs": (nested, TASKS, {}, "inputs inside of inputs"),
     "examples that see each other": (centred, ALIKE, {}, "other examples .* in layer 'odd'"),
+    "training mode of another kind": (
+        lambda: inside(Scaled(name="odd")),
+        {name: (x, np.ones([4, 3])) for name, (x, _) in SOUNDS.items()},
+        {},
+        "something else in training mode than in inference, first in layer 'odd'",
+    ),
     "an output in a dict": (lambda: inside(lambda y: {"y": y}), SOUNDS, {}, "inside of a dict"),
     "logits in a dict": (lambda: inside(lambda y: {"y": y}), LABELLED, CROSS, "inside of a dict"),
     "double numbers": (lambda: of_numbers("float64", 0.0), SOUNDS, {}, "odd/kernel is float64"),
