@@ -15,7 +15,7 @@ from meta_shrink.adaptation import Adaptation, augmented_once
 from meta_shrink.errors import Preempted, UsageError
 from meta_shrink.keras_model import moments
 from meta_shrink.losses import ExampleLoss, Metric, loss_of_call
-from meta_shrink.models.pure_call import Called
+from meta_shrink.models.pure_call import Called, mode
 from meta_shrink.task_axis import draw_tasks, over_tasks, repeat_for_tasks
 from meta_shrink.training.replicas import Replicas
 from meta_shrink.types import (
@@ -243,7 +243,7 @@ def inductive_metric(
         inputs, _, weights = batch_parts(augmented_once(augment, task))
         state = moments(model, theta, inputs, weights=weights)
         val_inputs, val_targets, val_weights = batch_parts(task.val)
-        outputs = model.stateless_call(theta, state, val_inputs, training=False)[0]
+        outputs = model.stateless_call(theta, state, val_inputs, **mode(model, training=False))[0]
         called = Called(outputs, state, [])  # With the masks of its outputs, and without penalties.
         return loss_of_call(called, example_metric, val_targets, val_weights, reduction="mean")
 

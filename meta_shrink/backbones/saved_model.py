@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, argument_name
+from meta_shrink.adapters.backbone_info import ArraySpec, argument_name
 from meta_shrink.backbones.row_wise import row_wise
 from meta_shrink.backbones.signatures import (
     adapter_specs,
@@ -37,20 +37,21 @@ from meta_shrink.backbones.signatures import (
     split_arguments,
 )
 from meta_shrink.backbones.source import (
+    INDEX,
+    NOISE_KEY,
     ExportSource,
     adapter_tensors,
     input_specs,
+    refuse_clashes,
     target_arrays,
 )
 from meta_shrink.backbones.voices import speak_signature
-from meta_shrink.errors import UsageError
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.models.noise import random_layers
 from meta_shrink.models.refusals import check_network
 from meta_shrink.params import dense
 from meta_shrink.speech.synthesis import speaks
 
-INDEX, NOISE_KEY = "adapter_index", "noise_key"
 Tensors = Mapping[str, tf.Tensor]
 
 
@@ -74,7 +75,7 @@ def servable(source: ExportSource) -> Servable:
     inputs, targets = input_specs(source.model), target_arrays(source)
     tensors = adapter_tensors(source)
     check_network(source.model)
-    _refuse_clashes([*inputs, *targets, *tensors])
+    refuse_clashes([*inputs, *targets, *tensors])
     variables = [spec for spec in tensors if spec.kind == "variable"]
     batch, adapter, moving = batch_specs(inputs), adapter_specs(tensors), adapter_specs(variables)
     noise = {NOISE_KEY: tf.TensorSpec([2], tf.int32)} if random_layers(source.model) else {}
@@ -137,16 +138,6 @@ def _mask(source: ExportSource, inputs, tensors):
         return {"mask": tf.cast(mask_of_one(outputs), tf.float32)}
 
     return mask
-
-
-def _refuse_clashes(specs: list[ArraySpec | AdapterTensor]) -> None:
-    names = [INDEX, NOISE_KEY, *(argument_name(spec.name) for spec in specs)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(
-            f"Two inputs of the exported model would be called {', '.join(twice)}; rename the "
-            "model's inputs or layers."
-        )
 
 
 def _try_mixed(forward, inputs, tensors):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,15 +11,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, Recipe
+from meta_shrink.adapters.backbone_info import AdapterTensor, ArraySpec, Recipe, argument_name
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS
 from meta_shrink.adapters.recipe import TARGETS as TARGETS
 from meta_shrink.errors import UsageError
 from meta_shrink.losses import ExampleLoss
 from meta_shrink.models.moment_variables import moment_variables
+from meta_shrink.models.pure_call import mode
 from meta_shrink.prior import Selection
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.types import MetaParams
+
+INDEX, NOISE_KEY = "adapter_index", "noise_key"  # Inputs of exported models beside their own.
 
 
 class ExportSource(NamedTuple):
@@ -59,21 +62,44 @@ def adapter_tensors(source: ExportSource) -> tuple[AdapterTensor, ...]:
       UsageError: an adapter tensor would not be float32.
     """
     model, registry = source.model, source.registry
-    specs = [
-        AdapterTensor(path, registry.names[module], shape, "variable")
-        for path, shape, module in zip(registry.paths, registry.shapes, registry.index, strict=True)
-        if registry.names[module] in source.selection.modules
-    ]
-    specs += [
-        AdapterTensor(path, path.rpartition("/")[0] or path, tuple(variable.shape), "moment")
-        for path, variable in moment_variables(model)
-    ]
+    specs = tensors_of(model, registry, source.selection.modules)
     learned = zip(registry.paths, model.trainable_variables, strict=True)
     chosen = {spec.name for spec in specs}
     for path, variable in [*learned, *moment_variables(model)]:
         if path in chosen and variable.dtype != "float32":
             raise UsageError(f"{path} is {variable.dtype}; an adapter holds float32 tensors only.")
-    return tuple(specs)
+    return specs
+
+
+def tensors_of(
+    model: keras.Model, registry: ModuleRegistry, modules: Collection[str]
+) -> tuple[AdapterTensor, ...]:
+    """The tensors of an adapter with these task-specific modules."""
+    variables = [
+        AdapterTensor(path, registry.names[module], shape, "variable")
+        for path, shape, module in zip(registry.paths, registry.shapes, registry.index, strict=True)
+        if registry.names[module] in modules
+    ]
+    moments = [
+        AdapterTensor(path, path.rpartition("/")[0] or path, tuple(variable.shape), "moment")
+        for path, variable in moment_variables(model)
+    ]
+    return (*variables, *moments)
+
+
+def refuse_clashes(specs: Sequence[ArraySpec | AdapterTensor]) -> None:
+    """Inputs, targets and adapter tensors are arguments of an exported model, each by its name.
+
+    Raises:
+      UsageError: two would have one name, or one has that of an argument of every export.
+    """
+    names = [INDEX, NOISE_KEY, *(argument_name(spec.name) for spec in specs)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"Two inputs of the exported model would be called {', '.join(twice)}; rename the "
+            "model's inputs or layers."
+        )
 
 
 def split_adapter(
@@ -194,5 +220,5 @@ def call_model(
 ) -> dict[str, tf.Tensor]:
     """One pure call: inputs by name -> outputs by name (output_names)."""
     given = model_inputs(model, inputs)
-    outputs = model.stateless_call(theta, state, given, training=training)[0]
+    outputs = model.stateless_call(theta, state, given, **mode(model, training=training))[0]
     return dict(zip(output_names(model), keras.tree.flatten(outputs), strict=True))

@@ -24,7 +24,7 @@ from meta_shrink.adapters.backbone_info import argument_name
 from meta_shrink.adapters.recipe import TARGET_WEIGHTS, TARGETS
 from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.looked_up import looked_up
-from meta_shrink.backbones.saved_model import NOISE_KEY
+from meta_shrink.backbones.source import NOISE_KEY
 from meta_shrink.enrolment.task_files import Examples, check_examples
 from meta_shrink.errors import DataError, Preempted, UsageError
 from meta_shrink.losses import LOSSES, METRICS, reduced, widened

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from meta_shrink.adaptation import NextBatch
-from meta_shrink.errors import UsageError
+from meta_shrink.adapters.backbone_info import ArraySpec
+from meta_shrink.adapters.encodings import SCALE
+from meta_shrink.adapters.header import MAX_NAME_LENGTH, MAX_RANK
+from meta_shrink.backbones.source import refuse_clashes, tensors_of
+from meta_shrink.errors import UsageError, one_line
 from meta_shrink.models.length_refusals import check_lengths
 from meta_shrink.models.mode_refusals import check_modes
 from meta_shrink.models.row_refusals import check_rows
+from meta_shrink.registry import ModuleRegistry
 from meta_shrink.rng import root_key
 from meta_shrink.types import TaskSource, batch_parts
 
@@ -43,6 +48,34 @@ def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatc
     check_rows(model, rows)
     check_modes(model, rows)
     check_lengths(model, rows)
+
+
+def check_names(model: keras.Model, specs: Sequence[ArraySpec]) -> None:
+    """Exports and adapter files can hold the model by its names, whatever is task-specific.
+
+    Args:
+      specs: of its inputs and targets.
+
+    Raises:
+      UsageError: they cannot.
+    """
+    registry = ModuleRegistry.by_layer(model)
+    tensors = tensors_of(model, registry, registry.names)
+    refuse_clashes([*specs, *tensors])
+    longest = MAX_NAME_LENGTH - len(SCALE)
+    for tensor in tensors:
+        shown = one_line(tensor.name[:40])
+        if len(tensor.name) > longest or not tensor.name.isprintable():
+            raise UsageError(
+                f"No adapter file can hold {shown}..., whose name has {len(tensor.name)} "
+                f"characters: give its layer a name of printable ones, with its path {longest} at "
+                "most."
+            )
+        if len(tensor.shape) > MAX_RANK:
+            raise UsageError(
+                f"No adapter file can hold {shown}, which has {len(tensor.shape)} axes: make it "
+                f"with {MAX_RANK} at most, and reshape it in the call."
+            )
 
 
 def tell_unused(model: keras.Model, loss: str, log: Callable[[str], Any]) -> None:

@@ -23,7 +23,7 @@ from meta_shrink.experiments.components import OWN, Components, default_componen
 from meta_shrink.experiments.defaults import Device
 from meta_shrink.experiments.evaluate import evaluate
 from meta_shrink.experiments.export import export_backbone
-from meta_shrink.experiments.own_checks import tell_unused
+from meta_shrink.experiments.own_checks import check_names, tell_unused
 from meta_shrink.experiments.own_config import own_config
 from meta_shrink.experiments.own_record import (
     answers_of,
@@ -198,7 +198,8 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
     """What the inputs and the targets of a model look like.
 
     Raises:
-      UsageError: the model is not built, has several outputs, or does not fit the loss.
+      UsageError: the model is not built, has several outputs, or does not fit the loss,
+        or nothing of its names can be exported.
     """
     dtype = choose("loss", TARGET_DTYPES, loss)
     if not isinstance(model, keras.Model):
@@ -219,7 +220,9 @@ def array_specs(model: keras.Model, loss: str) -> tuple[ArraySpec, ...]:
     if loss == "cross_entropy":
         _check_logits(model, shape)
         shape = shape[:-1]
-    return (*inputs, ArraySpec(TARGETS, shape, dtype))
+    specs = (*inputs, ArraySpec(TARGETS, shape, dtype))
+    check_names(model, specs)
+    return specs
 
 
 def _check_logits(model: keras.Model, shape: tuple[int | None, ...]) -> None:
