@@ -38,6 +38,6 @@ def main(argv: list[str]) -> None:
     if len(workdirs) == 1:
         print(f"Report: {write_report(workdirs[0], _OUT.value)}")
     else:
-        print(f"Comparison: {write_comparison(_OUT.value or "", evaluations)}")
+        print(f"Comparison: {write_comparison(_OUT.value or '', evaluations)}")
     for sentence in filter(None, map(stale, workdirs, evaluations)):
         print(sentence)
