@@ -14,6 +14,7 @@ from meta_shrink.adapters.encodings import SCALE
 from meta_shrink.adapters.header import MAX_NAME_LENGTH, MAX_RANK
 from meta_shrink.backbones.source import refuse_clashes, tensors_of
 from meta_shrink.errors import UsageError, one_line
+from meta_shrink.models.call_refusals import check_calls
 from meta_shrink.models.length_refusals import check_lengths
 from meta_shrink.models.mode_refusals import check_modes
 from meta_shrink.models.row_refusals import check_rows
@@ -25,8 +26,8 @@ TASKS, OF_EACH = 4, 2  # A task may have one example, and two draws may be one t
 
 
 def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatch) -> None:
-    """The network learns float32, and computes each example by itself, in training mode as in
-    inference, and whatever its length: tried on some of meta-training tasks.
+    """The network learns float32, can be called again, and computes each example by itself, in
+    training mode as in inference, and whatever its length: tried on some of meta-training tasks.
 
     Raises:
       UsageError: it does not; the sentence names the layer.
@@ -45,6 +46,7 @@ def check_own_model(model: keras.Model, source: TaskSource, next_batch: NextBatc
 
     parts = [some(root_key(number, "rows")) for number in range(TASKS)]
     rows = tf.nest.map_structure(lambda *x: tf.concat(x, 0), *parts)
+    check_calls(model, rows)
     check_rows(model, rows)
     check_modes(model, rows)
     check_lengths(model, rows)

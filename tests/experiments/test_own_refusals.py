@@ -19,6 +19,7 @@ from tests.experiments.test_own_model import (
     labelled,
     two_inputs,
 )
+from tests.models.test_calls import Cached
 
 
 def nameless() -> keras.Model:
@@ -94,6 +95,12 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         {name: (x, np.ones([4, 3])) for name, (x, _) in SOUNDS.items()},
         {},
         "something else in training mode than in inference, first in layer 'odd'",
+    ),
+    "a tensor that is kept": (
+        lambda: inside(lambda y: keras.layers.Dense(1)(Cached(name="odd")(y[:, :2]))),
+        SOUNDS,
+        {},
+        "first in layer 'odd': it keeps a tensor of an earlier call",
     ),
     "an output in a dict": (lambda: inside(lambda y: {"y": y}), SOUNDS, {}, "inside of a dict"),
     "logits in a dict": (lambda: inside(lambda y: {"y": y}), LABELLED, CROSS, "inside of a dict"),
