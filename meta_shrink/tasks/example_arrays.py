@@ -228,8 +228,8 @@ def _fitted(array: np.ndarray, spec: ArraySpec, where: str) -> np.ndarray:
             f"{where}: {spec.name} is not finite in example {row}; leave such examples out, "
             "or fill them in."
         )
-    if array.dtype == np.uint8 and not _is_of_targets(spec.name):
-        return array  # Pictures: a quarter of the memory, and Keras casts.
+    if array.dtype == np.uint8 and spec.dtype != "int8" and not _is_of_targets(spec.name):
+        return array  # Pictures: a quarter of the memory, and Keras casts to what holds them.
     with np.errstate(over="ignore"):
         cast = array.astype(spec.dtype)
     if not np.isfinite(cast).all() or (cast.dtype.kind in "iu" and (cast != array).any()):

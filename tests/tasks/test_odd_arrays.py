@@ -149,3 +149,36 @@ def test_what_is_asked_of_a_network_fits_it(kind):
 def test_inputs_of_the_right_type_are_given_as_they_are():
     given = {"voice": np.array([], np.int32), "audio": np.full([0, 2], np.nan, np.float32)}
     assert fitted_inputs(given, VOICES, "predict") == given
+
+
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def taken(number: int, given: str, wanted: str) -> int | None:
+    """What an input of the type wanted gets for a number of another type; None if refused."""
+    spec = ArraySpec("x", (1,), wanted)
+    targets = ArraySpec("targets", (1,), "float32")
+    array = np.array([[number]], given)
+    found = []
+    for take in (
+        lambda: fitted_inputs({"x": array}, [spec], "predict"),
+        lambda: fitted({"x": array, "targets": np.ones([1, 1])}, [spec, targets], "a task"),
+    ):
+        try:
+            found.append(int(tf.constant(take()["x"], wanted)[0, 0]))
+        except DataError as error:
+            assert "too large" in str(error) or "does not become" in str(error)
+            found.append(None)
+    assert found[0] == found[1]
+    return found[0]
+
+
+@pytest.mark.parametrize("given", INTEGERS)
+def test_whole_numbers_of_any_type_are_taken_as_they_are_or_refused(given):
+    own = np.iinfo(given)
+    for wanted in INTEGERS:
+        kept = np.can_cast(given, wanted, "same_kind")
+        for number in (own.min, 0, 1, 127, 128, own.max // 2 + 1, own.max):
+            if number <= own.max:
+                fits = np.iinfo(wanted).min <= number <= np.iinfo(wanted).max
+                assert taken(number, given, wanted) == (number if kept and fits else None)
