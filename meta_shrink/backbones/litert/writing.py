@@ -28,7 +28,7 @@ from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.backbones.writing import backbone_info, default_arrays
 from meta_shrink.durable_files import remove_file, sync_directory, write_durably
-from meta_shrink.errors import UsageError, unwritable
+from meta_shrink.errors import UsageError, one_line, unwritable
 
 MODEL_FILE = "model.tflite"
 Arrays = Mapping[str, np.ndarray]
@@ -63,7 +63,8 @@ def save_litert(
       quantise, examples, speak: of litert_model.
 
     Raises:
-      UsageError: of litert_model; or ai-edge-litert, which runs the file once, is not installed.
+      UsageError: of litert_model; ai-edge-litert, which runs the file once, is not installed, or
+        cannot run it.
     """
     interpreter_of = _interpreter()
     what = servable(source)
@@ -73,7 +74,7 @@ def save_litert(
     task = TaskFacts(id="default", examples=0, steps=0, seed=0)
     default = encode_adapter(arrays, info, task=task, probe=probe_outputs(info, expected))
     model = litert_model(source, quantise=quantise, examples=examples, speak=speak)
-    outputs = _by_litert(interpreter_of(model_content=model), inputs, arrays)
+    outputs = _by_litert(interpreter_of, model, inputs, arrays)
     facts = LiteRTFacts(
         num_bytes=len(model),
         # Unlike Python's max, NumPy's does not pass over a NaN.
@@ -104,8 +105,18 @@ def _by_tensorflow(what: Servable, inputs: Arrays, adapter: Arrays) -> dict[str,
     return {name: value.numpy() for name, value in what.signatures["serve"](**given).items()}
 
 
-def _by_litert(interpreter: Any, inputs: Arrays, adapter: Arrays) -> dict[str, np.ndarray]:
-    return interpreter.get_signature_runner("serve")(**_arguments(inputs, adapter))
+def _by_litert(
+    interpreter_of: Any, model: bytes, inputs: Arrays, adapter: Arrays
+) -> dict[str, np.ndarray]:
+    try:
+        runner = interpreter_of(model_content=model).get_signature_runner("serve")
+        return runner(**_arguments(inputs, adapter))
+    except (RuntimeError, ValueError) as error:
+        reason = one_line(" ".join(str(error).split()))[:300]
+        raise UsageError(
+            f"LiteRT converts this model and cannot run it ({reason}): export the SavedModel "
+            "instead, or replace the layer."
+        ) from error
 
 
 def _arguments(inputs: Arrays, adapter: Arrays) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -106,3 +107,13 @@ def test_a_folder_that_can_not_be_written_is_told(source, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         save_litert(source, str(tmp_path / "file"))
+
+
+def test_a_network_that_litert_converts_and_does_not_run_is_told(tmp_path):
+    """Its Fourier transform takes powers of two alone, which the converter does not check."""
+    x = keras.Input((6,))
+    both = keras.layers.Concatenate()(keras.ops.rfft(x))
+    model = keras.Model(x, keras.layers.Dense(2, name="last")(both))
+    with pytest.raises(UsageError, match=r"cannot run it \(.+\): export the SavedModel instead"):
+        save_litert(source_of(model, ["last"], classification=False), tmp_path / "device")
+    assert not (tmp_path / "device").exists()
