@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 
 EXIT_OK = 0
@@ -12,6 +13,8 @@ EXIT_DATA = 3
 EXIT_ARTEFACT = 4
 EXIT_IN_USE = 5
 EXIT_PREEMPTED = 42
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class MetaShrinkError(Exception):
@@ -23,6 +26,12 @@ class MetaShrinkError(Exception):
 def one_line(text: str) -> str:
     """The text with everything escaped that is not printable: a name may hold a line of its own."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def foreign(text: str, length: int = 300) -> str:
+    """The beginning of another library's error for a sentence: one line, without the codes that
+    colour it on a terminal."""
+    return one_line(" ".join(_COLOURS.sub("", text).split()))[:length]
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ from meta_shrink.backbones.source import (
     target_arrays,
 )
 from meta_shrink.backbones.voices import speak_signature
+from meta_shrink.errors import foreign
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.models.noise import random_layers
 from meta_shrink.models.refusals import check_network
@@ -155,7 +156,7 @@ def _try_mixed(forward, inputs, tensors):
         return concrete(call, specs), ""
     except ValueError as error:
         first = str(error).strip().splitlines()[-1]
-        return None, f"the network cannot run with an adapter per row ({first[:200]})"
+        return None, f"the network cannot run with an adapter per row ({foreign(first, 200)})"
 
 
 def _gradient(source: ExportSource, inputs, targets, variables):

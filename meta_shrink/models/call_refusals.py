@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import UsageError, foreign
 from meta_shrink.models.private_names import flat_layers
 from meta_shrink.models.refusals import example_specs
 from meta_shrink.models.replaced_calls import replaced_calls
@@ -50,4 +50,4 @@ def _sentence(model: keras.Model, failing: list[str], reason: str) -> str:
             f"{what}: it keeps a tensor of an earlier call, which is gone; compute it anew in "
             "every call, or make it with self.add_weight."
         )
-    return f"{what}: {' '.join(reason.split())[:300]}"
+    return f"{what}: {foreign(reason)}"

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import UsageError, foreign
 from meta_shrink.models.private_names import flat_layers
 from meta_shrink.models.pure_call import mode
 from meta_shrink.models.refusals import example_specs
@@ -46,7 +46,8 @@ def check_lengths(model: keras.Model, rows: Rows) -> None:
         compiled = tf.function(autograph=False, input_signature=[own, specs])
         told, names = _computed(model, compiled, params, given)
     except tf.errors.OpError as error:
-        raise _refusal(model, f"fails ({str(error).strip().splitlines()[0][:200]})", "") from error
+        first = str(error).strip().splitlines()[0]
+        raise _refusal(model, f"fails ({foreign(first, 200)})", "") from error
     expected = dict(zip(where, known, strict=True))
     for name, values in zip(names, told, strict=True):
         if name in expected and _differ(expected[name], values):

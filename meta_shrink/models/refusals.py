@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.errors import UsageError
+from meta_shrink.errors import UsageError, foreign
 from meta_shrink.models import graphs
 from meta_shrink.models.layer_refusals import check_layers
 from meta_shrink.models.noise import random_layers
@@ -103,10 +103,9 @@ def traced(model: keras.Model, inputs: Any, check: Callable[..., None]) -> None:
     except UsageError:
         raise
     except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise UsageError(
             f"Model {model.name!r} cannot be called on its inputs, in training mode and without "
-            f"noise: {reason}"
+            f"noise: {foreign(str(error))}"
         ) from error
 
 
@@ -173,11 +172,11 @@ def _check_known(model: keras.Model, operations: Sequence[tuple[str, str, str]])
 
     Python that TensorFlow calls is as unknown.
     """
-    for kind, _, name in operations:
+    for kind, inner, name in operations:
         if kind in graphs.READS:
             raise UsageError(
                 f"{layer_of(model, name)} reads a tf.Variable that Keras does not know, so that it "
-                "would neither learn nor be saved: make it with self.add_weight."
+                f"would neither learn nor be saved: make it with self.add_weight{_or(inner, name)}."
             )
         if kind in graphs.PYTHON:
             raise UsageError(
@@ -207,15 +206,20 @@ def _is_unchanged(old: np.ndarray, new: Any) -> bool:
 def _check_keyed(
     model: keras.Model, operations: Sequence[tuple[str, str, str]], keyed: set[str]
 ) -> None:
-    for kind, _, name in operations:
+    for kind, inner, name in operations:
         draws = graphs.is_stateless_draw(kind) and name not in keyed
         if draws or graphs.is_stateful_draw(kind):
             raise UsageError(
                 f"{layer_of(model, name)} draws at random ({kind}) without a seed "
                 "generator of its own, so that all steps and tasks would see one noise: give it "
                 "self.seed_generator = keras.random.SeedGenerator(0), and draw with keras.random "
-                "and seed=self.seed_generator."
+                f"and seed=self.seed_generator{_or(inner, name)}."
             )
+
+
+def _or(inner: str, name: str) -> str:
+    """More advice on an operation inside of a function that the graph calls."""
+    return "" if inner == name else ", or take away the @tf.function around it"
 
 
 def _check_closures(model: keras.Model, outputs: Sequence[tf.Tensor], params) -> None:

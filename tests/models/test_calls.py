@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from meta_shrink import UsageError
+from meta_shrink.errors import foreign
 from meta_shrink.models.call_refusals import check_calls
+from meta_shrink.models.refusals import check_network
 from tests.models.test_rows import Own, network
 
 layers = keras.layers
@@ -66,3 +68,39 @@ def test_what_is_called_again_is_taken():
     own = Own()
     own(ROWS)
     check_calls(own, ROWS)
+
+
+class Compiled(layers.Layer):
+    """Its call is a tf.function, which reads its weight as it was."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 4), name="kernel")
+
+    @tf.function
+    def call(self, x):
+        return x @ self.kernel
+
+
+class Builds(layers.Layer):
+    """Its call is a tf.function, which makes a layer."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = layers.Dense(4, name="inner")
+
+    @tf.function
+    def call(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("kind", [Compiled, Builds])
+def test_a_call_that_is_a_function_of_tensorflow_is_told(kind):
+    with pytest.raises(
+        UsageError, match=r"Layer 'odd' .*, or take away the @tf.function around it"
+    ):
+        check_network(network(kind(name="odd")))
+
+
+def test_an_error_of_another_library_is_one_plain_line():
+    assert foreign("\x1b[1mfailed\n  here\x1b[0m\x07") == "failed here\\x07"
+    assert foreign("a long one", 6) == "a long"

@@ -36,7 +36,7 @@ from meta_shrink.backbones.signatures import (
     split_arguments,
 )
 from meta_shrink.backbones.source import ExportSource, adapter_tensors, input_specs
-from meta_shrink.errors import DiskError, UsageError
+from meta_shrink.errors import DiskError, UsageError, foreign
 from meta_shrink.keras_model import flat_layers
 from meta_shrink.models.kernels.native_kernels import native_kernels
 from meta_shrink.sections import choose
@@ -127,10 +127,10 @@ def _converted(folder: str, signatures: list[str], quantise: str) -> bytes:
         # The converter has no public class for its errors.
         missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
         if not missing:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UsageError(
-                f"LiteRT's converter cannot take this model ({reason}): export the SavedModel "
-                "instead, or replace the layer."
+                f"LiteRT's converter cannot take this model ({foreign(reason)}): export the "
+                "SavedModel instead, or replace the layer."
             ) from error
         only = ", perhaps for adaptation only: try without it" if "adapt" in signatures else ""
         raise UsageError(

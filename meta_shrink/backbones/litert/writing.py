@@ -28,7 +28,7 @@ from meta_shrink.backbones.saved_model import Servable, servable
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.backbones.writing import backbone_info, default_arrays
 from meta_shrink.durable_files import remove_file, sync_directory, write_durably
-from meta_shrink.errors import UsageError, one_line, unwritable
+from meta_shrink.errors import UsageError, foreign, unwritable
 
 MODEL_FILE = "model.tflite"
 Arrays = Mapping[str, np.ndarray]
@@ -112,10 +112,9 @@ def _by_litert(
         runner = interpreter_of(model_content=model).get_signature_runner("serve")
         return runner(**_arguments(inputs, adapter))
     except (RuntimeError, ValueError) as error:
-        reason = one_line(" ".join(str(error).split()))[:300]
         raise UsageError(
-            f"LiteRT converts this model and cannot run it ({reason}): export the SavedModel "
-            "instead, or replace the layer."
+            f"LiteRT converts this model and cannot run it ({foreign(str(error))}): export the "
+            "SavedModel instead, or replace the layer."
         ) from error
 
 
