@@ -35,7 +35,7 @@ def rare(tmp_path) -> Path:
     """Tasks in which the last of three classes is in one file alone."""
     for number in range(6):
         labels = np.arange(ROWS) % (3 if number == 3 else 2)
-        np.savez(tmp_path / f"t{number}.npz", inputs=np.ones([ROWS, 1]), targets=labels)
+        np.savez(tmp_path / f"t{number}.npz", inputs=np.full([ROWS, 1], number), targets=labels)
     return tmp_path
 
 
