@@ -47,23 +47,31 @@ def read_lexicon(place: Place, *, log: Callable[[str], Any] = print) -> dict[str
     Each line is a word, a tab or spaces, and its ARPAbet phones; the first line of a word counts.
 
     Args:
-      log: told which lines are of no use, as they have no phones or their word is none that a text
-        is taken apart into (one with a hyphen is two).
+      log: told which lines are of no use, as they have no phones, say a word otherwise that an
+        earlier line says, or their word is none that a text is taken apart into (one with a hyphen
+        is two).
 
     Raises:
       DataError: it is no text in UTF-8, or none of its lines is of use.
     """
     lexicon: dict[str, tuple[str, ...]] = {}
-    unused = []
+    unused, again = [], []
     for line in _lines(place):
         word, *phones = line.translate(APOSTROPHES).split()
         if phones and _WORD.fullmatch(word):
-            lexicon.setdefault(word.upper(), tuple(p.rstrip("012") for p in phones))
+            said = tuple(p.rstrip("012") for p in phones)
+            if lexicon.setdefault(word.upper(), said) != said:
+                again.append(word)
         else:
             unused.append(word)
     if not lexicon:
         raise DataError(
             f"The lexicon {place.path} has no line WORD PHONE PHONE ...: write some, or remove it."
+        )
+    if again:
+        log(
+            f"{len(again)} line(s) of {place.path} say a word again, of which the first way "
+            f"counts: {first_names(again)}"
         )
     if unused:
         log(

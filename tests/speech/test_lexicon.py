@@ -21,10 +21,12 @@ def test_without_a_file_there_is_nothing():
 
 def test_the_first_pronunciation_of_a_word_counts(tmp_path):
     said = []
-    path = written(tmp_path, "A\tAH0\nA\tEY0\n\nreading R EH1 D IH0 NG\nEMPTY\n")
+    path = written(tmp_path, "A\tAH0\nA\tEY0\na AH\n\nreading R EH1 D IH0 NG\nEMPTY\n")
     wanted = {"A": ("AH",), "READING": ("R", "EH", "D", "IH", "NG")}
     assert read_lexicon(Place(path), log=said.append) == wanted
-    assert len(said) == 1 and said[0].startswith("1 line(s)") and said[0].endswith(": EMPTY")
+    again, empty = said
+    assert again.startswith("1 line(s)") and again.endswith("of which the first way counts: A")
+    assert empty.startswith("1 line(s)") and empty.endswith(": EMPTY")
 
 
 @pytest.mark.parametrize("word", ["O\u2019Neil", "o'neil", "O\u2018NEIL"])
