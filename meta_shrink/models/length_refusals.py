@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError, foreign
 from meta_shrink.models.private_names import flat_layers
-from meta_shrink.models.pure_call import mode
 from meta_shrink.models.refusals import example_specs
 from meta_shrink.models.replaced_calls import replaced_calls
+from meta_shrink.models.row_refusals import Rows, differ, modes, numbers
 
 TOLERANCE = 1e-4  # of the largest number: compiled otherwise, operations round otherwise
-Rows = Any  # Inputs [N, ...] in the structure that the model takes.
 
 
 def check_lengths(model: keras.Model, rows: Rows) -> None:
@@ -35,7 +34,7 @@ def check_lengths(model: keras.Model, rows: Rows) -> None:
     specs = example_specs(model)
     if not _has_open_axes(specs):
         return
-    params = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
+    params = next(numbers(model))
     count = _count(specs, rows)
     given = tf.nest.map_structure(
         lambda spec, x: tf.cast(tf.gather(x, tf.range(count) % len(x)), spec.dtype), specs, rows
@@ -80,8 +79,7 @@ def _computed(
     model: keras.Model, function: Callable[..., Any], params: Sequence[tf.Tensor], rows: Rows
 ) -> tuple[list[list[np.ndarray]], list[str]]:
     """What each layer computes in inference, in the order of the first calls, and the layers."""
-    state = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
-    names: list[str] = []
+    inference, names = modes(model)[0], list[str]()
 
     @function
     def call(params: Sequence[tf.Tensor], rows: Rows) -> list[list[tf.Tensor]]:
@@ -98,7 +96,7 @@ def _computed(
             return noted
 
         with replaced_calls(flat_layers(model, include_self=False), wrap):
-            outputs = model.stateless_call(params, state, rows, **mode(model, training=False))[0]
+            outputs = inference(params, rows)
         seen[""] = [x for x in tf.nest.flatten(outputs) if tf.is_tensor(x)]
         names[:] = seen
         return list(seen.values())
@@ -108,12 +106,7 @@ def _computed(
 
 
 def _differ(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
-    for a, b in zip(some, others, strict=False):
-        if a.shape != b.shape:
-            return True
-        if a.dtype.kind not in "fc":
-            continue
-        scale = np.max(np.abs(a[np.isfinite(a)]), initial=0.0)
-        if not np.allclose(a, b, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True):
-            return True
-    return False
+    if [x.shape for x in some] != [x.shape for x in others]:
+        return True
+    numbers_of = ([x for x in values if x.dtype.kind in "fc"] for values in (some, others))
+    return differ(*numbers_of, tolerance=TOLERANCE)

@@ -116,11 +116,16 @@ def of_row(values: Any, row: int | slice, count: int) -> list[np.ndarray]:
     return [np.asarray(x[row]) for x in flat if x.shape.rank and x.shape[0] == count]
 
 
-def differ(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
-    """Whether the same tensors, computed twice, hold other numbers."""
+def differ(
+    some: Sequence[np.ndarray], others: Sequence[np.ndarray], tolerance: float = TOLERANCE
+) -> bool:
+    """Whether the same tensors, computed twice, hold other numbers.
+
+    tolerance: of the largest number.
+    """
     for a, b in zip(some, others, strict=True):
         scale = np.max(np.abs(a[np.isfinite(a)]), initial=0.0) if a.dtype.kind in "fc" else 0.0
-        if not np.allclose(a, b, rtol=0.0, atol=TOLERANCE * scale, equal_nan=a.dtype.kind == "f"):
+        if not np.allclose(a, b, rtol=0.0, atol=tolerance * scale, equal_nan=a.dtype.kind == "f"):
             return True
     return False
 

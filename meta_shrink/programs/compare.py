@@ -118,13 +118,13 @@ def run_all(
     """Run what is not done yet of some runs of the comparison; exit code by name."""
     what = lacks(comparison.runs, out)
     left = [run for run in runs if what[run.name]]
-    if not left and (changed := on_other_data(runs, out)):
-        raise UsageError(
-            f"{first_names([run.name for run in changed])} of {out} were made with other data than "
-            "are there now, so the table would be of the former ones (--table_only shows it): "
-            "give another --out, or remove these runs, and they are made again."
-        )
     if not left:
+        if changed := on_other_data(runs, out):
+            raise UsageError(
+                f"{first_names([run.name for run in changed])} of {out} were made with other data "
+                "than are there now, so the table would be of the former ones (--table_only shows "
+                "it): give another --out, or remove these runs, and they are made again."
+            )
         print(f"All {len(runs)} runs are done already.")
     board = Board(left, out, done=len(runs) - len(left))
     return run_jobs(

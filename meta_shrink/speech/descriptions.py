@@ -189,10 +189,10 @@ def _by_texts(pattern: re.Pattern[str], audio: Callable, tree: Tree, log: Log) -
             except DataError as error:  # Of one alone: the others are heard.
                 why = f"cannot be heard without its text: {error}"
                 text, sounds = "", [Unreadable(sound.path, why) for sound in sounds]
-            split = _SPLIT.search(path[: match.start("speaker")])
-            aside |= (
-                {match["speaker"]} if _VALIDATION.search(path[: match.start("speaker")]) else set()
-            )
+            above = path[: match.start("speaker")]
+            split = _SPLIT.search(above)
+            if _VALIDATION.search(above):
+                aside.add(match["speaker"])
             own = match["speaker"], match["name"], text, split[1].lower() if split else ""
             recordings += [Recording(*own, sound) for sound in sounds]
     if recordings:
