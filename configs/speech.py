@@ -3,13 +3,17 @@
 python -m launch.prepare_data speech --from=PATH --out=data/speech
 python -m launch.train --config=configs/speech.py:quick_sigma_reptile --workdir=runs/speech
 
-Arguments: [quick_]{sigma_reptile, reptile, sigma_imaml, sigma_maml, pretrained, sea}. pretrained
-and sea do no meta-training: the first adapts the pre-trained network, the second the network of all
-training voices with embeddings, all of it (SEA-All) and the new voice's embedding alone (SEA-Emb).
+Arguments: [quick_][pitched_]{sigma_reptile, reptile, sigma_imaml, sigma_maml, pretrained, sea}.
+pretrained and sea do no meta-training: the first adapts the pre-trained network, the second the
+network of all training voices with embeddings, all of it (SEA-All) and the new voice's embedding
+alone (SEA-Emb).
 Without quick_ the network has about the paper's size (1.9 M parameters), for an accelerator; quick_
 has the same 123 modules with 16 channels and 0.18 M parameters, for 2 cores: 700 processor seconds
 an epoch of pre-training on an hour of speech, 2.5 minutes for 1,000 steps of adaptation; an
-evaluation adapts 1,000 steps instead of 10,000. docs/results/speech.md has what was measured.
+evaluation adapts 1,000 steps instead of 10,000.
+pitched_ lets the dilated layers of the first cycle also hear one pitch period back (QPNet), which
+the paper has not: few channels then learn harmonics in minutes, and without it not in hours.
+docs/results/speech.md has what was measured.
 """
 
 import random
@@ -19,6 +23,7 @@ from meta_shrink.models.wavenet import module_order
 from meta_shrink.speech.features import FEATURES
 
 BLOCKS, CONTEXT, HOP = 30, 39, 80
+PITCH_BLOCKS = 10  # of pitched_: the first cycle.
 SELECTED = 12  # modules, as in the paper: 10 % of 123
 RANDOM_DRAWS = 5
 SIZES = {
@@ -43,8 +48,9 @@ SIZES = {
 
 def get_config(argument: str = "quick_sigma_reptile"):
     """The config of one method."""
-    method = argument.removeprefix("quick_")
-    size = SIZES["paper" if method == argument else "quick"]
+    sized = argument.removeprefix("quick_")
+    size = SIZES["paper" if sized == argument else "quick"]
+    method = sized.removeprefix("pitched_")
     config = common.default_config(f"speech:{argument}")
     common.choose(METHODS, method)  # Refuses an unknown one before anything else.
     config.device.cpu_threads = 1
@@ -65,6 +71,8 @@ def get_config(argument: str = "quick_sigma_reptile"):
         "cycles": BLOCKS // 10,
         **size["model"],
     }
+    if method != sized:
+        config.model.update({"pitch_blocks": PITCH_BLOCKS})
     config.loss = {"name": "sequence_cross_entropy", "reduction": "mean"}
     config.adapt.update({"optimizer": "proximal_adam", "learning_rate": 5e-4})
     config.adapt.update({"batch_size": 1, "steps": size["steps"]})

@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 # A module imports from its own folder or lower levels. A new file or folder is one word here.
 LEVELS = {
-    0: "_require_tensorflow durable_files errors intervals rng types variable_paths",
+    0: "_require_tensorflow durable_files errors intervals pitch rng types variable_paths",
     1: "adapters adapters.* images images.* models models.* network_loss params registry runs "
     "remote remote.* runs.* sections stopping task_axis",
     2: "adaptation keras_model linear_solve prior proximal reporting reporting.* serving serving.* "

@@ -10,7 +10,15 @@ import keras
 
 from meta_shrink.errors import UsageError
 from meta_shrink.models.seeds import first_seed
-from meta_shrink.models.wavenet_layers import CODES, Codes, Dilated, Embedding, Gate, Pointwise
+from meta_shrink.models.wavenet_layers import (
+    CODES,
+    Codes,
+    Dilated,
+    Embedding,
+    Gate,
+    PeriodAgo,
+    Pointwise,
+)
 
 DILATIONS = tuple(2**power for power in range(10))
 
@@ -28,6 +36,7 @@ def wavenet(
     speakers: int = 0,
     speaker_channels: int = 16,
     products: int = 1,
+    pitch_blocks: int = 0,
 ) -> keras.Model:
     """[codes [N, T], features [N, F, C]] -> logits [N, T, 256] of the sample after each code.
 
@@ -42,9 +51,13 @@ def wavenet(
       speakers, speaker_channels: a network of many voices has a third input, the number of the
         speaker [N], its vector in a module `speaker`, and a module `speaker` more a block.
       products: a dilated convolution is 1 or 2 matrix products, or (0) TensorFlow's own.
+      pitch_blocks: in so many first blocks the dilated layer also hears its input one pitch period
+        before the sample to come (`pitch.pitch_lags`), the dilation that follows the pitch of
+        QPNet (Wu et al. 2019, arXiv:1907.00797): kernels [3, ...] there. 0: the paper's.
 
     Raises:
-      UsageError: a size below 1, or samples that are no multiple of frames.
+      UsageError: a size below 1, samples that are no multiple of frames, or pitch_blocks that there
+        are not, or with features that tell no pitch.
     """
     gate, skip, seed = gate or channels, skip or channels, first_seed(seed)
     _check(samples, frames, products, features, channels, gate, skip, cycles, speaker_channels)
@@ -57,8 +70,11 @@ def wavenet(
     total = Pointwise(skip, seed + 1, name="input_skip")(path)
     sizes = channels, gate, skip, products
     last = len(DILATIONS) * cycles - 1
+    _check_pitch(pitch_blocks, last + 1, features)
+    ago = [PeriodAgo(samples // frames, name="period_ago")(told[0])] if pitch_blocks else []
     for block in range(last + 1):
-        path, more = _block(path, [told[0], *voice], block, seed, sizes, last=block == last)
+        heard = [path, *ago] if block < pitch_blocks else [path]
+        path, more = _block(heard, [told[0], *voice], block, seed, sizes, last=block == last)
         total = total + more
     hidden = Pointwise(skip, seed + 2, name="output_1")(keras.ops.relu(total))
     logits = Pointwise(CODES, seed + 3, name="output_2")(keras.ops.relu(hidden))
@@ -67,18 +83,20 @@ def wavenet(
     return model
 
 
-def _block(path, heard, block: int, seed: int, sizes: tuple[int, ...], *, last: bool):
+def _block(heard, told, block: int, seed: int, sizes: tuple[int, ...], *, last: bool):
     """(what goes on along the path, what goes to the outputs) of a residual block.
 
-    heard: the features and perhaps the voice. sizes: channels, gate, skip, products.
+    heard: the path, and perhaps where it is heard a pitch period ago. told: the features and
+    perhaps the voice. sizes: channels, gate, skip, products.
     """
     (channels, gate, skip, products), own = sizes, seed + 10 + 5 * block
-    name, dilation = f"block_{block:02}", DILATIONS[block % len(DILATIONS)]
-    x = Dilated(2 * gate, dilation, own, products=products, name=f"{name}_dilated")(path)
+    name, dilation, path = f"block_{block:02}", DILATIONS[block % len(DILATIONS)], heard[0]
+    dilated = Dilated(2 * gate, dilation, own, products=products, name=f"{name}_dilated")
+    x = dilated(heard if len(heard) > 1 else path)
     kinds = ("condition", own + 1), ("speaker", own + 4)
     conditions = [
-        Pointwise(2 * gate, number, name=f"{name}_{kind}")(told)
-        for told, (kind, number) in zip(heard, kinds, strict=False)
+        Pointwise(2 * gate, number, name=f"{name}_{kind}")(source)
+        for source, (kind, number) in zip(told, kinds, strict=False)
     ]
     z = Gate(name=f"{name}_gate")([x, *conditions])
     more = Pointwise(skip, own + 2, name=f"{name}_skip")(z)
@@ -101,4 +119,13 @@ def _check(samples: int, frames: int, products: int, *sizes: int) -> None:
             f"wavenet got samples={samples}, frames={frames}, products={products} and the sizes "
             f"{', '.join(map(str, sizes))}; expected positive sizes, samples a multiple of frames, "
             "0, 1 or 2 products."
+        )
+
+
+def _check_pitch(pitch_blocks: int, blocks: int, features: int) -> None:
+    if not 0 <= pitch_blocks <= blocks or (pitch_blocks and features < 2):
+        raise UsageError(
+            f"wavenet got pitch_blocks={pitch_blocks} with {blocks} blocks and {features} "
+            "features; expected at most as many as there are blocks, and features that end in "
+            "voiced and log_f0."
         )

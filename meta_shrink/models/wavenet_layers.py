@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from meta_shrink.pitch import pitch_lags
+
 CODES = 256  # 8-bit mu-law
 
 
@@ -90,31 +92,75 @@ class Embedding(keras.layers.Layer):
         return tf.gather(tf.convert_to_tensor(self.table), numbers)
 
 
+class PeriodAgo(keras.layers.Layer):
+    """Where each sample of a piece hears what was one pitch period before the next one.
+
+    Features [N, F, C] -> int32 [N, T], T = F hop: the place in the piece, from 1; 0 before its
+    start and where the voice has no pitch.
+    """
+
+    def __init__(self, hop: int, **options: Any):
+        super().__init__(**options)
+        self.hop = hop
+
+    def compute_output_shape(self, input_shape):
+        """A number for each sample."""
+        return (input_shape[0], input_shape[1] * self.hop)
+
+    def call(self, features):
+        """[N, F, C] -> int32 [N, T]."""
+        lags = tf.repeat(pitch_lags(features, self.hop), self.hop, axis=1)
+        places = tf.range(1, features.shape[1] * self.hop + 1) - lags
+        return tf.where(lags > 0, tf.maximum(places, 0), 0)
+
+
 class Dilated(Rows):
-    """Causal convolution of width 2: a matrix product of [past, now], two, or (0) TensorFlow's."""
+    """Causal convolution of width 2: a matrix product of [past, now], two, or (0) TensorFlow's.
+
+    With the places of `PeriodAgo` as a second input it has a third tap, there.
+    """
 
     def __init__(self, units: int, dilation: int, seed: int, *, products: int = 1, **options: Any):
         super().__init__(units, seed, **options)
         self.dilation, self.products = dilation, products
 
     def build(self, input_shape):
-        """Kernel [2, channels, units] (past, now) and bias."""
-        self.parameters((2, input_shape[-1], self.units))
+        """Kernel [2, channels, units] (past, now), or [3, ...] (a period ago first), and bias."""
+        path, *places = _listed(input_shape)
+        self.parameters((2 + len(places), path[-1], self.units))
 
-    def call(self, x):
-        """[N, T, channels] -> [N, T, units]."""
+    def compute_output_shape(self, input_shape):
+        """The path's, with `units` channels."""
+        return super().compute_output_shape(_listed(input_shape)[0])
+
+    def call(self, inputs):
+        """[N, T, channels], perhaps places int32 [N, T] -> [N, T, units]."""
         kernel = tf.convert_to_tensor(self.kernel)
+        if not isinstance(inputs, list):
+            return self._convolved(inputs, kernel)
+        path, places = inputs
+        ago = tf.gather(tf.pad(path, [[0, 0], [1, 0], [0, 0]]), places, batch_dims=1)
+        if self.products == 1:
+            return self._product([ago, self._past(path), path], kernel)
+        periodic = _shaped(tf.matmul(_rows(ago), kernel[0]), path, self.units)
+        return self._convolved(path, kernel[1:]) + periodic
+
+    def _product(self, heard: list[tf.Tensor], kernel: tf.Tensor) -> tf.Tensor:
+        """One matrix product of all that is heard [N, T, channels] each -> [N, T, units]."""
+        kernel = tf.reshape(kernel, [-1, self.units])
+        return _shaped(self.affine(_rows(tf.concat(heard, -1)), kernel), heard[0], self.units)
+
+    def _convolved(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Of past and now: [N, T, channels] -> [N, T, units]."""
         if not self.products:
             padded = tf.pad(x, [[0, 0], [self.dilation, 0], [0, 0]])
             found = tf.nn.convolution(padded, kernel, padding="VALID", dilations=self.dilation)
             return tf.nn.bias_add(found, tf.convert_to_tensor(self.bias))
         past = self._past(x)
         if self.products == 1:
-            kernel = tf.reshape(kernel, [-1, self.units])
-            rows = self.affine(_rows(tf.concat([past, x], -1)), kernel)
-        else:
-            before, now = tf.unstack(kernel)
-            rows = self.affine(_rows(x), now) + tf.matmul(_rows(past), before)
+            return self._product([past, x], kernel)
+        before, now = tf.unstack(kernel)
+        rows = self.affine(_rows(x), now) + tf.matmul(_rows(past), before)
         return _shaped(rows, x, self.units)
 
     def _past(self, x):
@@ -141,6 +187,11 @@ class Gate(keras.layers.Layer):
         by_frame = by_frame + tf.reshape(condition, [-1, 1, channels])
         signal, gate = tf.split(by_frame, 2, axis=-1)
         return _shaped(tf.tanh(signal) * tf.sigmoid(gate), x, channels // 2)
+
+
+def _listed(shapes: Any) -> list:
+    """The shapes of all inputs, also of a layer that has one."""
+    return list(shapes) if isinstance(shapes[0], (list, tuple)) else [shapes]
 
 
 def _rows(x: tf.Tensor) -> tf.Tensor:

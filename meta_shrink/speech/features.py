@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import DataError
+from meta_shrink.pitch import FRAMES_PER_SECOND, USUAL_F0
 
 FEATURES_VERSION = 1
-FRAMES_PER_SECOND = 200
 SILENCE = "SIL"
 # ARPAbet without stress, and silence.
 # fmt: off
@@ -35,7 +35,7 @@ PHONES = (
 # fmt: on
 NUMBERS = ("position", "log_duration", "word_start", "word_end", "voiced", "log_f0")
 FEATURES = 3 * len(PHONES) + len(NUMBERS)
-_USUAL_SECONDS, USUAL_F0 = 0.1, 150.0
+_USUAL_SECONDS = 0.1
 _MOST_BEHIND = 10  # Frames that an alignment may be longer than the sound, by its rounding.
 
 

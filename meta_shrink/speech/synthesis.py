@@ -17,6 +17,8 @@ import tensorflow as tf
 
 from meta_shrink.errors import UsageError
 from meta_shrink.models.wavenet import DILATIONS, module_order
+from meta_shrink.pitch import pitch_lags
+from meta_shrink.speech.rings import Rings
 from meta_shrink.speech.signal import SILENT_CODE
 
 # Parameters by path, "block_00_dilated/kernel"; of one voice, or [B, ...] with a voice per row.
@@ -27,7 +29,7 @@ DRAWN = -1  # In the place of a code: to be drawn.
 class Spoken(NamedTuple):
     """What sampling remembers of each utterance between two of its pieces.
 
-    code: int32 [B], the last one. past: [B, sum of dilations, channels], what each dilated layer
+    code: int32 [B], the last one. past: [B, places of `Rings`, channels], what each dilated layer
     hears of the past, layer by layer, the oldest first.
     """
 
@@ -63,8 +65,8 @@ def silence(voices: Voices, rows: int) -> Spoken:
     Raises:
       UsageError: parameters of no wavenet.
     """
-    dilations, kernel = _dilations(voices), voices["block_00_dilated/kernel"]
-    past = tf.zeros([rows, sum(dilations), kernel.shape[-2]], kernel.dtype)
+    rings, kernel = _rings(voices), voices["block_00_dilated/kernel"]
+    past = tf.zeros([rows, rings.places, kernel.shape[-2]], kernel.dtype)
     return Spoken(tf.fill([rows], SILENT_CODE), past)
 
 
@@ -93,11 +95,13 @@ def speak(
     conditions, step = _conditions(voices, features), _step_of(voices)
     samples = tf.shape(codes)[1]
     hop = samples // tf.shape(features)[1]
+    lags = tf.transpose(_lags(voices, features, hop))
     rows, chance = tf.transpose(codes), tf.transpose(noise)
     heat = tf.reshape(tf.cast(temperature, conditions.dtype), [-1, 1])
 
     def sample(number, code, past, drawn, scores):
-        logits, past = step(number, code, past, conditions[number // hop])
+        frame = number // hop
+        logits, past = step(number, code, past, conditions[frame], lags[frame])
         code = tf.where(rows[number] == DRAWN, _drawn(logits, chance[number], heat), rows[number])
         # Not sparse_softmax_cross_entropy: LiteRT has none.
         score = tf.gather(tf.nn.log_softmax(logits), code, batch_dims=1)
@@ -110,7 +114,7 @@ def speak(
     past = tf.transpose(spoken.past, [1, 0, 2])
     start = (0, spoken.code, past, rows, tf.zeros(tf.shape(rows), conditions.dtype))
     _, code, past, drawn, scores = tf.while_loop(lambda n, *_: n < samples, sample, start)
-    past = tf.transpose(tf.gather(past, _oldest_first(_dilations(voices), samples)), [1, 0, 2])
+    past = tf.transpose(_rings(voices).oldest_first(past, samples), [1, 0, 2])
     return Piece(tf.transpose(drawn), tf.transpose(scores), Spoken(code, past))
 
 
@@ -162,43 +166,42 @@ def _drawn(logits: tf.Tensor, chance: tf.Tensor, heat: tf.Tensor) -> tf.Tensor:
 
 def _step_of(voices: Voices):
     """(number of a sample in its piece, the code before it [B], the rings [D, B, channels],
-    conditions [blocks, B, 2 G]) -> (logits [B, 256] of the sample, the rings).
+    conditions [blocks, B, 2 G], lags [B]) -> (logits [B, 256] of the sample, the rings).
     """
-    dilations = _dilations(voices)
-    lengths = tf.constant(dilations)
-    starts = tf.cumsum(lengths, exclusive=True)
+    kept = _rings(voices)
 
-    def step(number, code, rings, conditions) -> tuple[tf.Tensor, tf.Tensor]:
-        places = starts + number % lengths
-        past, heard = tf.unstack(tf.gather(rings, places)), []
+    def step(number, code, rings, conditions, lags) -> tuple[tf.Tensor, tf.Tensor]:
+        past, heard = kept.past(rings, number), []
         path = _looked_up(voices, "input", code)
         total = _affine(voices, "input_skip", path)
         for block, before in enumerate(past):
             name = f"block_{block:02}"
             heard.append(path)
-            x = _affine(voices, f"{name}_dilated", tf.concat([before, path], -1), width=2)
+            ago = [kept.ago(rings, number, block, lags)] if kept.periodic[block] else []
+            taps = [*ago, before, path]
+            x = _affine(voices, f"{name}_dilated", tf.concat(taps, -1), width=len(taps))
             signal, gate = tf.split(x + conditions[block], 2, axis=-1)
             z = tf.tanh(signal) * tf.sigmoid(gate)
             total += _affine(voices, f"{name}_skip", z)
             if block < len(past) - 1:
                 path += _affine(voices, f"{name}_residual", z)
-        rings = tf.tensor_scatter_nd_update(rings, places[:, tf.newaxis], tf.stack(heard))
+        rings = kept.written(rings, number, heard)
         hidden = _affine(voices, "output_1", tf.nn.relu(total))
         return _affine(voices, "output_2", tf.nn.relu(hidden)), rings
 
     return step
 
 
-def _oldest_first(dilations: list[int], samples: tf.Tensor) -> tf.Tensor:
-    """Places [D] in the rings that `samples` have been written to, so that the next is at 0."""
-    lengths = np.repeat(dilations, dilations)
-    starts = np.repeat(np.cumsum(dilations) - dilations, dilations)
-    return starts + (np.arange(len(lengths)) - starts + samples) % lengths
+def _lags(voices: Voices, features: tf.Tensor, hop: tf.Tensor) -> tf.Tensor:
+    """Of each frame, int32 [B, F]: 0 where no layer hears a pitch period ago."""
+    if any(_rings(voices).periodic):
+        return pitch_lags(features, hop)
+    return tf.zeros(tf.shape(features)[:2], tf.int32)
 
 
 def _conditions(voices: Voices, features: tf.Tensor) -> tf.Tensor:
     """What each block is told in each frame: [B, F, C] -> [F, blocks, B, 2 G]."""
-    blocks = len(_dilations(voices))
+    blocks = len(_rings(voices).periodic)
     told = [_affine(voices, f"block_{b:02}_condition", features) for b in range(blocks)]
     return tf.transpose(tf.stack(told), [2, 0, 1, 3])
 
@@ -206,7 +209,7 @@ def _conditions(voices: Voices, features: tf.Tensor) -> tf.Tensor:
 def _affine(voices: Voices, name: str, x: tf.Tensor, width: int = 1) -> tf.Tensor:
     """A layer at one instant, [B, I] -> [B, O], or on frames [B, F, I] -> [B, F, O].
 
-    width: of a dilated layer, whose kernel [2, I / 2, O] is that of [past, now].
+    width: of a dilated layer, whose kernel [width, I / width, O] is that of its taps.
     """
     kernel, bias = voices[f"{name}/kernel"], voices[f"{name}/bias"]
     if width > 1:
@@ -229,12 +232,14 @@ def _looked_up(voices: Voices, name: str, codes: tf.Tensor) -> tf.Tensor:
     return found + voices[f"{name}/bias"]
 
 
-def _dilations(voices: Voices) -> list[int]:
-    """Of each block, in their order."""
+def _rings(voices: Voices) -> Rings:
+    """Those of its blocks; a kernel with a third tap is of a layer that hears a period ago."""
     if not speaks(voices):
         raise UsageError(
             "Sampling takes the parameters of a wavenet of one voice (voice_of); these are "
             f"{', '.join(sorted(voices)[:3]) or 'none'}, ..."
         )
     blocks = sum(path.endswith("_dilated/kernel") for path in voices)
-    return [DILATIONS[block % len(DILATIONS)] for block in range(blocks)]
+    kernels = [voices[f"block_{block:02}_dilated/kernel"] for block in range(blocks)]
+    dilations = [DILATIONS[block % len(DILATIONS)] for block in range(blocks)]
+    return Rings(dilations, periodic=[kernel.shape[-3] == 3 for kernel in kernels])
