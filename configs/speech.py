@@ -70,9 +70,8 @@ def get_config(argument: str = "quick_sigma_reptile"):
         "features": FEATURES,
         "cycles": BLOCKS // 10,
         **size["model"],
+        **({"pitch_blocks": PITCH_BLOCKS} if method != sized else {}),
     }
-    if method != sized:
-        config.model.update({"pitch_blocks": PITCH_BLOCKS})
     config.loss = {"name": "sequence_cross_entropy", "reduction": "mean"}
     config.adapt.update({"optimizer": "proximal_adam", "learning_rate": 5e-4})
     config.adapt.update({"batch_size": 1, "steps": size["steps"]})

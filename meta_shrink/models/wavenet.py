@@ -2,6 +2,10 @@
 
 Each of a cycle's ten blocks doubles the dilation, 1 to 512: an output hears its own code and 1,023
 before it for each cycle.
+
+Modules are layers: `input`, `input_skip`, then `dilated`, `condition`, `skip`, `residual` of
+block_00, block_01, ..., then `output_1`, `output_2`; `module_order` has them in this order. Three
+cycles have 123, as the last block has no residual layer.
 """
 
 from __future__ import annotations
@@ -40,10 +44,6 @@ def wavenet(
 ) -> keras.Model:
     """[codes [N, T], features [N, F, C]] -> logits [N, T, 256] of the sample after each code.
 
-    Modules are layers: `input`, `input_skip`, then `dilated`, `condition`, `skip`, `residual` of
-    block_00, block_01, ..., then `output_1`, `output_2`; `module_order` has them in this order.
-    Three cycles have 123, as the last block has no residual layer.
-
     Args:
       seed: of the initial weights (Glorot uniform); biases start at 0.
       samples, frames, features, cycles: T, F and C; T is a multiple of F; cycles of ten blocks.
@@ -51,36 +51,38 @@ def wavenet(
       speakers, speaker_channels: a network of many voices has a third input, the number of the
         speaker [N], its vector in a module `speaker`, and a module `speaker` more a block.
       products: a dilated convolution is 1 or 2 matrix products, or (0) TensorFlow's own.
-      pitch_blocks: in so many first blocks the dilated layer also hears its input one pitch period
-        before the sample to come (`pitch.pitch_lags`), the dilation that follows the pitch of
-        QPNet (Wu et al. 2019, arXiv:1907.00797): kernels [3, ...] there. 0: the paper's.
+      pitch_blocks: so many first dilated layers also hear their input one pitch period before the
+        sample to come, by a third tap (as in QPNet, Wu et al. 2019, arXiv:1907.00797); paper: 0.
 
     Raises:
-      UsageError: a size below 1, samples that are no multiple of frames, or pitch_blocks that there
-        are not, or with features that tell no pitch.
+      UsageError: sizes or pitch_blocks that fit nothing.
     """
     gate, skip, seed = gate or channels, skip or channels, first_seed(seed)
     _check(samples, frames, products, features, channels, gate, skip, cycles, speaker_channels)
+    blocks = len(DILATIONS) * cycles
+    _check_pitch(pitch_blocks, blocks, features)
     codes = keras.Input((samples,), name="codes", dtype="int32")
     told = [keras.Input((frames, features), name="features")]
     if speakers:
         told.append(keras.Input((), name="speaker_number", dtype="int32"))
     voice = [Embedding(speakers, speaker_channels, seed + 4, name="speaker")(n) for n in told[1:]]
+    ago = [PeriodAgo(samples // frames, name="period_ago")(told[0])] if pitch_blocks else []
     path = Codes(channels, seed, name="input")(codes)
     total = Pointwise(skip, seed + 1, name="input_skip")(path)
     sizes = channels, gate, skip, products
-    last = len(DILATIONS) * cycles - 1
-    _check_pitch(pitch_blocks, last + 1, features)
-    ago = [PeriodAgo(samples // frames, name="period_ago")(told[0])] if pitch_blocks else []
-    for block in range(last + 1):
+    for block in range(blocks):
         heard = [path, *ago] if block < pitch_blocks else [path]
-        path, more = _block(heard, [told[0], *voice], block, seed, sizes, last=block == last)
+        path, more = _block(heard, [told[0], *voice], block, seed, sizes, last=blocks - 1 == block)
         total = total + more
-    hidden = Pointwise(skip, seed + 2, name="output_1")(keras.ops.relu(total))
-    logits = Pointwise(CODES, seed + 3, name="output_2")(keras.ops.relu(hidden))
-    model = keras.Model([codes, *told], logits, name="wavenet")
-    model.module_order = tuple(module_order(last + 1, voiced=bool(speakers)))
+    model = keras.Model([codes, *told], _logits(total, skip, seed), name="wavenet")
+    model.module_order = tuple(module_order(blocks, voiced=bool(speakers)))
     return model
+
+
+def _logits(total, skip: int, seed: int):
+    """The two output layers."""
+    hidden = Pointwise(skip, seed + 2, name="output_1")(keras.ops.relu(total))
+    return Pointwise(CODES, seed + 3, name="output_2")(keras.ops.relu(hidden))
 
 
 def _block(heard, told, block: int, seed: int, sizes: tuple[int, ...], *, last: bool):

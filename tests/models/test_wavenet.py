@@ -51,6 +51,18 @@ def test_a_network_of_many_voices_has_one_condition_more_a_block():
     assert registry.num_modules == 1 + 2 + 10 * 5 - 1 + 2
 
 
+def a_period_ago(path: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Of each sample of a piece: what holds two samples more than one period of the next one."""
+    hop, found = len(path) // len(told), np.zeros_like(path)
+    for t in range(len(path)):
+        voiced, log_f0 = told[t // hop, -2:]
+        period = round(hop * 200 / (150 * np.exp(log_f0)))
+        place = min(t + 1 - period + 2, t - 1)
+        if voiced > 0 and place >= 0:
+            found[t] = path[place]
+    return found
+
+
 def by_hand(values: dict[str, np.ndarray], codes, told, voice=None) -> np.ndarray:
     """One piece, sample after sample, as Fig. 12 draws it."""
 
@@ -64,7 +76,9 @@ def by_hand(values: dict[str, np.ndarray], codes, told, voice=None) -> np.ndarra
         past = np.zeros_like(path)
         past[dilation:] = path[:-dilation] if dilation < len(path) else 0
         kernel = values[f"{name}_dilated/kernel"]
-        x = past @ kernel[0] + path @ kernel[1] + values[f"{name}_dilated/bias"]
+        x = past @ kernel[-2] + path @ kernel[-1] + values[f"{name}_dilated/bias"]
+        if len(kernel) == 3:
+            x = x + a_period_ago(path, told) @ kernel[0]
         x = x + np.repeat(affine(f"{name}_condition", told), len(codes) // len(told), axis=0)
         if voice is not None:
             x = x + affine(f"{name}_speaker", values["speaker/table"][voice])
@@ -76,23 +90,27 @@ def by_hand(values: dict[str, np.ndarray], codes, told, voice=None) -> np.ndarra
     return affine("output_2", np.maximum(affine("output_1", np.maximum(total, 0)), 0))
 
 
+@pytest.mark.parametrize("pitch_blocks", [0, 4])
 @pytest.mark.parametrize(("products", "speakers"), [(0, 0), (1, 0), (2, 3)])
-def test_the_network_is_that_of_the_figure(products, speakers):
-    model = small(products=products, speakers=speakers)
+def test_the_network_is_that_of_the_figure(products, speakers, pitch_blocks):
+    model = small(products=products, speakers=speakers, pitch_blocks=pitch_blocks)
     theta = parameters(model, noise=0.1)
     names = ModuleRegistry.by_layer(model).paths
     values = {name: value.numpy() for name, value in zip(names, theta, strict=True)}
     given = inputs_of(2, speakers=speakers)
     found = apply_model(model)(theta, given)
     assert found.shape == (2, 24, 256)
+    kernels = [values[f"block_{block:02}_dilated/kernel"] for block in range(10)]
+    assert [len(kernel) for kernel in kernels] == [3] * pitch_blocks + [2] * (10 - pitch_blocks)
     for n in range(2):
         np.testing.assert_allclose(found[n], by_hand(values, *(x[n] for x in given)), atol=1e-12)
 
 
+@pytest.mark.parametrize("pitch_blocks", [0, 10])
 @pytest.mark.parametrize("sample", [0, 11, 23])
-def test_a_sample_hears_itself_and_what_was_before(sample):
+def test_a_sample_hears_itself_and_what_was_before(sample, pitch_blocks):
     """A cycle hears 1,023 samples back: here all of the piece, and nothing of what comes."""
-    model = small()
+    model = small(pitch_blocks=pitch_blocks)
     theta, (codes, told) = parameters(model, noise=0.1), inputs_of(1)
     other = codes.numpy()
     other[0, sample] = (other[0, sample] + 100) % 256
@@ -104,7 +122,7 @@ def test_a_sample_hears_itself_and_what_was_before(sample):
 
 @pytest.mark.parametrize(("native", "products"), [(False, 1), (True, 1), (False, 0), (True, 0)])
 def test_hessian_vector_products_are_differences_of_gradients(native, products):
-    model = small(speakers=3, products=products)
+    model = small(speakers=3, products=products, pitch_blocks=3)
     theta = parameters(model, noise=0.1)
     nll = negative_log_likelihood(model, cross_entropy(), native=native)
     targets = tf.constant(np.random.default_rng(2).integers(0, 256, [2, 24]), tf.int32)
@@ -136,6 +154,9 @@ def test_hessian_vector_products_are_differences_of_gradients(native, products):
         ({"samples": 25}, "samples=25"),
         ({"channels": 0}, "the sizes 4, 0"),
         ({"products": 3}, "products=3"),
+        ({"pitch_blocks": 11}, "pitch_blocks=11 with 10 blocks and 4 features"),
+        ({"pitch_blocks": -1}, "pitch_blocks=-1"),
+        ({"pitch_blocks": 1, "features": 1}, "end in voiced and log_f0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(options, part):

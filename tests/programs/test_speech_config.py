@@ -16,13 +16,14 @@ from tests.speech.samples import prepared_folder, speaker
 
 
 @pytest.mark.parametrize("method", speech.METHODS)
-@pytest.mark.parametrize("size", ["", "quick_"])
+@pytest.mark.parametrize("size", ["", "quick_", "quick_pitched_"])
 def test_every_argument_gives_a_whole_config(size, method):
     config = speech.get_config(size + method).to_dict()
     check_sections(config)
     check_learned(META_GRADIENTS[config["algorithm"]["name"]], config)
     window = config["task"]["crop_frames"] + config["task"]["context_frames"]
     assert (config["model"]["frames"], config["model"]["samples"]) == (window, 80 * window)
+    assert config["model"].get("pitch_blocks", 0) == (10 if "pitched" in size else 0)
     # The context is what three cycles of dilations hear: 3 * 1023 + 1 samples.
     assert config["task"]["context_frames"] * 80 >= 3 * 1023 + 1
 

@@ -55,9 +55,9 @@ def forced_log_probs(model, voices, codes, *told) -> np.ndarray:
     return -tf.nn.sparse_softmax_cross_entropy_with_logits(codes, logits).numpy()
 
 
-@pytest.mark.parametrize("jit", [False, True])
-def test_the_samples_fed_back_have_the_probabilities_that_they_were_drawn_with(jit):
-    model, features = network(), features_of()
+@pytest.mark.parametrize(("jit", "pitch_blocks"), [(False, 0), (True, 0), (True, 10)])
+def test_the_samples_fed_back_have_the_probabilities_that_they_were_drawn_with(jit, pitch_blocks):
+    model, features = network(pitch_blocks=pitch_blocks), features_of()
     voices = voices_of(model)
     run = tf.function(speak, jit_compile=True) if jit else spoken
     codes, log_probs, state = run(voices, features, drawn(), noise(), silence(voices, ROWS))
@@ -78,8 +78,9 @@ def test_given_codes_are_heard_and_kept():
     assert (codes[:, 100:].numpy() != other[:, 100:].numpy()).any()
 
 
-def test_pieces_are_the_same_as_the_whole():
-    voices, features = voices_of(network()), features_of()
+@pytest.mark.parametrize("pitch_blocks", [0, 3])
+def test_pieces_are_the_same_as_the_whole(pitch_blocks):
+    voices, features = voices_of(network(pitch_blocks=pitch_blocks)), features_of()
     whole = spoken(voices, features, drawn(), noise(), silence(voices, ROWS))
     chances = [Noise(3 + row) for row in range(ROWS)]
     state, codes, first = silence(voices, ROWS), [], 0
@@ -93,9 +94,10 @@ def test_pieces_are_the_same_as_the_whole():
     np.testing.assert_allclose(state.past, whole.spoken.past, atol=1e-5)
 
 
-def test_each_row_has_its_own_voice():
+@pytest.mark.parametrize("pitch_blocks", [0, 5])
+def test_each_row_has_its_own_voice(pitch_blocks):
     """Every layer of every row; and only some of them, as an adapter has them."""
-    one, other = voices_of(network()), voices_of(network())
+    one, other = (voices_of(network(pitch_blocks=pitch_blocks)) for _ in range(2))
     other = {path: value[..., ::-1] for path, value in other.items()}
     features = features_of(frames=3)
     given = tf.constant(np.random.default_rng(5).integers(0, 256, [ROWS, 3 * HOP]), tf.int32)

@@ -41,10 +41,11 @@ np.save("codes.npy", np.concatenate(spoken, axis=1))
 """
 
 
-def test_a_device_speaks_as_tensorflow_does(tmp_path):
+@pytest.mark.parametrize("pitch_blocks", [0, 2])
+def test_a_device_speaks_as_tensorflow_does(tmp_path, pitch_blocks):
     model = wavenet(
         seed=0, samples=FRAMES * HOP, frames=FRAMES, features=FEATURES, channels=3, gate=5, skip=4,
-        cycles=1,
+        cycles=1, pitch_blocks=pitch_blocks,
     )  # fmt: skip
     source = source_of(model, OWN, recordings=RECORDINGS)
     phi = dict(zip(source.registry.paths, source.meta.phi, strict=True))
@@ -55,7 +56,7 @@ def test_a_device_speaks_as_tensorflow_does(tmp_path):
     features = rng.normal(size=[1, FRAMES, FEATURES]).astype(np.float32)
     codes = np.full([1, FRAMES * HOP], DRAWN, np.int32)
     codes[:, : HOP // 2] = rng.integers(0, 256, HOP // 2)
-    noise, start = Noise(5)(FRAMES * HOP)[np.newaxis], silence(phi, 1)
+    noise, start = Noise(6)(FRAMES * HOP)[np.newaxis], silence(phi, 1)
     expected = tf.function(speak)(phi | own, features, codes, noise, start, 0.9).codes.numpy()
     arrays = {"temperature": np.array([0.9], np.float32)}
     arrays |= {"last_code": start.code.numpy(), "past": start.past.numpy()}
