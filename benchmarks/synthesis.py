@@ -5,7 +5,8 @@
 With one thread the seconds are the processor's, with more the clock's: then nothing else should
 run. `speak` compiled by XLA, by TensorFlow without it, and the same cached sampling written
 in NumPy; each row has its own 12 dilated layers, as adapters give them. "one_voice" is the compiled
-one with one adapter for all rows, by turns with it; compilation does not count and is told apart.
+one with one adapter for all rows and "pitched" one whose first ten blocks hear a pitch period back,
+by turns with it; compilation does not count and is told apart.
 PyTorch, in a process of its own where it is installed, has one network for all rows, which is less
 work. 16 kHz; all rows together.
 """
@@ -37,9 +38,10 @@ FRAMES, HOP, RATE, OWN = 40, 80, 16_000, range(10, 22)
 ROUNDS = 3  # the best of these
 
 
-def voices_of(channels: int, rows: int) -> dict[str, tf.Tensor]:
+def voices_of(channels: int, rows: int, **options: int) -> dict[str, tf.Tensor]:
     """Parameters by path; those of the OWN dilated layers a row each, unless rows is 0."""
-    model = wavenet(seed=0, samples=HOP, frames=1, features=FEATURES, channels=channels, cycles=3)
+    sizes = {"samples": HOP, "frames": 1, "features": FEATURES, "channels": channels}
+    model = wavenet(seed=0, cycles=3, **sizes, **options)
     paths = ModuleRegistry.by_layer(model).paths
     voices = {
         p: tf.convert_to_tensor(v) for p, v in zip(paths, model.trainable_variables, strict=True)
@@ -130,11 +132,13 @@ def measured(channels: int, rows: int, threads: int) -> dict[str, float | None]:
     told, noise = tf.constant(features), tf.constant([Noise(n)(FRAMES * HOP) for n in range(rows)])
     plain = {path: value.numpy() for path, value in voices.items()}
     run = {jit: tf.function(speak, jit_compile=jit, autograph=False) for jit in (True, False)}
-    one = voices_of(channels, 0)
-    compiled, shared = by_turns(
+    one, pitched = voices_of(channels, 0), voices_of(channels, rows, pitch_blocks=10)
+    more = silence(pitched, rows)
+    compiled, shared, periodic = by_turns(
         threads,
         lambda: run[True](voices, told, drawn, noise, state).codes.numpy(),
         lambda: run[True](one, told, drawn, noise, state).codes.numpy(),
+        lambda: run[True](pitched, told, drawn, noise, more).codes.numpy(),
     )
     (looped,) = by_turns(
         threads, lambda: run[False](voices, told, drawn, noise, state).codes.numpy()
@@ -147,6 +151,7 @@ def measured(channels: int, rows: int, threads: int) -> dict[str, float | None]:
         "threads": threads,
         "compiled": sound / compiled[1],
         "one_voice": sound / shared[1],
+        "pitched": sound / periodic[1],
         "compile_s": compiled[0] - compiled[1],
         "tensorflow": sound / looped[1],
         "numpy": sound * 8 / FRAMES / numpy[1],

@@ -17,7 +17,7 @@ def test_every_way_is_measured(monkeypatch, threads):
     found = synthesis.measured(channels=2, rows=2, threads=threads)
     assert found.pop("torch") is None
     assert [found.pop(name) for name in ("channels", "rows", "threads")] == [2, 2, threads]
-    assert set(found) == {"compiled", "one_voice", "compile_s", "tensorflow", "numpy"}
+    assert set(found) == {"compiled", "one_voice", "pitched", "compile_s", "tensorflow", "numpy"}
     assert all(value is not None and value > 0 for value in found.values())
 
 
