@@ -61,7 +61,7 @@ PROSODY_COUNTS = {"warm_start.steps": 2, "warm_start.cache": ""}
 EVALUATED = {"speech": ["--kinds=all"]}
 # From random parameters, eight steps of this rate diverge for every other task.
 FEWER_STEPS = {("sinusoid", "maml"): {"adapt.steps": 2}, ("sinusoid", "fomaml"): {"adapt.steps": 2}}
-REGIMES = ("", "quick_", "scratch_")
+REGIMES = ("", "quick_", "scratch_", "pitched_", "quick_pitched_")
 
 
 def config_modules() -> list[Any]:
@@ -103,7 +103,8 @@ def cases() -> Iterator[Any]:
         for regime, argument in arguments_of(module):
             kind = regime, algorithm_of(module.get_config(argument))
             left_out = not hasattr(module, "ALGORITHMS") and (kind in seen or regime != "quick_")
-            left_out |= name == "speech" and argument != "quick_sigma_reptile"
+            left_out |= name == "speech"
+            left_out &= argument != "quick_pitched_sigma_reptile"
             seen.add(kind)
             slow = [pytest.mark.slow] if left_out else []
             yield pytest.param(name, argument, marks=slow, id=f"{name}-{argument}")
