@@ -9,7 +9,7 @@ per row, and rows that are at different places of different utterances share a b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +18,10 @@ import tensorflow as tf
 from meta_shrink.errors import UsageError
 from meta_shrink.models.wavenet import DILATIONS, module_order
 from meta_shrink.pitch import pitch_lags
+from meta_shrink.speech.instant import Voices, affine, are_per_row, looked_up, of_one_row
 from meta_shrink.speech.rings import Rings
 from meta_shrink.speech.signal import SILENT_CODE
 
-# Parameters by path, "block_00_dilated/kernel"; of one voice, or [B, ...] with a voice per row.
-Voices = Mapping[str, tf.Tensor]
 DRAWN = -1  # In the place of a code: to be drawn.
 
 
@@ -92,6 +91,19 @@ def speak(
       UsageError: parameters of no wavenet, or shapes that do not fit.
     """
     _check(features.shape[1], codes.shape[1])
+    given = features, codes, noise, spoken, temperature
+    if not are_per_row(voices) or (codes.shape[0] or 1) > 1:
+        return _spoken(voices, *given)
+    if codes.shape[0] == 1:
+        return _spoken(of_one_row(voices), *given)
+    # XLA, which knows the shapes, compiles one of the two.
+    is_alone = tf.shape(codes)[0] == 1
+    alone, many = (lambda own=own: _spoken(own, *given) for own in (of_one_row(voices), voices))
+    return tf.cond(is_alone, alone, many)
+
+
+def _spoken(voices, features, codes, noise, spoken, temperature) -> Piece:
+    """`speak`."""
     conditions, step = _conditions(voices, features), _step_of(voices)
     samples = tf.shape(codes)[1]
     hop = samples // tf.shape(features)[1]
@@ -142,7 +154,7 @@ def voice_of(voices: Voices, speaker: int | None) -> Voices:
     alone = {path: x for path, x in voices.items() if "speaker" not in path}
     for path in [path for path in alone if path.endswith("_condition/bias")]:
         name = path.replace("_condition/bias", "_speaker")
-        added = _affine(voices, name, rows)
+        added = affine(voices, name, rows)
         own = [vector, voices[f"{name}/kernel"], voices[f"{name}/bias"]]
         is_per_row = [len(x.shape) for x in own] != [1, 2, 1]
         alone[path] = alone[path] + (added if is_per_row else added[0])
@@ -172,22 +184,22 @@ def _step_of(voices: Voices):
 
     def step(number, code, rings, conditions, lags) -> tuple[tf.Tensor, tf.Tensor]:
         past, heard = kept.past(rings, number), []
-        path = _looked_up(voices, "input", code)
-        total = _affine(voices, "input_skip", path)
+        path = looked_up(voices, "input", code)
+        total = affine(voices, "input_skip", path)
         for block, before in enumerate(past):
             name = f"block_{block:02}"
             heard.append(path)
             ago = [kept.ago(rings, number, block, lags)] if kept.periodic[block] else []
             taps = [*ago, before, path]
-            x = _affine(voices, f"{name}_dilated", tf.concat(taps, -1), width=len(taps))
+            x = affine(voices, f"{name}_dilated", tf.concat(taps, -1), width=len(taps))
             signal, gate = tf.split(x + conditions[block], 2, axis=-1)
             z = tf.tanh(signal) * tf.sigmoid(gate)
-            total += _affine(voices, f"{name}_skip", z)
+            total += affine(voices, f"{name}_skip", z)
             if block < len(past) - 1:
-                path += _affine(voices, f"{name}_residual", z)
+                path += affine(voices, f"{name}_residual", z)
         rings = kept.written(rings, number, heard)
-        hidden = _affine(voices, "output_1", tf.nn.relu(total))
-        return _affine(voices, "output_2", tf.nn.relu(hidden)), rings
+        hidden = affine(voices, "output_1", tf.nn.relu(total))
+        return affine(voices, "output_2", tf.nn.relu(hidden)), rings
 
     return step
 
@@ -202,34 +214,8 @@ def _lags(voices: Voices, features: tf.Tensor, hop: tf.Tensor) -> tf.Tensor:
 def _conditions(voices: Voices, features: tf.Tensor) -> tf.Tensor:
     """What each block is told in each frame: [B, F, C] -> [F, blocks, B, 2 G]."""
     blocks = len(_rings(voices).periodic)
-    told = [_affine(voices, f"block_{b:02}_condition", features) for b in range(blocks)]
+    told = [affine(voices, f"block_{b:02}_condition", features) for b in range(blocks)]
     return tf.transpose(tf.stack(told), [2, 0, 1, 3])
-
-
-def _affine(voices: Voices, name: str, x: tf.Tensor, width: int = 1) -> tf.Tensor:
-    """A layer at one instant, [B, I] -> [B, O], or on frames [B, F, I] -> [B, F, O].
-
-    width: of a dilated layer, whose kernel [width, I / width, O] is that of its taps.
-    """
-    kernel, bias = voices[f"{name}/kernel"], voices[f"{name}/bias"]
-    if width > 1:
-        rows, whole = tf.shape(kernel)[:-3], [width * kernel.shape[-2], kernel.shape[-1]]
-        kernel = tf.reshape(kernel, tf.concat([rows, whole], 0))
-    own_kernel, own_bias = len(kernel.shape) == 3, len(bias.shape) == 2
-    frames = len(x.shape) == 3
-    if own_kernel and not frames:
-        x = tf.matmul(x[:, tf.newaxis], kernel)[:, 0]
-    else:
-        x = tf.matmul(x, kernel)
-    return x + (bias[:, tf.newaxis] if own_bias and frames else bias)
-
-
-def _looked_up(voices: Voices, name: str, codes: tf.Tensor) -> tf.Tensor:
-    """The layer of codes: int32 [B] -> [B, channels]."""
-    kernel = voices[f"{name}/kernel"]
-    own = len(kernel.shape) == 3
-    found = tf.gather(kernel, codes, batch_dims=1) if own else tf.gather(kernel, codes)
-    return found + voices[f"{name}/bias"]
 
 
 def _rings(voices: Voices) -> Rings:

@@ -39,10 +39,12 @@ def test_the_table_has_what_was_spoken_beside_what_is_real(tmp_path, monkeypatch
         samples = mu_law_decode(speaker.utterances[0].codes)[::-1]
         soundfile.write(tmp_path / "spoken" / speaker.name / "u0.wav", samples, RATE)
     command = ["harmonics", f"--corpus={folder}", f"--spoken=back={tmp_path / 'spoken'}"]
+    command.append(f"--figure={tmp_path / 'sentence.png'}")
     monkeypatch.setattr(sys, "argv", command)
     harmonics.main()
     *_, row, real = capsys.readouterr().out.splitlines()
     assert row.startswith("| back | 2 | 2 | 0.99") or row.startswith("| back | 2 | 2 | 1.00")
+    assert (tmp_path / "sentence.png").read_bytes().startswith(b"\x89PNG")
     assert real.startswith("| back, real | 2 | 2 | ")
     (tmp_path / "spoken" / "s0" / "other.wav").write_bytes(b"")
     with pytest.raises(SystemExit, match="s0/other"):
