@@ -37,8 +37,6 @@ def main() -> None:
         for speaker in read_speakers(given.corpus)
         for utterance in speaker.utterances
     }
-    if given.figure:
-        draw(given.spoken, corpus, given.figure)
     print("| | speakers | utterances | harmonicity | less real |\n|---|---|---|---|---|")
     for name, folder in given.spoken:
         sounds = sorted(Path(folder).glob("*/*.wav"))
@@ -61,6 +59,8 @@ def main() -> None:
         print(f"| {name} | {len(made)} | {len(sounds)} | {shown(rows[0])} | ", end="")
         print(f"{shown(rows[0] - rows[1])} |")
         print(f"| {name}, real | {len(made)} | {len(sounds)} | {shown(rows[1])} | |", flush=True)
+    if given.figure:
+        draw(given.spoken, corpus, given.figure)
 
 
 def arguments() -> argparse.Namespace:

@@ -17,7 +17,11 @@ from meta_shrink.experiments.warm_start import pretraining_name
 from meta_shrink.models import wavenet
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results" / "speech"
-STARTS = {"sigma_reptile": "3ecc25a080d25348", "sea": "645f076aec795830"}
+STARTS = {
+    "sigma_reptile": "3ecc25a080d25348",
+    "sea": "645f076aec795830",
+    "pitched_sigma_reptile": "0d933f928d1d9cd0",
+}
 DATA = "bf3129e29458cdc72dde938c5eadd233a961b3e92d28df5eeabb2bb589bbbf94"  # of the 71 speakers
 TENSORFLOW = "2.21.0"  # A name is of one version.
 RUNS = ("sigma_reptile_100", "reptile_100")
@@ -37,7 +41,7 @@ def test_a_pretrained_start_fits_its_network(method):
     assert found == dict(zip(registry.paths, registry.shapes, strict=True))
 
 
-@pytest.mark.parametrize("method", ["sigma_reptile", "pretrained", "sea"])
+@pytest.mark.parametrize("method", [*STARTS, "pretrained"])
 def test_a_documented_command_finds_its_start(method):
     if tf.__version__ != TENSORFLOW:
         pytest.skip("another TensorFlow starts anew")
