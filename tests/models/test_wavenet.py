@@ -10,6 +10,7 @@ from meta_shrink import ModuleRegistry, UsageError, cross_entropy, negative_log_
 from meta_shrink.keras_model import apply_model
 from meta_shrink.meta_gradients.imaml import hessian_vector_product
 from meta_shrink.models import wavenet
+from meta_shrink.pitch import pitch_lags
 from tests.problems import parameters, precision_of
 
 SIZES = {"samples": 24, "frames": 3, "features": 4, "channels": 3, "gate": 5, "skip": 4}
@@ -49,6 +50,15 @@ def test_a_network_of_many_voices_has_one_condition_more_a_block():
         "block_00_speaker",
     )  # fmt: skip
     assert registry.num_modules == 1 + 2 + 10 * 5 - 1 + 2
+
+
+def test_lags_by_hand():
+    """16,000 samples a second: 150 Hz have a period of 106.7, of which 107 less 3; 512 at most."""
+    f0 = np.array([150.0, 500.0, 100.0, 31.0, 20.0, 5000.0, 150.0])
+    voiced = [1.0] * 6 + [0.0]
+    features = np.stack([np.zeros(7), voiced, np.log(f0 / 150)], -1)[np.newaxis]
+    lags = pitch_lags(tf.constant(features, tf.float32), 80)
+    np.testing.assert_array_equal(lags, [[104, 29, 157, 512, 512, 1, 0]])
 
 
 def a_period_ago(path: np.ndarray, told: np.ndarray) -> np.ndarray:
