@@ -7,9 +7,9 @@ import tensorflow as tf
 FRAMES_PER_SECOND = 200
 USUAL_F0 = 150.0  # Hz
 LONGEST_PERIOD = 512  # Samples; 31 Hz at 16 kHz, 47 Hz at 24 kHz.
-_AHEAD = (
-    2  # Samples that are heard beyond a period ago: both its neighbours, if the pitch is right.
-)
+LONGEST_HOP = 154  # Samples of a frame: with more, the lowest pitch, 60 Hz, has a longer period.
+# Samples that are heard beyond a period ago: both its neighbours, if the pitch is right.
+_AHEAD = 2
 
 
 def pitch_lags(features: tf.Tensor, hop: int | tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,7 @@ from meta_shrink.models.wavenet_layers import (
     PeriodAgo,
     Pointwise,
 )
+from meta_shrink.pitch import LONGEST_HOP
 
 DILATIONS = tuple(2**power for power in range(10))
 
@@ -60,7 +61,7 @@ def wavenet(
     gate, skip, seed = gate or channels, skip or channels, first_seed(seed)
     _check(samples, frames, products, features, channels, gate, skip, cycles, speaker_channels)
     blocks = len(DILATIONS) * cycles
-    _check_pitch(pitch_blocks, blocks, features)
+    _check_pitch(pitch_blocks, blocks, features, samples // frames)
     codes = keras.Input((samples,), name="codes", dtype="int32")
     told = [keras.Input((frames, features), name="features")]
     if speakers:
@@ -124,7 +125,13 @@ def _check(samples: int, frames: int, products: int, *sizes: int) -> None:
         )
 
 
-def _check_pitch(pitch_blocks: int, blocks: int, features: int) -> None:
+def _check_pitch(pitch_blocks: int, blocks: int, features: int, hop: int) -> None:
+    if pitch_blocks and hop > LONGEST_HOP:
+        raise UsageError(
+            f"wavenet got pitch_blocks={pitch_blocks} and {hop} samples a frame; a pitch period is "
+            f"heard where a frame has at most {LONGEST_HOP} (30.8 kHz). Set pitch_blocks to 0, or "
+            "prepare the data with a lower --sample_rate."
+        )
     if not 0 <= pitch_blocks <= blocks or (pitch_blocks and features < 2):
         raise UsageError(
             f"wavenet got pitch_blocks={pitch_blocks} with {blocks} blocks and {features} "

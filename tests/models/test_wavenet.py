@@ -166,6 +166,7 @@ def test_hessian_vector_products_are_differences_of_gradients(native, products):
         ({"products": 3}, "products=3"),
         ({"pitch_blocks": 11}, "pitch_blocks=11 with 10 blocks and 4 features"),
         ({"pitch_blocks": -1}, "pitch_blocks=-1"),
+        ({"pitch_blocks": 1, "samples": 3 * 155}, "155 samples a frame.*at most 154"),
         ({"pitch_blocks": 1, "features": 1}, "end in voiced and log_f0"),
     ],
 )
