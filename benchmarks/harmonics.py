@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.pitch import FRAMES_PER_SECOND, USUAL_F0
-from meta_shrink.reporting.spectrogram import RANGE_DB, levels
+from meta_shrink.reporting.spectrogram import show_levels
 from meta_shrink.speech.corpus import Utterance, read_speakers
 from meta_shrink.speech.signal import mu_law_decode
 
@@ -91,10 +91,7 @@ def draw(spoken: list[tuple[str, str]], corpus: dict[tuple[str, str], tuple], pa
     figure = Figure(figsize=(8.0, 1.9 * len(rows)), layout="constrained")
     places = figure.subplots(len(rows), sharex=True, squeeze=False)[:, 0]
     for place, (name, samples) in zip(places, rows, strict=True):
-        extent = (0, len(samples) / rate, 0, rate / 2000)
-        level = levels(samples, rate)
-        place.imshow(level, origin="lower", aspect="auto", extent=extent, cmap="magma",
-                     vmin=-RANGE_DB, vmax=0)  # fmt: skip
+        show_levels(place, samples, rate)
         place.set(title=name, ylabel="kHz", ylim=(0, 4))
     places[-1].set_xlabel(f"time (s) of {sentence.parent.name}/{sentence.stem}")
     figure.savefig(path, dpi=100, metadata={"Software": None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from meta_shrink.durable_files import write_atomically
@@ -22,6 +23,14 @@ def levels(samples: np.ndarray, rate: int) -> np.ndarray:
     return 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 1e-20))
 
 
+def show_levels(place: Axes, samples: np.ndarray, rate: int) -> None:
+    """Draw `levels` over seconds and kHz."""
+    place.imshow(
+        levels(samples, rate), origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0,
+        extent=(0, len(samples) / rate, 0, rate / 2000),
+    )  # fmt: skip
+
+
 def save_spectrogram(samples: np.ndarray, rate: int, path: str) -> None:
     """Write a PNG of `levels` above the wave itself.
 
@@ -31,11 +40,7 @@ def save_spectrogram(samples: np.ndarray, rate: int, path: str) -> None:
     seconds = len(samples) / rate
     figure = Figure(figsize=(8.0, 4.2), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    extent = (0, seconds, 0, rate / 2000)
-    above.imshow(
-        levels(samples, rate), origin="lower", aspect="auto", extent=extent, cmap="magma",
-        vmin=-RANGE_DB, vmax=0,
-    )  # fmt: skip
+    show_levels(above, samples, rate)
     above.set_ylabel("frequency (kHz)")
     below.plot(np.arange(len(samples)) / rate, samples, linewidth=0.4, color="#1A1A1A")
     below.set(xlabel="time (s)", ylabel="sample", xlim=(0, seconds), ylim=(-1, 1))

@@ -92,22 +92,23 @@ def speak(
     """
     _check(features.shape[1], codes.shape[1])
     given = features, codes, noise, spoken, temperature
-    if not are_per_row(voices) or (codes.shape[0] or 1) > 1:
+    rows, alone = codes.shape[0], of_one_row(voices)
+    if rows == 1 or not are_per_row(voices):
+        return _spoken(alone, *given)
+    if rows:
         return _spoken(voices, *given)
-    if codes.shape[0] == 1:
-        return _spoken(of_one_row(voices), *given)
     # XLA, which knows the shapes, compiles one of the two.
     is_alone = tf.shape(codes)[0] == 1
-    alone, many = (lambda own=own: _spoken(own, *given) for own in (of_one_row(voices), voices))
-    return tf.cond(is_alone, alone, many)
+    return tf.cond(is_alone, lambda: _spoken(alone, *given), lambda: _spoken(voices, *given))
 
 
 def _spoken(voices, features, codes, noise, spoken, temperature) -> Piece:
     """`speak`."""
-    conditions, step = _conditions(voices, features), _step_of(voices)
+    kept = _rings(voices)
+    conditions, step = _conditions(voices, features, len(kept.periodic)), _step_of(voices, kept)
     samples = tf.shape(codes)[1]
     hop = samples // tf.shape(features)[1]
-    lags = tf.transpose(_lags(voices, features, hop))
+    lags = tf.transpose(_lags(kept, features, hop))
     rows, chance = tf.transpose(codes), tf.transpose(noise)
     heat = tf.reshape(tf.cast(temperature, conditions.dtype), [-1, 1])
 
@@ -126,7 +127,7 @@ def _spoken(voices, features, codes, noise, spoken, temperature) -> Piece:
     past = tf.transpose(spoken.past, [1, 0, 2])
     start = (0, spoken.code, past, rows, tf.zeros(tf.shape(rows), conditions.dtype))
     _, code, past, drawn, scores = tf.while_loop(lambda n, *_: n < samples, sample, start)
-    past = tf.transpose(_rings(voices).oldest_first(past, samples), [1, 0, 2])
+    past = tf.transpose(kept.oldest_first(past, samples), [1, 0, 2])
     return Piece(tf.transpose(drawn), tf.transpose(scores), Spoken(code, past))
 
 
@@ -176,11 +177,10 @@ def _drawn(logits: tf.Tensor, chance: tf.Tensor, heat: tf.Tensor) -> tf.Tensor:
     return tf.where(heat[:, 0] > 0, tf.reduce_sum(below, -1), likeliest)
 
 
-def _step_of(voices: Voices):
+def _step_of(voices: Voices, kept: Rings):
     """(number of a sample in its piece, the code before it [B], the rings [D, B, channels],
     conditions [blocks, B, 2 G], lags [B]) -> (logits [B, 256] of the sample, the rings).
     """
-    kept = _rings(voices)
 
     def step(number, code, rings, conditions, lags) -> tuple[tf.Tensor, tf.Tensor]:
         past, heard = kept.past(rings, number), []
@@ -204,16 +204,15 @@ def _step_of(voices: Voices):
     return step
 
 
-def _lags(voices: Voices, features: tf.Tensor, hop: tf.Tensor) -> tf.Tensor:
+def _lags(kept: Rings, features: tf.Tensor, hop: tf.Tensor) -> tf.Tensor:
     """Of each frame, int32 [B, F]: 0 where no layer hears a pitch period ago."""
-    if any(_rings(voices).periodic):
+    if any(kept.periodic):
         return pitch_lags(features, hop)
     return tf.zeros(tf.shape(features)[:2], tf.int32)
 
 
-def _conditions(voices: Voices, features: tf.Tensor) -> tf.Tensor:
+def _conditions(voices: Voices, features: tf.Tensor, blocks: int) -> tf.Tensor:
     """What each block is told in each frame: [B, F, C] -> [F, blocks, B, 2 G]."""
-    blocks = len(_rings(voices).periodic)
     told = [affine(voices, f"block_{b:02}_condition", features) for b in range(blocks)]
     return tf.transpose(tf.stack(told), [2, 0, 1, 3])
 
