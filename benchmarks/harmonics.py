@@ -21,7 +21,7 @@ import soundfile
 from matplotlib.figure import Figure
 
 from meta_shrink.intervals import mean_and_ci95
-from meta_shrink.pitch import FRAMES_PER_SECOND, USUAL_F0
+from meta_shrink.pitch import FRAMES_PER_SECOND, hertz
 from meta_shrink.reporting.spectrogram import show_levels
 from meta_shrink.speech.corpus import Utterance, read_speakers
 from meta_shrink.speech.signal import mu_law_decode
@@ -30,7 +30,7 @@ _AROUND = 0.05  # Of a period.
 
 
 def main() -> None:
-    """A line of the table for each folder, and one for the real recordings."""
+    """Two lines of the table for each folder: what was spoken, and the real recordings of it."""
     given = arguments()
     corpus = {
         (speaker.name, utterance.name): (utterance, speaker.sample_rate)
@@ -39,26 +39,10 @@ def main() -> None:
     }
     print("| | speakers | utterances | harmonicity | less real |\n|---|---|---|---|---|")
     for name, folder in given.spoken:
-        sounds = sorted(Path(folder).glob("*/*.wav"))
-        keys = [(path.parent.name, path.stem) for path in sounds]
-        unknown = [f"{who}/{what}" for who, what in keys if (who, what) not in corpus]
-        if unknown or not sounds:
-            raise SystemExit(
-                f"{folder} has {unknown[:3] or 'no sounds'} that {given.corpus} lacks."
-            )
-        made, real = defaultdict(list), defaultdict(list)
-        for path, (speaker, what) in zip(sounds, keys, strict=True):
-            utterance, rate = corpus[speaker, what]
-            samples, found = soundfile.read(path)
-            if found != rate:
-                raise SystemExit(f"{path} has {found} samples a second, the corpus {rate}.")
-            made[speaker].append(harmonicity(samples, pitch_of(utterance), rate))
-            own = mu_law_decode(utterance.codes)
-            real[speaker].append(harmonicity(own, pitch_of(utterance), rate))
-        rows = [np.array([np.nanmean(side[own]) for own in made]) for side in (made, real)]
-        print(f"| {name} | {len(made)} | {len(sounds)} | {shown(rows[0])} | ", end="")
-        print(f"{shown(rows[0] - rows[1])} |")
-        print(f"| {name}, real | {len(made)} | {len(sounds)} | {shown(rows[1])} | |", flush=True)
+        made, real, sounds = measured(folder, corpus)
+        counts = f"{len(made)} | {sounds}"
+        print(f"| {name} | {counts} | {shown(made)} | {shown(made - real)} |")
+        print(f"| {name}, real | {counts} | {shown(real)} | |", flush=True)
     if given.figure:
         draw(given.spoken, corpus, given.figure)
 
@@ -78,6 +62,30 @@ def named(text: str) -> tuple[str, str]:
     if not (name and folder):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR")
     return name, folder
+
+
+def measured(
+    folder: str, corpus: dict[tuple[str, str], tuple[Utterance, int]]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """(harmonicity of each speaker's sounds [S], of the real ones [S], how many sounds)."""
+    sounds = sorted(Path(folder).glob("*/*.wav"))
+    keys = [(path.parent.name, path.stem) for path in sounds]
+    unknown = [f"{who}/{what}" for who, what in keys if (who, what) not in corpus]
+    if unknown or not sounds:
+        raise SystemExit(f"{folder} has {unknown[:3] or 'no sounds'} that the corpus lacks.")
+    made, real = defaultdict(list), defaultdict(list)
+    for path, (speaker, what) in zip(sounds, keys, strict=True):
+        utterance, rate = corpus[speaker, what]
+        samples, found = soundfile.read(path)
+        if found != rate:
+            raise SystemExit(f"{path} has {found} samples a second, the corpus {rate}.")
+        asked = pitch_of(utterance)
+        made[speaker].append(harmonicity(samples, asked, rate))
+        real[speaker].append(harmonicity(mu_law_decode(utterance.codes), asked, rate))
+    of_made, of_real = (
+        np.array([np.nanmean(own) for own in side.values()]) for side in (made, real)
+    )
+    return of_made, of_real, len(sounds)
 
 
 def draw(spoken: list[tuple[str, str]], corpus: dict[tuple[str, str], tuple], path: str) -> None:
@@ -100,7 +108,7 @@ def draw(spoken: list[tuple[str, str]], corpus: dict[tuple[str, str], tuple], pa
 def pitch_of(utterance: Utterance) -> np.ndarray:
     """In Hz of each frame [F]; 0 where there is none."""
     numbers = utterance.features.numbers
-    return np.where(numbers[:, 4] > 0, USUAL_F0 * np.exp(numbers[:, 5]), 0.0)
+    return np.where(numbers[:, 4] > 0, hertz(numbers[:, 5]), 0.0)
 
 
 def harmonicity(samples: np.ndarray, pitch: np.ndarray, rate: int) -> float:

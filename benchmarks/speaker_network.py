@@ -17,10 +17,11 @@ from meta_shrink.adapters.backbone_info import ArraySpec, Recipe
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.losses import cross_entropy
 from meta_shrink.models import MODELS
+from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.prior import BYTES_PER_PARAMETER, Selection
 from meta_shrink.registry import ModuleRegistry
 from meta_shrink.sections import named
-from meta_shrink.speech.features import FEATURES_VERSION, FRAMES_PER_SECOND
+from meta_shrink.speech.features import FEATURES_VERSION
 from meta_shrink.types import MetaParams, Recordings
 
 LAYERS, TASK_SPECIFIC, CHANNELS, LEVELS = 30, 12, 128, 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 FRAMES_PER_SECOND = 200
@@ -10,6 +11,11 @@ LONGEST_PERIOD = 512  # Samples; 31 Hz at 16 kHz, 47 Hz at 24 kHz.
 LONGEST_HOP = 154  # Samples of a frame: with more, the lowest pitch, 60 Hz, has a longer period.
 # Samples that are heard beyond a period ago: both its neighbours, if the pitch is right.
 _AHEAD = 2
+
+
+def hertz(log_f0: np.ndarray | float) -> np.ndarray | float:
+    """The pitch that a feature `log_f0` says (speech.features)."""
+    return USUAL_F0 * np.exp(log_f0)
 
 
 def pitch_lags(features: tf.Tensor, hop: int | tf.Tensor) -> tf.Tensor:

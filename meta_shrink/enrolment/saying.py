@@ -10,8 +10,9 @@ from meta_shrink.backbones.loaded import Backbone
 from meta_shrink.backbones.voices import recordings_of
 from meta_shrink.enrolment.speaking import MAX_SECONDS, shifted
 from meta_shrink.errors import UsageError
+from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech import prosody
-from meta_shrink.speech.features import FRAMES_PER_SECOND, PHONES
+from meta_shrink.speech.features import PHONES
 from meta_shrink.speech.pronunciation import MAX_CHARACTERS, text_phones
 from meta_shrink.speech.recordings import Lexicon
 from meta_shrink.types import Prosody

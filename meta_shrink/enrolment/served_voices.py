@@ -17,8 +17,9 @@ from meta_shrink.backbones.voices import SIGNATURE, STATE, Piece, Voices
 from meta_shrink.enrolment.saying import Sayer
 from meta_shrink.enrolment.speaking import features_of_sound
 from meta_shrink.errors import DataError, UsageError
+from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech.audio_files import pcm, wav_header
-from meta_shrink.speech.features import FEATURES, FRAMES_PER_SECOND
+from meta_shrink.speech.features import FEATURES
 from meta_shrink.speech.recordings import Lexicon
 from meta_shrink.speech.signal import mu_law_decode
 

@@ -130,18 +130,31 @@ def check_out(path: str, like: str | None = None) -> None:
       like: a recording, which stays.
 
     Raises:
-      UsageError, DiskError: it is no WAV file's name, the recording itself, or cannot be written.
+      UsageError, DiskError: it is no WAV file's name, the recording itself, or cannot be written;
+        or the picture would take the place of one that is of nothing spoken before.
     """
     if not path.lower().endswith(WAV):
         raise UsageError(f"--out={path}: what is written is a WAV file; call it NAME{WAV}.")
     if like is not None and os.path.realpath(path) == os.path.realpath(like):
         raise UsageError(f"--out={path} is the recording --like itself: name another file.")
+    picture = picture_beside(path)
+    if os.path.lexists(picture) and not os.path.lexists(path):
+        raise UsageError(
+            f"--out={path}: its spectrogram would replace {picture}, which is there and of no "
+            "such sound; name another file, or move that one."
+        )
     try:
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        for place in (path, picture):
+            if os.path.isdir(place):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place)
         check_writable(os.path.dirname(os.path.abspath(path)))
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def picture_beside(path: str) -> str:
+    """Where the spectrogram of a sound is drawn."""
+    return f"{os.path.splitext(path)[0]}.png"
 
 
 def write_wav(path: str, samples: np.ndarray, rate: int) -> None:

@@ -19,9 +19,10 @@ from meta_shrink.enrolment.adapt_tasks import UnreadTask, check_task_names, mean
 from meta_shrink.enrolment.task_files import TaskFiles, given_tasks
 from meta_shrink.errors import DataError, one_line
 from meta_shrink.images.classes import hash_order
+from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech.corpus import Utterance
 from meta_shrink.speech.crops import Window, all_pieces, padded
-from meta_shrink.speech.features import FRAMES_PER_SECOND, NUMBERS
+from meta_shrink.speech.features import NUMBERS
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.prepare import prepare_utterance
 from meta_shrink.speech.recordings import Recording

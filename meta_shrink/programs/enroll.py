@@ -4,11 +4,11 @@
 
 --from is a folder or a tar as prepare-data speech reads it: sound files (.flac, .wav, .ogg) with
 metadata.jsonl, the layout of VCTK, LibriTTS or LJSpeech, or a .txt beside each. Text is aligned to
-sound on this machine; what cannot be read or aligned, or is nearly silent, clipped or too noisy, is
-named and left out. Only the backbone's task-specific modules adapt, and nothing of a recording goes
-into the files. The same command goes on where it was stopped, and hears nobody who has an adapter
-again. A speaker with less than 2 seconds of voiced speech is left out, and named at the end (exit
-code 3). --processes=N adapts N speakers at a time, to the same adapters.
+sound on this machine; what cannot be read or aligned, or is too short, nearly silent, clipped or
+too noisy, is named and left out. Only the backbone's task-specific modules adapt, and nothing of a
+recording goes into the files. The same command goes on where it was stopped, and hears nobody who
+has an adapter again. A speaker with less than 2 seconds of voiced speech is left out, and named at
+the end (exit code 3). --processes=N adapts N speakers at a time, to the same adapters.
 
 With --prosody, a backbone that was trained with configs/prosody.py, each speaker's own rhythm and
 melody go into adapters of it, in the folder prosody of --out, by its own number of steps.

@@ -23,8 +23,8 @@ beside each sound; or a folder NAME/CONFIG/VERSION that tensorflow-datasets prep
 like). phone_alignment.jsonl.gz in PATH is used, else pocketsphinx aligns text to phones;
 lexicon.txt adds words to its own, or says them otherwise (by its first line of a word). Each
 speaker becomes one NPZ file in --out (data/<name of PATH>). What cannot be read or aligned, or is
-nearly silent, clipped or too noisy, is named and left out. --sample_rate and --processes may be
-set.
+too short, nearly silent, clipped or too noisy, is named and left out. --sample_rate and --processes
+may be set.
 
 A preparation that was killed is repaired by the same command, and one that is done is not repeated.
 """

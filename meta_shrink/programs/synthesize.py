@@ -13,8 +13,6 @@ semitones towards the voice. Without --adapter, the backbone itself speaks. --ou
 written when it is whole; a picture of its spectrogram is beside it.
 """
 
-import os
-
 from absl import flags
 
 from meta_shrink.errors import UsageError
@@ -41,7 +39,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the draws.", 0)
 def main(argv):
     """Speak; see the module's docstring."""
     # Late, so that --help is quick.
-    from meta_shrink.enrolment.speaking import check_out, spoken, write_wav
+    from meta_shrink.enrolment.speaking import check_out, picture_beside, spoken, write_wav
     from meta_shrink.reporting.spectrogram import save_spectrogram
 
     cli.no_arguments(argv)
@@ -57,7 +55,7 @@ def main(argv):
         temperature=TEMPERATURE.value,
     )
     write_wav(OUT.value, samples, rate)
-    picture = f"{os.path.splitext(OUT.value)[0]}.png"
+    picture = picture_beside(OUT.value)
     save_spectrogram(samples, rate, picture)
     print(f"{OUT.value}: {len(samples) / rate:.2f} s at {rate} Hz; {picture}: its spectrogram.")
 

@@ -21,12 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from meta_shrink.pitch import FRAMES_PER_SECOND, hertz
 from meta_shrink.speech.features import (
-    FRAMES_PER_SECOND,
     NUMBERS,
     PHONES,
     SILENCE,
-    USUAL_F0,
     Frames,
     Phone,
     frame_features,
@@ -132,7 +131,7 @@ def frames_of(phones: Phones, prosody: np.ndarray, heard: Range) -> Frames:
         places = first[:, None] + length[:, None] * (2 * np.arange(POINTS) + 1) / (2 * POINTS)
         points = prosody[:, 1 + POINTS :][voiced]
         line = np.interp(np.arange(len(owner)) + 0.5, places[voiced], points)
-        pitch = np.clip(USUAL_F0 * np.exp(line), heard.lowest_f0, heard.highest_f0)
+        pitch = np.clip(hertz(line), heard.lowest_f0, heard.highest_f0)
         f0 = np.where(sounds, pitch, 0.0)
     return frame_features(_placed(phones, first, length), f0)
 

@@ -8,6 +8,7 @@ from meta_shrink.errors import DataError
 
 # Decibels below full scale of the loud frames; share of the samples; decibels.
 LEAST_LEVEL, MOST_CLIPPED, LEAST_SNR = -60.0, 0.005, 10.0
+LEAST_SECONDS = 0.1  # A short word; less has no pause from which to tell the noise.
 _FRAME_SECONDS = 0.025
 _LOUD, _QUIET = 95, 5  # Percentiles of the frames' power: speech with the noise, the noise alone.
 _FLAT = 3  # Samples in a row at the highest or lowest one that are clipped.
@@ -15,7 +16,7 @@ _HALF_STEP = 0.5 / 2**15  # Of 16-bit PCM.
 
 
 def check_recording(samples: np.ndarray, rate: int, *, may_clip: bool = False) -> None:
-    """Refuse a recording that is (nearly) silent, clipped or too noisy.
+    """Refuse a recording that is too short, (nearly) silent, clipped or too noisy.
 
     Args:
       samples: [N], as they were recorded: another rate would round flat tops. Codes hold [-1, 1],
@@ -25,9 +26,13 @@ def check_recording(samples: np.ndarray, rate: int, *, may_clip: bool = False) -
     Raises:
       DataError: what it is, by how much, and what to do.
     """
-    around_zero = samples - np.mean(
-        samples, dtype=np.float64
-    )  # An offset is neither voice nor noise.
+    if (seconds := len(samples) / rate) < LEAST_SECONDS:
+        raise DataError(
+            f"it is too short: {seconds * 1000:.0f} ms, expected {LEAST_SECONDS * 1000:.0f} or "
+            "more; record a sentence."
+        )
+    # An offset is neither voice nor noise.
+    around_zero = samples - np.mean(samples, dtype=np.float64)
     if (level := loud_level(around_zero, rate)) < LEAST_LEVEL:
         raise DataError(
             f"it is nearly silent: its loud parts are at {max(level, -120):.0f} dB of full scale, "

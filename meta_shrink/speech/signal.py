@@ -16,7 +16,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from meta_shrink.errors import UsageError
-from meta_shrink.speech.features import FRAMES_PER_SECOND
+from meta_shrink.pitch import FRAMES_PER_SECOND
 
 CODES = 256
 SILENT_CODE = 128  # The code of 0.

@@ -8,9 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from meta_shrink.errors import DataError
+from meta_shrink.pitch import FRAMES_PER_SECOND, hertz
 from meta_shrink.rng import root_key, uniform
 from meta_shrink.speech.corpus import Speaker, Utterance, read_speakers
-from meta_shrink.speech.features import FEATURES_VERSION, FRAMES_PER_SECOND, PHONES, USUAL_F0
+from meta_shrink.speech.features import FEATURES_VERSION, PHONES
 from meta_shrink.speech.prosody import PROSODY_VERSION, network_inputs, of_frames
 from meta_shrink.tasks.arrays import drawing
 from meta_shrink.tasks.data_digest import of_speakers
@@ -89,7 +90,7 @@ def _heard(speakers: Sequence[TaskExamples]) -> Prosody:
     voiced, log_f0 = np.split(targets[:, 1:], 2, axis=1)
     if not voiced.any():
         raise DataError("The training speakers have no voiced phone; prepare other recordings.")
-    low, high = (float(USUAL_F0 * np.exp(f(log_f0[voiced > 0]))) for f in (np.min, np.max))
+    low, high = (float(hertz(f(log_f0[voiced > 0]))) for f in (np.min, np.max))
     longest = round(float(np.exp(targets[:, 0].max())))
     told = PROSODY_VERSION, FEATURES_VERSION, FRAMES_PER_SECOND, list(PHONES)
     return Prosody(*told, low, high, longest)

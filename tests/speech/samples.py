@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech.corpus import Speaker, Utterance, write_speaker
-from meta_shrink.speech.features import FRAMES_PER_SECOND, Phone, frame_features
+from meta_shrink.speech.features import Phone, frame_features
 from meta_shrink.speech.signal import hop_of, mu_law_encode
 
 

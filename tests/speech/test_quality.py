@@ -61,8 +61,9 @@ def test_a_known_level(level):
     ("samples", "sentence"),
     [
         (np.zeros(RATE), "nearly silent: its loud parts are at -120 dB"),
-        (np.zeros(3), "nearly silent"),
+        (np.zeros(3), "too short: 0 ms"),
         (bursts(40, level=5e-4), "nearly silent: its loud parts are at -6[0-9] dB"),
+        (bursts(15)[: RATE // 100], "too short: 10 ms, expected 100 or more"),
         (bursts(5), r"too noisy: its speech is [456] dB above its noise, expected 10 or more"),
         (clipped(0.1), r"clipped: [45]\.[0-9]% of its samples .* expected 0\.5% at most"),
     ],

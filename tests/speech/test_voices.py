@@ -165,6 +165,9 @@ def test_where_sound_goes_is_looked_at_before_it_is_spoken(tmp_path):
     (tmp_path / "like.wav").write_text("mine")
     (tmp_path / "link.wav").symlink_to(tmp_path / "like.wav")
     (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "photo.png").write_text("mine too")
+    (tmp_path / "drawn.wav").write_text("spoken before")
+    (tmp_path / "drawn.png").write_text("its picture")
     refused = {
         "spoken.png": "call it NAME.wav",
         "spoken": "call it NAME.wav",
@@ -172,12 +175,14 @@ def test_where_sound_goes_is_looked_at_before_it_is_spoken(tmp_path):
         "link.wav": "is the recording --like itself",
         "folder.wav": "Is a directory",
         "missing/spoken.wav": "No such file or directory",
+        "photo.wav": "would replace .*photo.png",
     }
     for name, sentence in refused.items():
         with pytest.raises(UsageError, match=sentence):
             check_out(str(tmp_path / name), str(tmp_path / "like.wav"))
     check_out(str(tmp_path / "spoken.WAV"), str(tmp_path / "like.wav"))
-    assert len(list(tmp_path.iterdir())) == 3 and (tmp_path / "like.wav").read_text() == "mine"
+    check_out(str(tmp_path / "drawn.wav"), str(tmp_path / "like.wav"))
+    assert len(list(tmp_path.iterdir())) == 6 and (tmp_path / "like.wav").read_text() == "mine"
 
 
 def test_what_needs_no_recording_is_refused_before_they_are_heard(tmp_path, backbone, monkeypatch):

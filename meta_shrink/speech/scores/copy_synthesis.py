@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech.scores.compared import Sound, Sounds
 from meta_shrink.speech.scores.log_mel import RATE
-from meta_shrink.speech.signal import FRAMES_PER_SECOND, pitch, world
+from meta_shrink.speech.signal import pitch, world
 
 
 def copied(sounds: Sounds) -> Sounds:
