@@ -23,17 +23,17 @@ from matplotlib.figure import Figure
 from meta_shrink.intervals import mean_and_ci95
 from meta_shrink.pitch import FRAMES_PER_SECOND, hertz
 from meta_shrink.reporting.spectrogram import show_levels
-from meta_shrink.speech.corpus import Utterance, read_speakers
-from meta_shrink.speech.signal import mu_law_decode
+from meta_shrink.speech.corpus import Speaker, Utterance, read_speakers
 
 _AROUND = 0.05  # Of a period.
+Corpus = dict[tuple[str, str], tuple[Speaker, Utterance]]
 
 
 def main() -> None:
     """Two lines of the table for each folder: what was spoken, and the real recordings of it."""
     given = arguments()
     corpus = {
-        (speaker.name, utterance.name): (utterance, speaker.sample_rate)
+        (speaker.name, utterance.name): (speaker, utterance)
         for speaker in read_speakers(given.corpus)
         for utterance in speaker.utterances
     }
@@ -64,9 +64,7 @@ def named(text: str) -> tuple[str, str]:
     return name, folder
 
 
-def measured(
-    folder: str, corpus: dict[tuple[str, str], tuple[Utterance, int]]
-) -> tuple[np.ndarray, np.ndarray, int]:
+def measured(folder: str, corpus: Corpus) -> tuple[np.ndarray, np.ndarray, int]:
     """(harmonicity of each speaker's sounds [S], of the real ones [S], how many sounds)."""
     sounds = sorted(Path(folder).glob("*/*.wav"))
     keys = [(path.parent.name, path.stem) for path in sounds]
@@ -75,31 +73,31 @@ def measured(
         raise SystemExit(f"{folder} has {unknown[:3] or 'no sounds'} that the corpus lacks.")
     made, real = defaultdict(list), defaultdict(list)
     for path, (speaker, what) in zip(sounds, keys, strict=True):
-        utterance, rate = corpus[speaker, what]
+        own, utterance = corpus[speaker, what]
         samples, found = soundfile.read(path)
-        if found != rate:
-            raise SystemExit(f"{path} has {found} samples a second, the corpus {rate}.")
+        if found != own.sample_rate:
+            raise SystemExit(f"{path} has {found} samples a second, the corpus {own.sample_rate}.")
         asked = pitch_of(utterance)
-        made[speaker].append(harmonicity(samples, asked, rate))
-        real[speaker].append(harmonicity(mu_law_decode(utterance.codes), asked, rate))
+        made[speaker].append(harmonicity(samples, asked, found))
+        real[speaker].append(harmonicity(own.sound(utterance), asked, found))
     of_made, of_real = (
         np.array([np.nanmean(own) for own in side.values()]) for side in (made, real)
     )
     return of_made, of_real, len(sounds)
 
 
-def draw(spoken: list[tuple[str, str]], corpus: dict[tuple[str, str], tuple], path: str) -> None:
+def draw(spoken: list[tuple[str, str]], corpus: Corpus, path: str) -> None:
     """The first sentence that is in all folders, the real one first."""
     folders = [Path(folder) for _, folder in spoken]
     names = [{path.relative_to(one) for path in one.glob("*/*.wav")} for one in folders]
     sentence = min(set.intersection(*names))
-    utterance, rate = corpus[sentence.parent.name, sentence.stem]
-    rows = [("real", mu_law_decode(utterance.codes))]
+    own, utterance = corpus[sentence.parent.name, sentence.stem]
+    rows = [("real", own.sound(utterance))]
     rows += [(name, soundfile.read(Path(one) / sentence)[0]) for name, one in spoken]
     figure = Figure(figsize=(8.0, 1.9 * len(rows)), layout="constrained")
     places = figure.subplots(len(rows), sharex=True, squeeze=False)[:, 0]
     for place, (name, samples) in zip(places, rows, strict=True):
-        show_levels(place, samples, rate)
+        show_levels(place, samples, own.sample_rate)
         place.set(title=name, ylabel="kHz", ylim=(0, 4))
     places[-1].set_xlabel(f"time (s) of {sentence.parent.name}/{sentence.stem}")
     figure.savefig(path, dpi=100, metadata={"Software": None})

@@ -35,7 +35,7 @@ from meta_shrink.speech.scores.intelligibility import text_score
 from meta_shrink.speech.scores.listeners import listeners
 from meta_shrink.speech.scores.log_mel import RATE
 from meta_shrink.speech.scores.similarity import to_others, to_own
-from meta_shrink.speech.signal import mu_law_decode, resample
+from meta_shrink.speech.signal import resample
 from meta_shrink.tasks.speech import split_speakers, split_utterances
 
 ROWS = 8  # Pieces that are scored in one call.
@@ -105,9 +105,7 @@ def voices(
             u.name: Sentence(shifted(u.features, 0.0), words.get((own.name, u.name), ""))
             for u in validation[:sentences]
         }
-        heard = {
-            u.name: resample(mu_law_decode(u.codes), own.sample_rate, RATE) for u in own.utterances
-        }
+        heard = {u.name: resample(own.sound(u), own.sample_rate, RATE) for u in own.utterances}
         found.append(Voice(own.name, number, spoken, heard))
     return found
 
@@ -174,7 +172,7 @@ def said(size: Size, adapter: Adapter, voice: Voice, temperature: float) -> dict
     for name, sentence in voice.sentences.items():
         pieces = speaker.speak(sentence.features[np.newaxis], [adapter], temperature=temperature)
         codes = np.concatenate([piece[0] for piece in pieces])
-        found[name] = resample(mu_law_decode(codes), speaker.recordings.sample_rate, RATE)
+        found[name] = resample(speaker.decoder()(codes), speaker.recordings.sample_rate, RATE)
     return found
 
 

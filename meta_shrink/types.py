@@ -96,7 +96,7 @@ class Recordings(NamedTuple):
 
     sample_rate: of the codes. frames: of a piece that are scored (5 ms each). context: frames ahead
     of them. features_version: of speech.features. speaker: the number that a network of many voices
-    has for a new one; None where it is told no numbers.
+    has for a new one; None where it is told no numbers. pre_emphasis: of the codes (signal.encode).
     """
 
     sample_rate: int
@@ -104,6 +104,7 @@ class Recordings(NamedTuple):
     context: int
     features_version: int
     speaker: int | None = None
+    pre_emphasis: float = 0.0
 
 
 class Prosody(NamedTuple):

@@ -21,7 +21,7 @@ from meta_shrink.backbones.signatures import concrete
 from meta_shrink.backbones.source import ExportSource
 from meta_shrink.errors import UsageError
 from meta_shrink.speech.features import FEATURES, FEATURES_VERSION, PHONES
-from meta_shrink.speech.signal import SILENT_CODE, hop_of
+from meta_shrink.speech.signal import SILENT_CODE, Decoder, hop_of
 from meta_shrink.speech.synthesis import DRAWN, Noise, Spoken, silence, speak, voice_of
 from meta_shrink.types import Recordings
 
@@ -108,6 +108,10 @@ class Voices:
             )
         self.recordings = recordings_of(backbone.info)
         self._backbone, self.hop = backbone, hop_of(self.recordings.sample_rate)
+
+    def decoder(self) -> Decoder:
+        """Of the codes of one utterance."""
+        return Decoder(self.recordings.pre_emphasis)
 
     def silence(self) -> dict[str, np.ndarray]:
         """The state before an utterance, without a row's axis."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -21,7 +21,6 @@ from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech.audio_files import pcm, wav_header
 from meta_shrink.speech.features import FEATURES
 from meta_shrink.speech.recordings import Lexicon
-from meta_shrink.speech.signal import mu_law_decode
 
 
 class SpeakingNetwork:
@@ -131,6 +130,7 @@ class BackboneVoices:
         """What a WAV file of so many bytes of sound begins with; None: nobody knows how many."""
         return wav_header(self._voices.recordings.sample_rate, num_bytes)
 
-    def sound(self, codes: np.ndarray) -> bytes:
-        """Codes [N] as 16-bit PCM."""
-        return pcm(mu_law_decode(codes))
+    def sounds(self) -> Callable[[np.ndarray], bytes]:
+        """The codes [N] of an utterance, piece by piece, as 16-bit PCM."""
+        decoder = self._voices.decoder()
+        return lambda codes: pcm(decoder(codes))

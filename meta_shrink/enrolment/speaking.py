@@ -20,7 +20,6 @@ from meta_shrink.speech.features import NUMBERS, Frames, network_features
 from meta_shrink.speech.prepare import told_frames
 from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Lexicon, Place
-from meta_shrink.speech.signal import mu_law_decode
 
 MAX_SECONDS, MAX_SHIFT, WAV = 60.0, 24.0, ".wav"
 _VOICED, _LOG_F0 = NUMBERS.index("voiced"), NUMBERS.index("log_f0")
@@ -120,7 +119,7 @@ def spoken(
             pieces.append(piece[0])
             done += piece.shape[1] // voices.hop
             progress.update(done)
-    return mu_law_decode(np.concatenate(pieces)), voices.recordings.sample_rate
+    return voices.decoder()(np.concatenate(pieces)), voices.recordings.sample_rate
 
 
 def check_out(path: str, like: str | None = None) -> None:

@@ -55,7 +55,8 @@ class RecordedVoices:
           DataError: nothing to read, or a speaker whose name no adapter can have.
           UsageError: a backbone of something else.
         """
-        self._rate, corpus = recordings_of(info).sample_rate, find_recordings(source, log=log)
+        told, corpus = recordings_of(info), find_recordings(source, log=log)
+        self._rate, self._emphasis = told.sample_rate, told.pre_emphasis
         check_task_names(recording.speaker for recording in corpus.recordings)
         self._lexicon, self._log = corpus.lexicon, log
         self.speakers: dict[str, list[Recording]] = {}
@@ -65,7 +66,8 @@ class RecordedVoices:
 
     def settings(self, speaker: str) -> str:
         """A hash of what decides their utterances; of sound, the size and time of its file."""
-        return settings_of(Job("", self.speakers[speaker], self._rate, self._lexicon))
+        own = self.speakers[speaker]
+        return settings_of(Job("", own, self._rate, self._lexicon, self._emphasis))
 
     def utterances(self, speaker: str) -> list[Utterance]:
         """Hear all of their recordings, a second each, once."""
@@ -73,7 +75,9 @@ class RecordedVoices:
             own = self._heard[speaker] = []
             for recording in self.speakers[speaker]:
                 try:
-                    own.append(prepare_utterance(recording, self._rate, self._lexicon))
+                    own.append(
+                        prepare_utterance(recording, self._rate, self._lexicon, self._emphasis)
+                    )
                 except DataError as error:
                     self._log(one_line(f"left out: {speaker}/{recording.utterance}: {error}"))
         return self._heard[speaker]

@@ -190,8 +190,9 @@ def _recipe(experiment: Experiment, log: Log) -> Recipe:
 
 
 def _told(recordings: Recordings | None) -> dict[str, Any]:
-    fields = recordings._asdict() if recordings else {}
-    return {name: value for name, value in fields.items() if value is not None}
+    """What is left out is the default."""
+    fields, usual = recordings._asdict() if recordings else {}, Recordings._field_defaults
+    return {name: x for name, x in fields.items() if name not in usual or x != usual[name]}
 
 
 def _pictures(experiment: Experiment) -> dict[str, Any]:

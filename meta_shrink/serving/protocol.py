@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -105,6 +105,6 @@ class ServedVoices(Protocol):
         """What a WAV file of so many bytes of sound begins with; None: nobody knows how many."""
         ...
 
-    def sound(self, codes: np.ndarray) -> bytes:
-        """What codes [N] sound like, as a WAV file has it."""
+    def sounds(self) -> Callable[[np.ndarray], bytes]:
+        """Of one utterance: its codes [N], piece by piece, -> 16-bit PCM."""
         ...

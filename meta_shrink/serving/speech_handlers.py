@@ -156,7 +156,7 @@ class SpeechHandlers:
         self, request: web.Request, asked: SpeechRequest, adapter: Adapter | None
     ) -> AsyncIterator[bytes]:
         """PCM, piece by piece, for as long as the client is there."""
-        voices = self._voices
+        voices, sound = self._voices, self._voices.sounds()
         start, samples, state = time.perf_counter(), 0, voices.silence()
         for piece in voices.pieces(asked.features, seed=asked.seed, temperature=asked.temperature):
             require_client(request)
@@ -165,7 +165,7 @@ class SpeechHandlers:
             if (codes := answer["codes"][piece.heard]).size:
                 self._metrics.spoken_samples.inc(len(codes))
                 samples += len(codes)
-                yield voices.sound(codes)
+                yield sound(codes)
         seconds = len(asked.features) / voices.frames_per_second
         self._metrics.real_time_factor.observe(seconds / (time.perf_counter() - start))
 

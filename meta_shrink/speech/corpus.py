@@ -23,7 +23,7 @@ from meta_shrink.durable_files import open_file
 from meta_shrink.errors import DataError
 from meta_shrink.images.whole_files import publish
 from meta_shrink.speech.features import FEATURES_VERSION, NUMBERS, Frames
-from meta_shrink.speech.signal import hop_of
+from meta_shrink.speech.signal import Decoder, hop_of
 
 FORMAT = "meta_shrink speech 1"
 SUFFIX = ".npz"
@@ -42,13 +42,21 @@ class Utterance(NamedTuple):
 
 
 class Speaker(NamedTuple):
-    """A speaker's utterances; split is "train", "test", or "" where the corpus says nothing."""
+    """A speaker's utterances; split is "train", "test", or "" where the corpus says nothing.
+
+    sample_rate, pre_emphasis: of the codes (signal.encode).
+    """
 
     name: str
     split: str
     sample_rate: int
     utterances: Sequence[Utterance]
     about: Mapping[str, Any]
+    pre_emphasis: float = 0.0
+
+    def sound(self, utterance: Utterance) -> np.ndarray:
+        """float32 samples [hop * F] in [-1, 1] of one of them."""
+        return Decoder(self.pre_emphasis)(utterance.codes)
 
 
 def write_speaker(path: str, speaker: Speaker) -> None:
@@ -69,6 +77,7 @@ def write_speaker(path: str, speaker: Speaker) -> None:
         "speaker": speaker.name,
         "split": speaker.split,
         "sample_rate": speaker.sample_rate,
+        "pre_emphasis": speaker.pre_emphasis,
         "features_version": FEATURES_VERSION,
         "sha256": _digest(arrays),
     }
@@ -102,15 +111,16 @@ def read_speaker(path: str) -> Speaker:
             f"{path} is damaged or of another version (features {version}, expected "
             f"{FEATURES_VERSION}); remove it and run meta-shrink prepare-data speech again."
         )
-    return Speaker(about["speaker"], about["split"], about["sample_rate"], _cut(arrays, hop), about)
+    own, emphasis = _cut(arrays, hop), about.get("pre_emphasis", 0.0)
+    return Speaker(about["speaker"], about["split"], about["sample_rate"], own, about, emphasis)
 
 
 def read_speakers(folder: str) -> list[Speaker]:
     """All speakers of a prepared folder, in the order of their names.
 
     Raises:
-      DataError: there is none, one is damaged, their sample rates differ, or some are still to be
-        prepared.
+      DataError: there is none, one is damaged, their sample rates or pre-emphases differ, or some
+        are still to be prepared.
     """
     if part_files(folder):
         raise DataError(
@@ -129,6 +139,8 @@ def read_speakers(folder: str) -> list[Speaker]:
     speakers = [read_speaker(os.path.join(folder, name)) for name in names]
     if len(rates := {speaker.sample_rate for speaker in speakers}) > 1:
         raise DataError(f"{folder} has several sample rates, {sorted(rates)}; prepare it again.")
+    if len(emphases := {speaker.pre_emphasis for speaker in speakers}) > 1:
+        raise DataError(f"{folder} has several pre-emphases, {sorted(emphases)}; prepare it again.")
     return speakers
 
 

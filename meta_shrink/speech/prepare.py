@@ -24,13 +24,20 @@ from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Lexicon, Recording
-from meta_shrink.speech.signal import around_zero, hop_of, mu_law_encode, pitch, resample
+from meta_shrink.speech.signal import (
+    around_zero,
+    check_pre_emphasis,
+    encode,
+    hop_of,
+    pitch,
+    resample,
+)
 from meta_shrink.speech.speaker_files import (
     Job,
     kept,
     other_speakers,
     pieces_of,
-    require_one_rate,
+    require_one_coding,
     require_own_file,
     settings_of,
     speaker_jobs,
@@ -52,6 +59,7 @@ def prepare_speech(
     folder: str,
     *,
     sample_rate: int = 16_000,
+    pre_emphasis: float = 0.0,
     processes: int = 1,
     log: Callable[[str], Any] = print,
 ) -> list[Prepared]:
@@ -63,7 +71,7 @@ def prepare_speech(
 
     Args:
       source: of find_recordings.
-      sample_rate: of the codes.
+      sample_rate, pre_emphasis: of the codes (signal.encode).
       processes: pieces prepared at a time.
 
     Raises:
@@ -73,12 +81,13 @@ def prepare_speech(
       Preempted: a process was killed; what is done is kept.
     """
     hop_of(sample_rate)
+    check_pre_emphasis(pre_emphasis)
     check_processes(processes)
     corpus = find_recordings(source, log=log)
-    jobs = speaker_jobs(corpus, folder, sample_rate)
+    jobs = speaker_jobs(corpus, folder, sample_rate, pre_emphasis)
     os.makedirs(os.path.join(folder, PARTS), exist_ok=True)
     with only_process_in(folder):
-        require_one_rate(folder, jobs, sample_rate)
+        require_one_coding(folder, jobs)
         done = _prepared(jobs, processes, log)
         for path in part_files(folder):
             remove_file(path)
@@ -171,17 +180,22 @@ def prepare_piece(job: Job) -> Speaker:
     utterances, left_out = [], []
     for recording in job.recordings:
         try:
-            utterances.append(prepare_utterance(recording, job.sample_rate, job.lexicon))
+            utterances.append(
+                prepare_utterance(recording, job.sample_rate, job.lexicon, job.pre_emphasis)
+            )
         except DataError as error:
             left_out.append([recording.utterance, str(error)])
     first = job.recordings[0]
     about = {"settings": settings_of(job), "left_out": left_out}
-    speaker = Speaker(first.speaker, first.split, job.sample_rate, utterances, about)
+    told = job.sample_rate, utterances, about, job.pre_emphasis
+    speaker = Speaker(first.speaker, first.split, *told)
     write_speaker(job.path, speaker)
     return speaker
 
 
-def prepare_utterance(recording: Recording, sample_rate: int, lexicon: Lexicon) -> Utterance:
+def prepare_utterance(
+    recording: Recording, sample_rate: int, lexicon: Lexicon, pre_emphasis: float = 0.0
+) -> Utterance:
     """One utterance, of a whole number of frames.
 
     Raises:
@@ -191,7 +205,7 @@ def prepare_utterance(recording: Recording, sample_rate: int, lexicon: Lexicon) 
     check_recording(recorded, rate)
     samples = resample(around_zero(recorded), rate, sample_rate)
     frames = told_frames(samples, sample_rate, recording.text, lexicon, phones=recording.phones)
-    codes = mu_law_encode(samples[: len(frames.phones) * hop_of(sample_rate)])
+    codes = encode(samples[: len(frames.phones) * hop_of(sample_rate)], pre_emphasis)
     return Utterance(recording.utterance, codes, frames)
 
 

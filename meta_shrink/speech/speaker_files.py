@@ -25,9 +25,12 @@ class Job(NamedTuple):
     recordings: Sequence[Recording]
     sample_rate: int
     lexicon: Lexicon
+    pre_emphasis: float = 0.0
 
 
-def speaker_jobs(corpus: Corpus, folder: str, sample_rate: int) -> list[Job]:
+def speaker_jobs(
+    corpus: Corpus, folder: str, sample_rate: int, pre_emphasis: float = 0.0
+) -> list[Job]:
     """A job for each speaker.
 
     Raises:
@@ -43,8 +46,9 @@ def speaker_jobs(corpus: Corpus, folder: str, sample_rate: int) -> list[Job]:
                 f"{own[0].utterance} and {recording.split or 'none'!r} with {recording.utterance}: "
                 "a speaker is a task, trained on or held out as a whole."
             )
+    files = {name: os.path.join(folder, f"{_file_name(name)}{SUFFIX}") for name in speakers}
     return [
-        Job(os.path.join(folder, f"{_file_name(name)}{SUFFIX}"), own, sample_rate, corpus.lexicon)
+        Job(files[name], own, sample_rate, corpus.lexicon, pre_emphasis)
         for name, own in speakers.items()
     ]
 
@@ -89,29 +93,34 @@ def require_own_file(job: Job) -> None:
         )
 
 
-def require_one_rate(folder: str, jobs: Sequence[Job], sample_rate: int) -> None:
-    """Refuse to leave speakers of two sample rates in a folder, before any file is written over.
+def require_one_coding(folder: str, jobs: Sequence[Job]) -> None:
+    """Refuse to leave speakers of two sample rates or pre-emphases in a folder, before any file is
+    written over.
 
     Raises:
-      DataError: it holds a speaker of another rate that is not among the jobs.
+      DataError: it holds a speaker of others that is not among the jobs.
     """
+    asked = jobs[0]
     for name in other_speakers(folder, jobs):
         try:
-            rate = read_speaker(os.path.join(folder, name)).sample_rate
+            other = read_speaker(os.path.join(folder, name))
         except MetaShrinkError:  # Foreign or damaged: it is told when it is trained on.
             continue
-        if rate != sample_rate:
-            raise DataError(
-                f"{folder} holds {name} at {rate} samples a second, of a speaker who is not among "
-                f"the recordings, and {sample_rate} are asked for: give another --out, or remove "
-                "the file."
-            )
+        for what in ("sample_rate", "pre_emphasis"):
+            if (there := getattr(other, what)) != (wanted := getattr(asked, what)):
+                raise DataError(
+                    f"{folder} holds {name} with {what} {there}, of a speaker who is not among the "
+                    f"recordings, and {wanted} is asked for: give another --out, or remove the "
+                    "file."
+                )
 
 
 def settings_of(job: Job) -> str:
     """SHA-256 of all that decides the file of a job; of sound, the size and time of its file."""
     stamps = [_stamp(recording.place.path) for recording in job.recordings]
     told = [FEATURES_VERSION, job.sample_rate, job.recordings, stamps, dict(job.lexicon)]
+    if job.pre_emphasis:  # What was prepared before there was one stays.
+        told.append(job.pre_emphasis)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

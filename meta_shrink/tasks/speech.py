@@ -68,8 +68,8 @@ def speech(
     """
     _check(crop_frames, context_frames, validation_pieces)
     speakers = read_speakers(data_dir)
-    rate = speakers[0].sample_rate
-    window = Window(crop_frames, context_frames, hop_of(rate), told=speaker_numbers)
+    hop = hop_of(speakers[0].sample_rate)
+    window = Window(crop_frames, context_frames, hop, told=speaker_numbers)
     train, test = split_speakers(speakers, heldout_speakers, split)
     own = [split_utterances(s, validation_share, split) for s in train]
     other = [split_utterances(s, validation_share, split, train_share) for s in test]
@@ -78,13 +78,13 @@ def speech(
         _stacked(other, window, [len(train)] * len(test)),
         *(window, validation_pieces, seed),
     )
-    return source._replace(**_facts(window, rate, len(train)), data=of_speakers(speakers))
+    return source._replace(**_facts(window, speakers[0], len(train)), data=of_speakers(speakers))
 
 
-def _facts(window: Window, rate: int, new: int) -> dict[str, Any]:
+def _facts(window: Window, one: Speaker, new: int) -> dict[str, Any]:
     """Fields of the source; new: the number of a new speaker."""
-    speaker = new if window.told else None
-    told = Recordings(rate, window.frames, window.context, FEATURES_VERSION, speaker)
+    sizes, speaker = (window.frames, window.context), (new if window.told else None)
+    told = Recordings(one.sample_rate, *sizes, FEATURES_VERSION, speaker, one.pre_emphasis)
     return {"recordings": told, "classes": CODES, "check_model": partial(_check_model, window, new)}
 
 

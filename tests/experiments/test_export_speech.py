@@ -21,7 +21,7 @@ from meta_shrink.backbones.voices import Voices
 from meta_shrink.enrolment.task_adaptation import TaskAdaptation
 from meta_shrink.experiments.export import export_backbone, heldout_tasks, write_tasks
 from meta_shrink.speech.features import FEATURES
-from tests.speech.exported import CONTEXT, FRAMES, HOP, RATE, SAMPLES, exported_voices
+from tests.speech.exported import CONTEXT, FRAMES, HOP, PRE_EMPHASIS, RATE, SAMPLES, exported_voices
 from tests.tiny_runs import NO_LOG
 
 pytestmark = pytest.mark.programs
@@ -126,7 +126,8 @@ def test_each_row_speaks_with_its_own_adapter(run, tmp_path):
     ((voice, _),) = heldout_tasks(experiment, 1)
     told = np.repeat(voice.inputs["features"][:1, CONTEXT:], 2, axis=0)
     voices = Voices(backbone)
-    assert voices.hop == HOP and voices.recordings == (16_000, FRAMES, CONTEXT, 1, None)
+    told_so = (16_000, FRAMES, CONTEXT, 1, None, PRE_EMPHASIS)
+    assert voices.hop == HOP and voices.recordings == told_so
     pieces = [*voices.speak(told, adapters, temperature=0, piece_frames=4)]
     assert [piece.shape for piece in pieces] == [(2, 2 * HOP), (2, 4 * HOP)]
     spoken = np.concatenate([np.full([2, CONTEXT * HOP], 128), *pieces], axis=1).astype(np.int32)

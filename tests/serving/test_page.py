@@ -35,8 +35,9 @@ class ATone(FakeVoices):
     def header(self, num_bytes: int | None) -> bytes:
         return wav_header(RATE, num_bytes)
 
-    def sound(self, codes: np.ndarray) -> bytes:
-        return pcm(np.sin(2 * np.pi * TONE / RATE * np.arange(len(codes) * FRAME)) / 2)
+    def sounds(self):
+        phase = 2 * np.pi * TONE / RATE
+        return lambda codes: pcm(np.sin(phase * np.arange(len(codes) * FRAME)) / 2)
 
 
 def test_the_page_takes_nothing_from_elsewhere(tmp_path):

@@ -22,7 +22,8 @@ FEATURES = [[1, 0], [0, 2], [1, 1], [0, 0], [3, 0], [1, 0]]
 def spoken(number: float, noise: float = 0.0) -> bytes:
     """The sound of FEATURES with the adapter of a number."""
     steps = number * np.sum(FEATURES, axis=1) + noise
-    return np.cumsum(steps).astype(np.uint8).tobytes()
+    codes = np.cumsum(steps)
+    return (2 * codes - np.append(0, codes[:-1])).astype(np.uint8).tobytes()
 
 
 async def hear(client, name: str | None, request) -> tuple[int, bytes]:
@@ -110,7 +111,7 @@ def test_a_recording_is_spoken_like(tmp_path):
         ] + [await hear(client, None, good | {"text": "t" * 9, "shift": 0})]
 
     answers = run(tmp_path, talk, speech_limits=SpeechLimits(max_text=8))
-    assert answers[0] == (200, b"WAV 3 " + bytes([3, 7, 12]))
+    assert answers[0] == (200, b"WAV 3 " + bytes([6, 11, 17]))
     for answer, word in zip(answers[1:], ("needs", "base64", "base64", "8 at most"), strict=True):
         assert answer[0] == 400 and word in answer[1].decode()
 
@@ -121,7 +122,7 @@ def test_a_text_alone_is_spoken(tmp_path):
         return [await hear(client, None, request) for request in asked]
 
     answers = run(tmp_path, talk, speech_limits=SpeechLimits(max_text=8))
-    assert answers[0] == (200, b"WAV 2 " + bytes([99, 199]))
+    assert answers[0] == (200, b"WAV 2 " + bytes([198, 2 * 199 - 99 - 256]))
     words = ("needs words", "needs words", "8 at most")
     for answer, word in zip(answers[1:], words, strict=True):
         assert answer[0] == 400 and word in answer[1].decode()

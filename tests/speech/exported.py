@@ -17,13 +17,17 @@ from tests.tiny_runs import NO_LOG
 FRAMES, CONTEXT, HOP = 6, 2, 80
 SAMPLES = (FRAMES + CONTEXT) * HOP
 RATE = 1.0
+PRE_EMPHASIS = 0.5
 # One layer of each kind is a speaker's own.
 OWN = ("input", "input_skip", "block_03_dilated", "block_04_condition", "block_05_skip")
 OWN += ("block_06_residual", "output_1", "output_2")
 
 
 def exported_voices(tmp_path_factory) -> tuple[str, str]:
-    """(workdir, backbone) of ten blocks that hear a pitch period back, after one meta-step."""
+    """(workdir, backbone) of ten blocks that hear a pitch period back, after one meta-step.
+
+    Its codes are pre-emphasised.
+    """
     return _once(tmp_path_factory, "voices", _voices)
 
 
@@ -51,17 +55,19 @@ def _once(tmp_path_factory, name: str, make: Callable[[Any], tuple[str, str]]) -
 
 
 def _voices(tmp_path_factory) -> tuple[str, str]:
-    return _trained("pitched_sigma_reptile", OWN, tmp_path_factory)
+    return _trained("pitched_sigma_reptile", OWN, tmp_path_factory, PRE_EMPHASIS)
 
 
 def _many(tmp_path_factory) -> tuple[str, str]:
     return _trained("sea", ("speaker", "block_04_speaker"), tmp_path_factory)
 
 
-def _trained(method: str, own: tuple[str, ...], tmp_path_factory) -> tuple[str, str]:
+def _trained(
+    method: str, own: tuple[str, ...], tmp_path_factory, emphasis: float = 0.0
+) -> tuple[str, str]:
     data, workdir = tmp_path_factory.mktemp("voices"), str(tmp_path_factory.mktemp("run"))
     for number, split in enumerate(("train", "train", "test")):
-        prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number)])
+        prepared_folder(data, [speaker(f"s{number}", [20, 33, 12], split, number, emphasis)])
     config = speech.get_config(f"quick_{method}")
     config.task.update({"data_dir": str(data), "crop_frames": FRAMES, "context_frames": CONTEXT})
     config.model.update({"frames": FRAMES + CONTEXT, "samples": SAMPLES})

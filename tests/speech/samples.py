@@ -27,10 +27,16 @@ def utterance(name: str, frames: int, *, rate: int = 16_000, seed: int = 0) -> U
     return Utterance(name, codes, frame_features([Phone("AA", 0, frames / 200, 0)], f0))
 
 
-def speaker(name: str, lengths: Sequence[int], split: str = "", first_seed: int = 0) -> Speaker:
+def speaker(
+    name: str,
+    lengths: Sequence[int],
+    split: str = "",
+    first_seed: int = 0,
+    pre_emphasis: float = 0.0,
+) -> Speaker:
     """A speaker with utterances u0, u1, ... of these numbers of frames."""
     own = [utterance(f"u{n}", length, seed=first_seed + n) for n, length in enumerate(lengths)]
-    return Speaker(name, split, 16_000, own, {"settings": "", "left_out": []})
+    return Speaker(name, split, 16_000, own, {"settings": "", "left_out": []}, pre_emphasis)
 
 
 def humming(number: int) -> Speaker:

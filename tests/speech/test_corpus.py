@@ -9,6 +9,7 @@ import pytest
 
 from meta_shrink import DataError
 from meta_shrink.speech.corpus import read_speaker, read_speakers, write_speaker
+from meta_shrink.speech.signal import Decoder
 from tests.speech.samples import prepared_folder, speaker
 
 
@@ -27,6 +28,19 @@ def test_a_speaker_is_read_as_it_was_written(tmp_path):
 def test_speakers_come_in_the_order_of_their_names(tmp_path):
     prepared_folder(tmp_path, [speaker(name, [5]) for name in ("zoe", "adam", "mia")])
     assert [s.name for s in read_speakers(str(tmp_path))] == ["adam", "mia", "zoe"]
+
+
+def test_pre_emphasis_is_kept_and_undone(tmp_path):
+    for emphasis in (0.0, 0.85):
+        written = speaker("anna", [7], pre_emphasis=emphasis)
+        write_speaker(str(tmp_path / "anna.npz"), written)
+        got = read_speaker(str(tmp_path / "anna.npz"))
+        assert got.pre_emphasis == emphasis
+        codes = got.utterances[0].codes
+        assert (got.sound(got.utterances[0]) == Decoder(emphasis)(codes)).all()
+    prepared_folder(tmp_path, [speaker("bo", [7])])
+    with pytest.raises(DataError, match=r"several pre-emphases, \[0\.0, 0\.85\]"):
+        read_speakers(str(tmp_path))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])

@@ -211,14 +211,17 @@ def test_names_that_no_file_may_have_stay_apart(sounds, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"from", "out"}
 
 
-def test_the_codes_are_those_of_the_sound(sounds, tmp_path):
+@pytest.mark.parametrize("emphasis", [0.0, 0.85])
+def test_the_codes_are_those_of_the_sound(emphasis, sounds, tmp_path):
     metadata(tmp_path / "from", sounds)
-    prepare_speech(str(tmp_path / "from"), str(tmp_path / "out"), **QUIET)
+    asked = QUIET | {"pre_emphasis": emphasis}
+    prepare_speech(str(tmp_path / "from"), str(tmp_path / "out"), **asked)
     for speaker in read_speakers(str(tmp_path / "out")):
         for utterance in speaker.utterances:
             wav, _ = sounds[speaker.name, utterance.name]
             samples, _ = soundfile.read(io.BytesIO(wav), dtype="float64")
             samples = samples[: len(utterance.codes)]
+            samples = samples - emphasis * np.append(0, samples[:-1])
             curve = np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log(256)
             assert (utterance.codes == np.floor((curve + 1) / 2 * 255 + 0.5)).all()
 

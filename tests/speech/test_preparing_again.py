@@ -80,20 +80,28 @@ def test_somebody_else_of_the_same_name_replaces_nobody(source):
     assert prepare(source) == {"ann": [5, 6], "bo": [8, 7]}
 
 
-def test_speakers_of_two_sample_rates_do_not_come_into_one_folder(source):
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"sample_rate": 24_000}, r"holds bo\.npz with sample_rate 16000, .*24000 is"),
+        ({"pre_emphasis": 0.85}, r"holds bo\.npz with pre_emphasis 0\.0, .*0\.85 is"),
+    ],
+)
+def test_codes_of_two_kinds_do_not_come_into_one_folder(source, other, says):
     prepare(source)
     out = source.parent / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     bo = source / "bo"
     bo.rename(source.parent / "bo")
-    with pytest.raises(DataError, match=r"holds bo\.npz at 16000 samples a second, .*24000 are"):
-        prepare_speech(str(source), str(out), sample_rate=24_000, log=lambda _: None)
+    with pytest.raises(DataError, match=says):
+        prepare_speech(str(source), str(out), **other, log=lambda _: None)
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.suffix == ".npz"} == {
         name: content for name, content in before.items() if name.endswith(".npz")
     }
     (source.parent / "bo").rename(bo)
-    prepare_speech(str(source), str(out), sample_rate=24_000, log=lambda _: None)
-    assert {speaker.sample_rate for speaker in read_speakers(str(out))} == {24_000}
+    prepare_speech(str(source), str(out), **other, log=lambda _: None)
+    for name, value in other.items():
+        assert {getattr(speaker, name) for speaker in read_speakers(str(out))} == {value}
 
 
 def test_files_of_somebody_else_stay(source):

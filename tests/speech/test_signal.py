@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from meta_shrink import UsageError
 from meta_shrink.speech.signal import (
     SILENT_CODE,
+    Decoder,
+    encode,
     hop_of,
     loud,
     mu_law_decode,
@@ -35,6 +39,34 @@ def test_the_error_of_the_codes_is_small_beside_the_sample():
     error = np.abs(mu_law_decode(mu_law_encode(samples)) - samples)
     # Half a step of the curve: d|x| = (1/255 + |x|) ln 256 / 255.
     assert (error <= (1 / 255 + np.abs(samples)) * np.log(256) / 255 * 1.05).all()
+
+
+def test_codes_of_a_sound_that_is_emphasised():
+    sound = [0.5, 0.5, 0.25, -0.25]
+    asked = mu_law_encode(np.array([0.5, 0.25, 0.0, -0.375]))  # x[t] - x[t - 1] / 2.
+    assert encode(np.array(sound), 0.5).tolist() == asked.tolist()
+    # Half a step of mu-law is 1.1 % of a sample and of 1/255; behind them errors add up twice.
+    np.testing.assert_allclose(Decoder(0.5)(asked), sound, atol=2 * 0.011 * (0.5 + 1 / 255))
+    assert encode(np.array(sound), 0.0).tolist() == mu_law_encode(np.array(sound)).tolist()
+    assert (Decoder(0.0)(asked) == mu_law_decode(asked)).all()
+
+
+def test_a_sound_of_codes_is_the_same_piece_by_piece():
+    codes = mu_law_encode(np.random.default_rng(0).normal(size=[1000]) * 0.1)
+    decoder, last = Decoder(0.85), 0.0
+    pieces = np.concatenate([decoder(piece) for piece in np.split(codes, [1, 7, 7, 400])])
+    assert (pieces == Decoder(0.85)(codes)).all() and pieces.dtype == np.float32
+    for sample, heard in zip(mu_law_decode(codes), pieces, strict=True):
+        last = sample + 0.85 * last
+        assert heard == pytest.approx(last, abs=1e-6)
+    assert Decoder(0.9)(np.full([99], 255, np.uint8)).max() == 1  # And no more: it is cut off.
+
+
+@pytest.mark.parametrize("pre_emphasis", [-0.1, 1.0, math.nan])
+def test_a_pre_emphasis_that_nothing_undoes_is_refused(pre_emphasis):
+    for refuses in (lambda: encode(np.zeros([3]), pre_emphasis), lambda: Decoder(pre_emphasis)):
+        with pytest.raises(UsageError, match=r"pre_emphasis is .*expected 0 .* below 1"):
+            refuses()
 
 
 @pytest.mark.parametrize("rate", [16_000, 24_000])

@@ -23,7 +23,7 @@ from meta_shrink.speech.features import FEATURES, NUMBERS, PHONES
 from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.signal import mu_law_decode
 from meta_shrink.tasks.example_arrays import HELDOUT
-from tests.speech.exported import HOP
+from tests.speech.exported import HOP, PRE_EMPHASIS
 from tests.system.test_programs import run
 from tests.tiny_runs import NO_LOG
 
@@ -36,7 +36,7 @@ if not all(importlib.util.find_spec(name) for name in ("pocketsphinx", "pyworld"
 
 def test_the_tasks_of_recordings_are_those_of_the_prepared_corpus(recordings, backbone, tmp_path):
     info = Backbone.load(backbone).info
-    prepare_speech(recordings, str(tmp_path), **NO_LOG)
+    prepare_speech(recordings, str(tmp_path), pre_emphasis=PRE_EMPHASIS, **NO_LOG)
     tasks = voice_tasks(RecordedVoices(recordings, info, **NO_LOG), info, heldout=1)
     assert len(tasks) == 2
     for name, task in tasks.items():
@@ -72,8 +72,13 @@ def test_speakers_are_enrolled_and_speak(recordings, backbone, tmp_path):
         assert spoken.getframerate() == 16_000
         assert spoken.getnframes() == heard.getnframes() // HOP * HOP
         samples = np.frombuffer(spoken.readframes(spoken.getnframes()), "<i2")
-    # Each is a level of mu-law.
-    assert set(samples) <= set(np.round(mu_law_decode(np.arange(256)) * 32767))
+    # Each is a level of mu-law more than half of the one before it.
+    levels = np.round(mu_law_decode(np.arange(256)) * 32767)
+    rises = samples[1:] - PRE_EMPHASIS * samples[:-1]
+    whole = np.abs(samples) < 32767  # Not cut off.
+    whole = whole[1:] & whole[:-1]
+    assert np.abs(rises[whole, np.newaxis] - levels).min(axis=1).max() <= 2
+    assert whole.sum() > 1000
     assert (tmp_path / "spoken.png").read_bytes().startswith(b"\x89PNG")
     for empty in ("--adapter=", "--like="):
         assert f"{empty} is empty" in run("synthesize", *arguments, empty, code=2).stderr

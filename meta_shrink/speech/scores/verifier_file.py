@@ -19,7 +19,7 @@ from meta_shrink.speech.corpus import Speaker, read_speakers
 from meta_shrink.speech.scores.log_mel import RATE, loud_log_mel
 from meta_shrink.speech.scores.similarity import equal_error_rate, to_others, to_own
 from meta_shrink.speech.scores.verifier import SETTINGS, Verifier, network, train
-from meta_shrink.speech.signal import mu_law_decode, resample
+from meta_shrink.speech.signal import resample
 
 FORMAT = "meta_shrink verifier 1"
 LEAST_SPEAKERS, HELD_OUT_SHARE = 8, 6  # One of six is held out for the error rate.
@@ -154,7 +154,7 @@ def _log_mels(speaker: Speaker) -> dict[str, np.ndarray]:
     """Of the utterances that are long enough."""
     found = {}
     for utterance in speaker.utterances:
-        samples = resample(mu_law_decode(utterance.codes), speaker.sample_rate, RATE)
+        samples = resample(speaker.sound(utterance), speaker.sample_rate, RATE)
         try:
             found[utterance.name] = loud_log_mel(samples)
         except DataError:  # A corpus has short ones; there are others.
