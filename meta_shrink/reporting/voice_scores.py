@@ -77,8 +77,10 @@ def write_scores(folder: str, scores: Mapping[str, Any]) -> list[str]:
 def scores_page(scores: Mapping[str, Any]) -> str:
     """The Markdown page."""
     table, verifier = score_table(scores), scores["verifier"]
-    own = verifier.get("equal_error_rate")
-    told = f"; {own:.1%} on the speakers held out of its training" if own is not None else ""
+    told = ""
+    if "equal_error_rate" in verifier:
+        own, in_noise = verifier["equal_error_rate"], verifier["equal_error_rate_in_noise"]
+        told = f"; {own:.1%} on the speakers held out of its training, {in_noise:.1%} in noise"
     parts = [
         "# Voices compared",
         markdown_table(table.columns, table.rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from meta_shrink.errors import ArtefactError, DataError, UsageError, unwritable
 from meta_shrink.images.classes import hash_order
 from meta_shrink.speech.corpus import Speaker, read_speakers
 from meta_shrink.speech.scores.log_mel import RATE, loud_log_mel
+from meta_shrink.speech.scores.noise import noisy
 from meta_shrink.speech.scores.similarity import equal_error_rate, to_others, to_own
 from meta_shrink.speech.scores.verifier import SETTINGS, Verifier, network, train
 from meta_shrink.speech.signal import resample
@@ -126,37 +127,55 @@ def _trained(
         check_writable(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
-    heard = {speaker.name: _log_mels(speaker) for speaker in speakers}
-    if silent := [name for name, own in heard.items() if len(own) < 2]:
+    chance = np.random.default_rng(SETTINGS["seed"])
+    clean = {one.name: _log_mels(one, lambda x: x) for one in speakers}
+    copies = [
+        {one.name: _log_mels(one, lambda x: noisy(x, chance)) for one in speakers}
+        for _ in range(SETTINGS["noisy"])
+    ]
+    if silent := [name for name, own in clean.items() if len(own) < 2]:
         raise DataError(f"{corpus} has too little speech of {', '.join(silent[:5])}.")
-    order = hash_order(heard, "verifier")
+    order = hash_order(clean, "verifier")
     apart = sorted(order[: max(len(order) // HELD_OUT_SHARE, 2)])
-    names = [name for name in heard if name not in apart]
+    names = [name for name in clean if name not in apart]
     log(f"training a verifier on {len(names)} speakers; {len(apart)} are held out")
-    verifier = Verifier(train([list(heard[name].values()) for name in names]), {})
-    vectors = {
-        name: dict(zip(heard[name], verifier.embed(list(heard[name].values())), strict=True))
-        for name in apart
-    }
+    heard = [[mel for kind in (clean, *copies) for mel in kind[name].values()] for name in names]
+    verifier = Verifier(train(heard), {})
+    vectors, in_noise = (_vectors(verifier, kind, apart) for kind in (clean, copies[0]))
+    others = to_others(vectors)
     facts = {
         "format": FORMAT,
         "settings": SETTINGS,
         "corpus": _digest(speakers),
         "trained_on": names,
         "held_out": apart,
-        "equal_error_rate": equal_error_rate(to_own(vectors, vectors), to_others(vectors)),
+        "equal_error_rate": equal_error_rate(to_own(vectors, vectors), others),
+        "equal_error_rate_in_noise": equal_error_rate(to_own(in_noise, vectors), others),
     }
     write_verifier(path, Verifier(verifier.network, facts))
     return Verifier(verifier.network, facts)
 
 
-def _log_mels(speaker: Speaker) -> dict[str, np.ndarray]:
-    """Of the utterances that are long enough."""
+def _vectors(
+    verifier: Verifier, heard: Mapping[str, Mapping[str, np.ndarray]], names: Sequence[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Of each utterance of these speakers."""
+    return {
+        name: dict(zip(own, verifier.embed(list(own.values())), strict=True))
+        for name in names
+        if (own := heard[name])
+    }
+
+
+def _log_mels(
+    speaker: Speaker, changed: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Of the utterances that are long enough, after a change of their samples."""
     found = {}
     for utterance in speaker.utterances:
         samples = resample(speaker.sound(utterance), speaker.sample_rate, RATE)
         try:
-            found[utterance.name] = loud_log_mel(samples)
+            found[utterance.name] = loud_log_mel(changed(samples))
         except DataError:  # A corpus has short ones; there are others.
             continue
     return found
@@ -176,7 +195,8 @@ def _told(path: str, verifier: Verifier) -> str:
     facts = verifier.facts
     return (
         f"verifier {path}: equal error rate {facts['equal_error_rate']:.1%} on "
-        f"{len(facts['held_out'])} speakers that it was not trained on"
+        f"{len(facts['held_out'])} speakers that it was not trained on, "
+        f"{facts['equal_error_rate_in_noise']:.1%} in noise"
     )
 
 
