@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--voices", type=voices, action="append", required=True)
     parser.add_argument("--like", required=True, help="folder of SPEAKER/UTTERANCE.flac and .txt")
     parser.add_argument("--out", required=True, help="folder of NAME/SPEAKER/UTTERANCE.wav")
-    parser.add_argument("--temperature", type=float, default=0.8, help="of the draws")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the draws")
     return parser.parse_args()
 
 

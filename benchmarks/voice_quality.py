@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--encodings", type=known, default=["f32", "int8_delta"])
     parser.add_argument("--speakers", type=numbers, default=list(range(10)), help="their numbers")
     parser.add_argument("--sentences", type=int, default=2, help="spoken of each")
-    parser.add_argument("--temperature", type=float, default=0.8, help="of the draws")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the draws")
     parser.add_argument("--out", default="", help="folder of table and picture; else none")
     return parser.parse_args()
 

@@ -52,7 +52,7 @@ INTERPOLATION = flags.DEFINE_enum(
 EXIF = flags.DEFINE_bool("exif", True, "images: turn pictures as EXIF says (as task.exif does).")
 SAMPLE_RATE = flags.DEFINE_integer("sample_rate", 16_000, "speech: samples of a second.")
 PRE_EMPHASIS = flags.DEFINE_float(
-    "pre_emphasis", 0.0, "speech: of the codes, below 1; 0.85 takes hiss off voices. 0: none."
+    "pre_emphasis", 0.0, "speech: of the codes, in [0, 1); docs/voices.md takes 0.85. 0: none."
 )
 PROCESSES = flags.DEFINE_integer("processes", 1, "speech: processes that prepare at a time.")
 # Flags that only some kinds have.

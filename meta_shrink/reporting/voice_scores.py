@@ -28,7 +28,8 @@ MEASURES = {
 MEANING = """\
 - **Similarity**: the cosine of an utterance's embedding to the mean embedding of its speaker's real
   recordings, without the recording of the same name. The lowest row has real recordings and the
-  means of other speakers: a voice lies between it and the real ones.
+  means of other speakers: a voice lies between it and the real ones. A buzz with a speaker's
+  spectrum is also like the speaker: read it beside intelligibility.
 - **Naturalness**: what distillmos says of each utterance, from 1 to 5; no person has listened.
 - **Intelligibility**: {intelligibility}
 - ± is the 95 % interval of the mean over speakers (Student's t), "less real" the difference to the

@@ -41,9 +41,9 @@ def mu_law_decode(codes: np.ndarray) -> np.ndarray:
 def encode(samples: np.ndarray, pre_emphasis: float) -> np.ndarray:
     """Codes [N] of a sound [N]: of x[t] - pre_emphasis * x[t - 1].
 
-    A voice is weak in its high frequencies, where the noise of codes and of a network that draws
-    them is as strong as elsewhere. Emphasised ahead of the codes and lowered behind them, that
-    noise falls as the voice does (Valin & Skoglund 2019, LPCNet, Section 3.1, who take 0.85).
+    A voice is weak in its high frequencies, where the noise of codes is as strong as elsewhere.
+    Emphasised ahead of the codes and lowered behind them, it falls as the voice does (Valin &
+    Skoglund 2019, LPCNet, who take 0.85).
 
     Raises:
       UsageError: pre_emphasis is not in [0, 1).
