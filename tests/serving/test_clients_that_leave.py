@@ -22,7 +22,7 @@ def test_a_client_that_takes_nothing_gives_its_place_back(tmp_path, monkeypatch)
     monkeypatch.setattr(speech_handlers, "STALL_SECONDS", 0.1)
 
     async def talk(client, voices, server):
-        voices.sound = lambda codes: bytes(2**24)
+        voices.sounds = lambda: lambda codes: bytes(2**24)
         request = {"features": FEATURES, "stream": True}
         async with client.post(f"{MODEL}/voices:synthesize", json=request) as response:
             await until(lambda: b"meta_shrink_speaking 0.0" in server.metrics.text())
