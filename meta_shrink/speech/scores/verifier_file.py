@@ -127,14 +127,14 @@ def _trained(
         check_writable(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
-    chance = np.random.default_rng(SETTINGS["seed"])
     clean = {one.name: _log_mels(one, lambda x: x) for one in speakers}
+    if silent := [name for name, own in clean.items() if len(own) < 2]:
+        raise DataError(f"{corpus} has too little speech of {', '.join(silent[:5])}.")
+    chance = np.random.default_rng(SETTINGS["seed"])
     copies = [
         {one.name: _log_mels(one, lambda x: noisy(x, chance)) for one in speakers}
         for _ in range(SETTINGS["noisy"])
     ]
-    if silent := [name for name, own in clean.items() if len(own) < 2]:
-        raise DataError(f"{corpus} has too little speech of {', '.join(silent[:5])}.")
     order = hash_order(clean, "verifier")
     apart = sorted(order[: max(len(order) // HELD_OUT_SHARE, 2)])
     names = [name for name in clean if name not in apart]
