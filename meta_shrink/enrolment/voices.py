@@ -56,9 +56,9 @@ class RecordedVoices:
           UsageError: a backbone of something else.
         """
         told, corpus = recordings_of(info), find_recordings(source, log=log)
-        self._rate, self._emphasis = told.sample_rate, told.pre_emphasis
         check_task_names(recording.speaker for recording in corpus.recordings)
-        self._lexicon, self._log = corpus.lexicon, log
+        self._job = Job("", [], told.sample_rate, corpus.lexicon, told.pre_emphasis)
+        self._log = log
         self.speakers: dict[str, list[Recording]] = {}
         for recording in corpus.recordings:
             self.speakers.setdefault(recording.speaker, []).append(recording)
@@ -66,8 +66,7 @@ class RecordedVoices:
 
     def settings(self, speaker: str) -> str:
         """A hash of what decides their utterances; of sound, the size and time of its file."""
-        own = self.speakers[speaker]
-        return settings_of(Job("", own, self._rate, self._lexicon, self._emphasis))
+        return settings_of(self._job._replace(recordings=self.speakers[speaker]))
 
     def utterances(self, speaker: str) -> list[Utterance]:
         """Hear all of their recordings, a second each, once."""
@@ -75,9 +74,7 @@ class RecordedVoices:
             own = self._heard[speaker] = []
             for recording in self.speakers[speaker]:
                 try:
-                    own.append(
-                        prepare_utterance(recording, self._rate, self._lexicon, self._emphasis)
-                    )
+                    own.append(prepare_utterance(recording, self._job))
                 except DataError as error:
                     self._log(one_line(f"left out: {speaker}/{recording.utterance}: {error}"))
         return self._heard[speaker]

@@ -180,9 +180,7 @@ def prepare_piece(job: Job) -> Speaker:
     utterances, left_out = [], []
     for recording in job.recordings:
         try:
-            utterances.append(
-                prepare_utterance(recording, job.sample_rate, job.lexicon, job.pre_emphasis)
-            )
+            utterances.append(prepare_utterance(recording, job))
         except DataError as error:
             left_out.append([recording.utterance, str(error)])
     first = job.recordings[0]
@@ -193,19 +191,18 @@ def prepare_piece(job: Job) -> Speaker:
     return speaker
 
 
-def prepare_utterance(
-    recording: Recording, sample_rate: int, lexicon: Lexicon, pre_emphasis: float = 0.0
-) -> Utterance:
-    """One utterance, of a whole number of frames.
+def prepare_utterance(recording: Recording, job: Job) -> Utterance:
+    """One utterance, of a whole number of frames, as the job says.
 
     Raises:
       DataError: it cannot be read or aligned, or is silent, clipped or noisy.
     """
     recorded, rate = decode(recording.place.read(), recording.place.path)
     check_recording(recorded, rate)
-    samples = resample(around_zero(recorded), rate, sample_rate)
-    frames = told_frames(samples, sample_rate, recording.text, lexicon, phones=recording.phones)
-    codes = encode(samples[: len(frames.phones) * hop_of(sample_rate)], pre_emphasis)
+    wanted, told = job.sample_rate, (recording.text, job.lexicon)
+    samples = resample(around_zero(recorded), rate, wanted)
+    frames = told_frames(samples, wanted, *told, phones=recording.phones)
+    codes = encode(samples[: len(frames.phones) * hop_of(wanted)], job.pre_emphasis)
     return Utterance(recording.utterance, codes, frames)
 
 
