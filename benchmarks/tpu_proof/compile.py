@@ -1,9 +1,10 @@
 """libtpu's half: HLO compiled for a topology that is not there; what the compiler says of it.
 
-    python -m benchmarks.tpu_proof.compile FILE TOPOLOGY REPLICAS
+    python -m benchmarks.tpu_proof.compile FILE TOPOLOGY REPLICAS EFFORT
 
-Prints one line of JSON. In a process of its own, as a crash of the compiler ends it. The functions
-of JAX that take a finished module are not public: requirements/tpu.in pins the version.
+EFFORT is XLA's, from -1 (compiles fastest) to 1; 0 is the usual one. Prints one line of JSON. In a
+process of its own, as a crash of the compiler ends it. The functions of JAX that take a finished
+module are not public: requirements/tpu.in pins the version.
 """
 
 import json
@@ -22,8 +23,9 @@ COUNTED = {"all_reduces": "all-reduce(?:-start)?", "loops": "while"}
 
 def main(arguments: list[str]) -> None:
     """Compile a module and print its figures; see the module's docstring."""
-    path, topology, replicas = arguments
-    compiled = compile_for(topology, int(replicas), Path(path).read_bytes())
+    path, topology, replicas, effort = arguments
+    module = Path(path).read_bytes()
+    compiled = compile_for(topology, int(replicas), module, effort=float(effort))
     memory, cost = compiled.get_compiled_memory_stats(), compiled.cost_analysis()
     text = compiled.hlo_modules()[0].to_string()
     figures = {
@@ -39,7 +41,7 @@ def main(arguments: list[str]) -> None:
     print(json.dumps(figures))
 
 
-def compile_for(topology: str, replicas: int, module: bytes):
+def compile_for(topology: str, replicas: int, module: bytes, *, effort: float):
     """The executable of a serialized HLO module on the first chips of a topology."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[
         :replicas
@@ -51,6 +53,7 @@ def compile_for(topology: str, replicas: int, module: bytes):
     options.device_assignment = _jax.DeviceAssignment.create(
         np.array([[device.id] for device in devices])
     )
+    options.executable_build_options.exec_time_optimization_effort = effort
     return devices[0].client.compile(
         parsed, executable_devices=_jax.DeviceList(tuple(devices)), compile_options=options
     )

@@ -22,6 +22,7 @@ from benchmarks.tpu_proof.cost_rows import CPU, Part, all_parts
 from benchmarks.tpu_proof.costs_page import page
 from benchmarks.tpu_proof.measure import Found, State, measure
 
+USUAL_EFFORT = "0"
 STATE = "docs/results/tpu_costs.jsonl"
 
 
@@ -46,9 +47,10 @@ def programs(part: Part, module: str, *, cpu_python: str = "") -> dict[str, list
     parts = f"{__package__}.parts"
     if part.topology == CPU:
         return {"time": [cpu_python, "-m", parts, part.name]}
+    start, how = [sys.executable, "-m"], [part.topology, "1", USUAL_EFFORT]
     return {
-        "lower": [sys.executable, "-m", parts, part.name, module],
-        "compile": [sys.executable, "-m", f"{__package__}.compile", module, part.topology, "1"],
+        "lower": [*start, parts, part.name, module],
+        "compile": [*start, f"{__package__}.compile", module, *how],
     }
 
 

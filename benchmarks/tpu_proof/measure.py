@@ -68,7 +68,8 @@ class State:
 
 def programs(row: Any, module: str) -> dict[str, list[str]]:
     """The commands that lower and compile a row, one after the other."""
-    arguments = {"lower": [row.name, module], "compile": [module, row.topology, str(row.replicas)]}
+    how = row.topology, str(row.replicas), str(row.effort)
+    arguments = {"lower": [row.name, module], "compile": [module, *how]}
     start = [sys.executable, "-m"]
     return {name: [*start, f"{__package__}.{name}", *given] for name, given in arguments.items()}
 

@@ -28,6 +28,10 @@ TOPOLOGY, REPLICAS = "v5e:2x2", (1, 4)
 OTHERS = {"v5e:4x4": 16, "v5p:2x2x1": 4, "v6e:2x2": 4}
 # The paper's argument in bytes: sigma-MAML against sigma-iMAML at these adaptation steps.
 STEPS, COMPARED = (1, 10, 100), ("sinusoid", "omniglot_few_shot", "omniglot_alphabets")
+# With its usual effort libtpu takes ten minutes to an hour for each program of these, most of it
+# for products of float32 in convolutions, and a tenth with its lowest. (XLA's effort levels: 0 is
+# the usual one.)
+LARGE, LOW_EFFORT = ("image_folder", "omniglot_alphabets", "speech"), -1.0
 # Speech has configs of four algorithms; the others are one of these without the prior.
 SPEECH = {"maml": "sigma_maml", "fomaml": "sigma_maml", "meta_sgd": "sigma_maml"}
 SPEECH |= {"imaml": "sigma_imaml"}
@@ -41,6 +45,11 @@ class Row(NamedTuple):
     topology: str = TOPOLOGY
     replicas: int = 1
     steps: int = 0
+
+    @property
+    def effort(self) -> float:
+        """Of the compiler: LOW_EFFORT for large networks, else 0."""
+        return LOW_EFFORT if self.experiment in LARGE else 0.0
 
     @property
     def name(self) -> str:

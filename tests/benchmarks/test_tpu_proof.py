@@ -122,6 +122,12 @@ def test_the_page_names_the_versions_of_the_environment():
         assert f"{package} {pins[package]}" in HEAD.read_text("utf-8")
 
 
+def test_large_networks_are_compiled_with_the_least_effort():
+    small, large = Row("sinusoid", "maml", "v5e:2x2", 4), Row("speech", "maml")
+    assert measuring.programs(small, "m")["compile"][3:] == ["m", "v5e:2x2", "4", "0.0"]
+    assert measuring.programs(large, "m")["compile"][3:] == ["m", "v5e:2x2", "1", "-1.0"]
+
+
 def test_the_programs_are_those_of_the_package():
     for command in measuring.programs(all_rows()[0], "module").values():
         assert (ROOT / f"{command[2].replace('.', '/')}.py").is_file()
