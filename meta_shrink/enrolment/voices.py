@@ -26,6 +26,7 @@ from meta_shrink.speech.features import NUMBERS
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.prepare import prepare_utterance
 from meta_shrink.speech.recordings import Recording
+from meta_shrink.speech.same_sounds import each_sound_once
 from meta_shrink.speech.signal import hop_of
 from meta_shrink.speech.speaker_files import Job, settings_of
 from meta_shrink.tasks.example_arrays import HELDOUT, Arrays
@@ -71,12 +72,15 @@ class RecordedVoices:
     def utterances(self, speaker: str) -> list[Utterance]:
         """Hear all of their recordings, a second each, once."""
         if speaker not in self._heard:
-            own = self._heard[speaker] = []
+            prepared, left_out = [], []
             for recording in self.speakers[speaker]:
                 try:
-                    own.append(prepare_utterance(recording, self._job))
+                    prepared.append(prepare_utterance(recording, self._job))
                 except DataError as error:
-                    self._log(one_line(f"left out: {speaker}/{recording.utterance}: {error}"))
+                    left_out.append([recording.utterance, error])
+            self._heard[speaker], copies = each_sound_once(prepared)
+            for name, why in left_out + copies:
+                self._log(one_line(f"left out: {speaker}/{name}: {why}"))
         return self._heard[speaker]
 
 

@@ -119,8 +119,8 @@ def read_speakers(folder: str) -> list[Speaker]:
     """All speakers of a prepared folder, in the order of their names.
 
     Raises:
-      DataError: there is none, one is damaged, their sample rates or pre-emphases differ, or some
-        are still to be prepared.
+      DataError: there is none, one is damaged, their sample rates or pre-emphases differ, a sound
+        is there twice, or some are still to be prepared.
     """
     if part_files(folder):
         raise DataError(
@@ -141,7 +141,32 @@ def read_speakers(folder: str) -> list[Speaker]:
         raise DataError(f"{folder} has several sample rates, {sorted(rates)}; prepare it again.")
     if len(emphases := {speaker.pre_emphasis for speaker in speakers}) > 1:
         raise DataError(f"{folder} has several pre-emphases, {sorted(emphases)}; prepare it again.")
+    refuse_copies(folder, speakers)
     return speakers
+
+
+def refuse_copies(folder: str, speakers: Sequence[Speaker]) -> None:
+    """Refuse one sound twice, as of a speaker who was given another name.
+
+    Raises:
+      DataError: there is one.
+    """
+    known: dict[bytes, str] = {}
+    for speaker in speakers:
+        for utterance in speaker.utterances:
+            name = f"{speaker.name}/{utterance.name}"
+            first = known.setdefault(sound_digest(utterance), name)
+            if first != name:
+                raise DataError(
+                    f"{folder}: {first} and {name} are the same sound, and what is held out of "
+                    "training may be learned: take one of the recordings away, remove the prepared "
+                    "files of these speakers, and prepare the data again."
+                )
+
+
+def sound_digest(utterance: Utterance) -> bytes:
+    """Equal for equal sounds, whatever files they were in."""
+    return hashlib.sha256(np.ascontiguousarray(utterance.codes).data).digest()
 
 
 def part_files(folder: str) -> list[str]:

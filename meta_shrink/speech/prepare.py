@@ -19,11 +19,19 @@ from meta_shrink.runs.processes import check_processes
 from meta_shrink.runs.progress import Progress
 from meta_shrink.speech.alignment import align
 from meta_shrink.speech.audio_files import decode
-from meta_shrink.speech.corpus import PARTS, Speaker, Utterance, part_files, write_speaker
+from meta_shrink.speech.corpus import (
+    PARTS,
+    Speaker,
+    Utterance,
+    part_files,
+    refuse_copies,
+    write_speaker,
+)
 from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Lexicon, Recording
+from meta_shrink.speech.same_sounds import each_sound_once
 from meta_shrink.speech.signal import (
     around_zero,
     check_pre_emphasis,
@@ -65,8 +73,8 @@ def prepare_speech(
 ) -> list[Prepared]:
     """Writes a file per speaker into a folder; what is there already is not made again.
 
-    An utterance that cannot be read or aligned, or that is silent, clipped or noisy (quality), is
-    named and left out. Work is kept in pieces of a
+    An utterance that cannot be read or aligned, that is silent, clipped or noisy (quality), or that
+    is the sound of another one of the speaker, is named and left out. Work is kept in pieces of a
     few utterances in <folder>/parts until all speakers are whole.
 
     Args:
@@ -76,7 +84,7 @@ def prepare_speech(
 
     Raises:
       DataError: nothing to prepare, no utterance could be, a speaker of several splits, or of a
-        name that is prepared there of other recordings.
+        name that is prepared there of other recordings, or two speakers of one sound.
       UsageError: a number out of range, a package is missing, or another process prepares there.
       Preempted: a process was killed; what is done is kept.
     """
@@ -96,12 +104,12 @@ def prepare_speech(
     if others := other_speakers(folder, jobs):
         log(
             f"{folder} also holds {len(others)} speaker(s) that {source} has not, and all are "
-            f"trained on: {first_names(others)}; remove "
-            "their files if they should not be."
+            f"trained on: {first_names(others)}; remove their files if they should not be."
         )
     prepared = [_summary(speaker) for speaker in done]
     if not any(speaker.utterances for speaker in prepared):
         raise DataError(f"No utterance of {source} could be prepared; the reasons are above.")
+    refuse_copies(folder, done)
     return sorted(prepared)
 
 
@@ -134,14 +142,16 @@ def _speakers(jobs: Sequence[Job], processes: int, progress: Progress, log):
         own = parts[job.path]
         own[piece.path] = speaker
         if len(own) == len(pieces[job.path]):
-            yield job, _joined(job, [own[p.path] for p in pieces[job.path]])
+            yield job, _joined(job, [own[p.path] for p in pieces[job.path]], log)
             del parts[job.path]
 
 
-def _joined(job: Job, parts: Sequence[Speaker]) -> Speaker:
+def _joined(job: Job, parts: Sequence[Speaker], log) -> Speaker:
     """The speaker of its pieces, written; without utterances there is no file, nor an old one."""
-    utterances = [utterance for part in parts for utterance in part.utterances]
-    left_out = [pair for part in parts for pair in part.about["left_out"]]
+    utterances, copies = each_sound_once([u for part in parts for u in part.utterances])
+    for name, why in copies:
+        log(one_line(f"left out: {parts[0].name}/{name}: {why}"))
+    left_out = [pair for part in parts for pair in part.about["left_out"]] + copies
     speaker = parts[0]._replace(
         utterances=utterances, about={"settings": settings_of(job), "left_out": left_out}
     )

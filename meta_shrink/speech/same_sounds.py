@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from meta_shrink.errors import DataError
+from meta_shrink.speech.corpus import Utterance, sound_digest
 from meta_shrink.speech.recordings import Place, Recording, Unreadable
 
 
@@ -51,3 +52,17 @@ def _copy(one: Recording, first: Recording) -> Recording:
             "out, or what is held out of training may be learned."
         )
     return one._replace(place=Unreadable(one.place.path, f"is the same sound as {names[0]}."))
+
+
+def each_sound_once(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[list[str]]]:
+    """(Those of new sounds, [name, why] of the others) of a speaker.
+
+    Finds what `without_copies` cannot, whose files differ: a FLAC and the WAV that it is of.
+    """
+    known: dict[bytes, Utterance] = {}
+    copies = []
+    for one in utterances:
+        first = known.setdefault(sound_digest(one), one)
+        if first is not one:
+            copies.append([one.name, f"it is the same sound as {first.name}."])
+    return list(known.values()), copies

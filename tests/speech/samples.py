@@ -20,9 +20,12 @@ def buzz(f0: float, seconds: float, rate: int, level: float = 0.5) -> np.ndarray
     return (level * wave / np.abs(wave).max()).astype(np.float32)
 
 
-def utterance(name: str, frames: int, *, rate: int = 16_000, seed: int = 0) -> Utterance:
+def utterance(
+    name: str, frames: int, *, rate: int = 16_000, seed: int = 0, whose: str = ""
+) -> Utterance:
     """An utterance of one phone, whose codes are random (and so tell where they are from)."""
-    codes = np.random.default_rng(seed).integers(0, 256, frames * hop_of(rate)).astype(np.uint8)
+    noise = np.random.default_rng([seed, *whose.encode()])
+    codes = noise.integers(0, 256, frames * hop_of(rate)).astype(np.uint8)
     f0 = np.full([frames], 100.0 + seed)
     return Utterance(name, codes, frame_features([Phone("AA", 0, frames / 200, 0)], f0))
 
@@ -35,7 +38,10 @@ def speaker(
     pre_emphasis: float = 0.0,
 ) -> Speaker:
     """A speaker with utterances u0, u1, ... of these numbers of frames."""
-    own = [utterance(f"u{n}", length, seed=first_seed + n) for n, length in enumerate(lengths)]
+    own = [
+        utterance(f"u{n}", length, seed=first_seed + n, whose=name)
+        for n, length in enumerate(lengths)
+    ]
     return Speaker(name, split, 16_000, own, {"settings": "", "left_out": []}, pre_emphasis)
 
 

@@ -61,8 +61,29 @@ def test_speakers_of_another_corpus_are_named(source):
     prepare(source, told := [])
     assert not any("also holds" in line for line in told)
     (source / "bo").rename(source / "cy")
-    assert prepare(source, told) == {"ann": [5, 6], "bo": [7], "cy": [7]}
+    (source / "cy/a.wav").write_text("8")
+    assert prepare(source, told) == {"ann": [5, 6], "bo": [7], "cy": [8]}
     assert "also holds 1 speaker(s)" in told[-1] and "trained on: bo.npz" in told[-1]
+
+
+def test_a_sound_in_another_file_is_left_out(source):
+    (source / "ann/c.wav").write_text("6 ")  # Other bytes, as a FLAC's; the same sound as ann/b.
+    (source / "ann/c.txt").write_text("one")
+    assert prepare(source, told := []) == {"ann": [5, 6], "bo": [7]}
+    assert "left out: ann/c: it is the same sound as b." in told
+
+
+def test_a_sound_of_two_speakers_is_refused_whatever_its_file(source):
+    (source / "bo/a.wav").write_text("6 ")
+    with pytest.raises(DataError, match="ann/b and bo/a are the same sound, and what is held out"):
+        prepare_speech(str(source), str(source.parent / "out"), log=lambda line: None)
+
+
+def test_a_speaker_who_was_given_another_name_is_refused_when_read(source):
+    prepare(source)
+    (source / "bo").rename(source / "cy")
+    with pytest.raises(DataError, match="bo/a and cy/a are the same sound"):
+        prepare(source)
 
 
 def test_somebody_else_of_the_same_name_replaces_nobody(source):
