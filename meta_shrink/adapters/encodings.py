@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from meta_shrink.adapters.backbone_info import AdapterTensor, BackboneInfo
-from meta_shrink.adapters.header import DTYPES, Entry
+from meta_shrink.adapters.header import DTYPES, Entry, only_entries
 from meta_shrink.errors import AdapterError
 
 SCALE = ":scale"
@@ -44,6 +44,16 @@ def _layout(tensors: tuple[AdapterTensor, ...], encoding: str) -> Layout:
         if _stored_dtype(spec, encoding) == "I8":
             layout[spec.name + SCALE] = ("F32", _scale_shape(spec))
     return layout
+
+
+def stored_entries(backbone: BackboneInfo, encoding: str) -> tuple[Entry, ...]:
+    """The table of tensors that every whole file has."""
+    return _entries(backbone.tensors, encoding)
+
+
+@lru_cache
+def _entries(tensors: tuple[AdapterTensor, ...], encoding: str) -> tuple[Entry, ...]:
+    return only_entries(_layout(tensors, encoding))
 
 
 @lru_cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -86,13 +87,34 @@ def check_order(entries: tuple[Entry, ...], where: str) -> None:
     Raises:
       AdapterError: "header".
     """
-    types = list(DTYPES)
-    if list(entries) != sorted(entries, key=lambda e: (types.index(e.dtype), e.name)):
+    if list(entries) != _in_order(entries):
         raise AdapterError(
             "header",
             f"{where} has its tensors in another order than safetensors writes them in: fetch the "
             "adapter again.",
         )
+
+
+def _in_order(entries: Iterable[Entry]) -> list[Entry]:
+    types = list(DTYPES)
+    return sorted(entries, key=lambda e: (types.index(e.dtype), e.name))
+
+
+def only_entries(layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[Entry, ...]:
+    """The entries of every file that passes all checks, of {name: (dtype, shape)}: in one order,
+    without holes.
+    """
+    entries, position = [], 0
+    for entry in _in_order(Entry(name, *stored, 0, 0) for name, stored in layout.items()):
+        end = position + math.prod(entry.shape) * DTYPES[entry.dtype].itemsize
+        entries.append(entry._replace(begin=position, end=end))
+        position = end
+    return tuple(entries)
+
+
+def payload_start(content: bytes) -> int:
+    """Where the payload of a file that has passed all checks starts."""
+    return PREFIX_BYTES + int.from_bytes(content[:PREFIX_BYTES], "little")
 
 
 def stored_array(payload: bytes | memoryview, entry: Entry) -> np.ndarray:

@@ -91,6 +91,28 @@ def load_adapter(
     return parse_adapter(content, backbone, sha256=sha256, default=default, where=path)
 
 
+def load_again(
+    path: str, backbone: BackboneInfo, manifest: Manifest, *, default: Arrays, sha256: str
+) -> Adapter:
+    """The adapter of this SHA-256, which `load_adapter` gave before for this backbone.
+
+    Equal bytes pass equal checks, so only that they are equal is checked.
+
+    Args:
+      manifest: of that adapter.
+
+    Raises:
+      AdapterError: "not_found", "file", "size" or "pin".
+    """
+    content = read_regular_file(path, max_bytes(backbone))
+    _check_pin(sha256_of(content), sha256, path)
+    payload = _payload(content, header.payload_start(content), manifest.encoding)
+    entries = encodings.stored_entries(backbone, manifest.encoding)
+    stored = {entry.name: header.stored_array(payload, entry) for entry in entries}
+    tensors = encodings.decode(stored, backbone, manifest.encoding, default, path)
+    return Adapter(sha256, manifest, MappingProxyType(tensors), len(content))
+
+
 def read_adapter_file(path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """The content of a file. A large one is refused after its header, if that is no adapter's.
 
@@ -163,22 +185,30 @@ def parse_stored(
       AdapterError: "pin", "size", "header", "manifest", "format" or "content".
     """
     digest = sha256_of(content)
-    if sha256 is not None and sha256 != digest:
-        raise AdapterError(
-            "pin", f"{where} has the SHA-256 {digest}, expected {sha256}: fetch the adapter again."
-        )
+    if sha256 is not None:
+        _check_pin(digest, sha256, where)
     head = header.parse_header(content, where)
     facts = parse_manifest(head.manifest, where)
     if facts.content_sha256 != content_sha256(facts, head, content):
         raise AdapterError(
             "content", f"{where} was altered after it was written: fetch the adapter again."
         )
-    # Arrays of float32 stay views of it for as long as the adapter is used; without the header.
-    payload = (
-        content[head.start :] if facts.encoding == "f32" else memoryview(content)[head.start :]
-    )
+    payload = _payload(content, head.start, facts.encoding)
     arrays = {entry.name: header.stored_array(payload, entry) for entry in head.entries}
     return StoredAdapter(digest, facts, arrays, head.entries, len(content))
+
+
+def _check_pin(digest: str, expected: str, where: str) -> None:
+    if digest != expected:
+        raise AdapterError(
+            "pin",
+            f"{where} has the SHA-256 {digest}, expected {expected}: fetch the adapter again.",
+        )
+
+
+def _payload(content: bytes, start: int, encoding: str) -> bytes | memoryview:
+    # Arrays of float32 stay views of it for as long as the adapter is used; without the header.
+    return content[start:] if encoding == "f32" else memoryview(content)[start:]
 
 
 def load_default(backbone_dir: str, backbone: BackboneInfo) -> Adapter:

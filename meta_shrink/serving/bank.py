@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from meta_shrink.adapters.index import check_name, of_other_backbones, read_index
-from meta_shrink.adapters.manifest import is_sha256
-from meta_shrink.adapters.reading import Adapter, adapter_path, load_adapter
+from meta_shrink.adapters.manifest import Manifest, is_sha256
+from meta_shrink.adapters.reading import Adapter, adapter_path, load_adapter, load_again
 from meta_shrink.errors import AdapterError, Overloaded
 from meta_shrink.serving.bank_entries import BankStats, Entry, Load
 from meta_shrink.serving.options import MAX_SECONDS, check_count, check_time, checked_directory
 from meta_shrink.serving.protocol import ServedBackbone
 
-MAX_PROBED = 100_000
+MAX_KNOWN = 100_000
 
 
 class AdapterBank:
@@ -28,9 +28,9 @@ class AdapterBank:
     one per thread that calls `acquire`. An adapter takes the place of the least recently acquired
     one that nobody has pinned, and only once it is loaded and checked: names that do not exist
     evict nothing. Where all are pinned, it waits `wait_seconds` for a place, then Overloaded.
-    Failed loads are not remembered. Every load has all checks, but the probe, which runs the
-    network, is made once for each id: the id is the SHA-256 of the bytes, and equal bytes answer
-    equally. All methods may be called by many threads at once.
+    Failed loads are not remembered. The first load of an id has all checks, and the probe, which
+    runs the network; a later one only that the bytes are the same: the id is their SHA-256, and
+    equal bytes pass and answer equally. All methods may be called by many threads at once.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class AdapterBank:
         self._changed = threading.Condition()  # guards all below
         self._resident: OrderedDict[str, Entry] = OrderedDict()  # least recently acquired first
         self._loading: dict[str, Load] = {}
-        self._probed: set[str] = set()
+        self._known: dict[str, Manifest] = {}  # of loaded ones, by id
         self._stats = BankStats()
 
     def reload(self) -> int:
@@ -198,23 +198,24 @@ class AdapterBank:
 
     def _read(self, key: str) -> Adapter:
         """Load and check; each key at most once at a time."""
-        backbone = self._backbone
         start = time.perf_counter()
-        path, phi = adapter_path(self._directory, key), backbone.default.tensors
-        adapter = load_adapter(path, backbone.info, sha256=key, default=phi)
-        probed = key in self._probed
-        if not probed:
-            backbone.check(adapter)
+        path, info = adapter_path(self._directory, key), self._backbone.info
+        phi = self._backbone.default.tensors
+        if (known := self._known.get(key)) is None:
+            adapter = load_adapter(path, info, sha256=key, default=phi)
+            self._backbone.check(adapter)
+        else:
+            adapter = load_again(path, info, known, default=phi, sha256=key)
         with self._changed:
-            if not probed:
-                self._remember(key)
+            if known is None:
+                self._remember(adapter)
             self._count(loads=1, load_seconds=time.perf_counter() - start)
         return adapter
 
-    def _remember(self, key: str) -> None:
-        if len(self._probed) >= MAX_PROBED:  # Rare, and it costs a probe each.
-            self._probed.clear()
-        self._probed.add(key)
+    def _remember(self, adapter: Adapter) -> None:
+        if len(self._known) >= MAX_KNOWN:  # Rare, and it costs a probe each.
+            self._known.clear()
+        self._known[adapter.id] = adapter.manifest
 
     def _make_room(self) -> None:
         """Evict until one more fits."""

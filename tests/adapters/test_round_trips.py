@@ -13,7 +13,13 @@ from meta_shrink.adapters.canonical_json import sha256
 from meta_shrink.adapters.checks import check_probe, implausible, prior_distance
 from meta_shrink.adapters.describe import _module_of, describe
 from meta_shrink.adapters.manifest import ENCODINGS, TaskFacts
-from meta_shrink.adapters.reading import load_default, max_bytes, parse_adapter, parse_stored
+from meta_shrink.adapters.reading import (
+    load_again,
+    load_default,
+    max_bytes,
+    parse_adapter,
+    parse_stored,
+)
 from meta_shrink.adapters.writing import encode_adapter, quantised, write_adapter
 from tests.adapters import samples
 
@@ -65,6 +71,34 @@ def test_a_decoded_adapter_encodes_to_itself(encoding):
     twice = quantised(once, INFO, encoding=encoding, default=PHI)
     for name, value in once.items():
         np.testing.assert_allclose(twice[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("info", [INFO, samples.large_backbone()], ids=["small", "large"])
+def test_one_that_is_loaded_again_is_the_same_to_the_bit(info, encoding, tmp_path):
+    phi = samples.phi(info)
+    theta, told = samples.theta(info), {"task": samples.TASK, "probe": samples.PROBE}
+    content = encode_adapter(theta, info, encoding=encoding, default=phi, **told)
+    path = write_adapter(content, str(tmp_path))
+    once = load_adapter(path, info, default=phi)
+    again = load_again(path, info, once.manifest, default=phi, sha256=once.id)
+    assert list(again.tensors) == list(once.tensors)
+    for name, value in again.tensors.items():
+        assert value.tobytes() == once.tensors[name].tobytes(), name
+        assert (value.dtype, value.shape) == (np.float32, once.tensors[name].shape)
+        assert not value.flags.writeable
+    assert (again.id, again.num_bytes, again.manifest) == (once.id, len(content), once.manifest)
+
+
+def test_other_bytes_are_not_loaded_again(tmp_path):
+    path = write_adapter(samples.encoded(INFO), str(tmp_path))
+    once = load_adapter(path, INFO, default=PHI)
+    with open(path, "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    with pytest.raises(AdapterError, match="fetch the adapter again") as caught:
+        load_again(path, INFO, once.manifest, default=PHI, sha256=once.id)
+    assert caught.value.code == "pin"
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
