@@ -5,7 +5,7 @@ python -m launch.train --config=configs/arrays.py:sigma_maml --config.task.data_
 
 The network is fully connected: --config.model.inputs, outputs and hidden. For labels of classes:
 --config.task.targets=labels --config.task.classes=3 --config.loss.name=cross_entropy
---config.model.outputs=3. With another network: --imports (CONTRIBUTING.md). A minute for small
+--config.model.outputs=3. With another network: --imports (docs/your_own.md). A minute for small
 data on 2 cores.
 """
 

@@ -2,8 +2,8 @@
 
 python -m launch.train --config=configs/gaussian_linear.py:sigma_reptile --workdir=runs/linear
 
-Under a minute each. To expect: sigma near 8, 8, 8, 8, 2, 2, 2, 2 and a held-out loss of 5.12 that
-stays there at 10 times the steps; meta_sgd 5.12 that rises to 5.49; maml 5.49.
+A minute or two each. To expect: sigma near 8, 8, 8, 8, 2, 2, 2, 2 and a held-out loss of 5.12 that
+stays there at 10 times the steps; meta_sgd 5.12 that rises to 5.49; maml 5.52.
 """
 
 from configs import common

@@ -59,9 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="parts whose names this regex finds; else all")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds of a program")
     parser.add_argument("--cpu_python", default="", help="to time the parts here; none if empty")
-    parser.add_argument(
-        "--state", default="docs/results/tpu_costs.jsonl", help="file of what was found"
-    )
+    parser.add_argument("--state", default=STATE, help="file of what was found")
     parser.add_argument("--out", default="", help="Markdown file to write; none if empty")
     parser.add_argument("--page", action="store_true", help="measure nothing")
     return parser.parse_args()

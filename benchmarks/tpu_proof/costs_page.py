@@ -46,7 +46,7 @@ SLICES = {
 }
 HOP = 1e-6  # seconds, assumed
 # Of the paper: sinusoid as the configs have it, App. E.1, App. E.2.
-META_STEPS = {"sinusoid": 60_000, "omniglot_alphabets": 1_000, "speech": 8_000}
+META_STEPS = {"sinusoid": 60_000, "omniglot_alphabets": 5_000, "speech": 8_000}
 
 
 def page(every: Every) -> str:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every run behind docs/results, about 40 minutes on one core; resumes what is there.
+# The sinusoid and Gaussian runs of docs/results, about 40 minutes on one core; resumes what is there.
 #   bash docs/results/run.sh                    all three experiments
 #   bash docs/results/run.sh gaussian_linear    one: all its algorithms, then their comparison
 set -euo pipefail

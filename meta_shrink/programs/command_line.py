@@ -34,7 +34,7 @@ PROGRAMS = {
         "export-litert": "write the network of a run for phones and boards",
         "adapt": "make an adapter for each new task",
         "enroll": "make an adapter for each new speaker from recordings",
-        "synthesize": "say a recording's words in an enrolled voice",
+        "synthesize": "say a text, or a recording's words, in an enrolled voice",
         "score-speech": "say how good voices are, beside real recordings",
         "serve": "answer over HTTP",
     },

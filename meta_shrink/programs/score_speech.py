@@ -6,7 +6,7 @@
 Each folder (or tar) has SPEAKER/UTTERANCE.{wav,flac,ogg} and texts as prepare-data speech reads
 them; what is spoken under the name of a real recording has its text. The speakers are the same in
 all. Similarity is the cosine to the speaker's mean embedding, by a small verifier that is trained
-on --corpus (a minute or two, kept in --verifier_file) or by Resemblyzer; naturalness is
+on --corpus (half a minute, kept in --verifier_file) or by Resemblyzer; naturalness is
 distillmos's opinion, where that is installed; intelligibility is how well the words fit the sound.
 Sound that cannot be read or is too short is refused by its name, and nothing is written before all
 is measured: scores.md, scores.png and scores.json in --out.

@@ -2,7 +2,7 @@
 
 Convolutions over log-mel frames, mean and deviation over time, a vector of length 1 (x-vectors,
 Snyder et al. 2018); trained to name the speakers of a prepared corpus by the cosine to one vector
-each, with a margin. It needs no more than the package has, and is a minute's work.
+each, with a margin. It needs no more than the package has, and is half a minute's work.
 
 Trained on clean speech alone it takes a voice in 20 dB of noise for somebody else's, and what a
 network says has its speaker and a hiss: so it is trained on noisy copies too (scores.noise).
