@@ -6,8 +6,9 @@ and nothing is computed for shared modules but their part of the forward pass.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from meta_shrink.types import Task
 
 # A stop request is seen, and progress told, about this often.
 PIECE_SECONDS = 1.0
+MOST_OUTPUTS = 2**24  # Numbers that are measured at a time.
 
 
 class Adapted(NamedTuple):
@@ -212,17 +214,36 @@ class TaskAdaptation:
 
     def _measure(self, tensors: Mapping[str, np.ndarray], heldout: Examples) -> float:
         recipe = self._backbone.info.adaptation
-        served = self._backbone.serve(heldout.inputs, tensors)
-        outputs = served[self._backbone.info.outputs[0].name]
         loss = named("adaptation.loss", LOSSES, recipe.loss)
         metric = METRICS[recipe.metric].example(loss)
-        own = heldout.named_targets
-        values = metric(tf.constant(own[TARGETS]), widened(tf.constant(outputs)))
-        weights = own.get(TARGET_WEIGHTS)
-        if "mask" in self._backbone.signatures:  # A mask is a weight, as in training.
-            mask = self._backbone.mask(heldout.inputs, tensors)
-            weights = mask if weights is None else mask * weights
-        return float(reduced(values, weights, reduction="mean"))
+        values, weights = [], []
+        for part in self._parts(heldout):
+            outputs = self._backbone.serve(part.inputs, tensors)
+            targets = part.named_targets[TARGETS]
+            own = outputs[self._backbone.info.outputs[0].name]
+            values.append(metric(tf.constant(targets), widened(tf.constant(own))))
+            weights.append(self._weights(part, tensors))
+        whole = None if weights[0] is None else tf.concat(weights, 0)
+        return float(reduced(tf.concat(values, 0), whole, reduction="mean"))
+
+    def _parts(self, examples: Examples) -> Iterator[Examples]:
+        """A few rows at a time, as an output may be 256 numbers a sample."""
+        each = math.prod(size or 1 for size in self._backbone.info.outputs[0].shape)
+        count = max(1, MOST_OUTPUTS // each)
+        for first in range(0, examples.count, count):
+            rows = slice(first, first + count)
+            yield Examples(
+                {name: x[rows] for name, x in examples.inputs.items()},
+                {name: x[rows] for name, x in examples.named_targets.items()},
+            )
+
+    def _weights(self, part: Examples, tensors: Mapping[str, np.ndarray]) -> Any:
+        """Of the examples, or None; a mask is a weight, as in training."""
+        weights = part.named_targets.get(TARGET_WEIGHTS)
+        if "mask" not in self._backbone.signatures:
+            return weights
+        mask = self._backbone.mask(part.inputs, tensors)
+        return mask if weights is None else mask * weights
 
     def _better(self, value: float, other: float) -> bool:
         lower = self.metric is not None and self.metric.lower_is_better

@@ -21,7 +21,7 @@ from meta_shrink.errors import DataError, one_line
 from meta_shrink.images.classes import hash_order
 from meta_shrink.pitch import FRAMES_PER_SECOND
 from meta_shrink.speech.corpus import Utterance
-from meta_shrink.speech.crops import Window, all_pieces, padded
+from meta_shrink.speech.crops import Utterances, Window, all_pieces, rows_of
 from meta_shrink.speech.features import NUMBERS
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.prepare import prepare_utterance
@@ -40,29 +40,45 @@ class RecordedVoices:
     """Speakers of a folder or a tar of recordings with their texts, heard when they are asked for.
 
     speakers: {name: their recordings}. A recording that cannot be read or aligned, or that is
-    silent, clipped or noisy (speech.quality), is named and left out.
+    silent, clipped or noisy (speech.quality), is named and left out. left_out: {name: why} of
+    speakers whose names no adapter can have.
     """
 
     def __init__(
-        self, source: str, info: BackboneInfo, *, log: Callable[[str], Any] = print
+        self,
+        source: str,
+        info: BackboneInfo,
+        *,
+        keep: bool = False,
+        log: Callable[[str], Any] = print,
     ) -> None:
         """List them.
 
         Args:
           source: of find_recordings.
           info: of the backbone of voices that will adapt them.
+          keep: what was heard, for another backbone; a minute of speech takes a megabyte.
 
         Raises:
-          DataError: nothing to read, or a speaker whose name no adapter can have.
+          DataError: nothing to read, or no speaker whose name an adapter can have.
           UsageError: a backbone of something else.
         """
         told, corpus = recordings_of(info), find_recordings(source, log=log)
-        check_task_names(recording.speaker for recording in corpus.recordings)
+        self._keep = keep
+        self.left_out: dict[str, str] = {}
         self._job = Job("", [], told.sample_rate, corpus.lexicon, told.pre_emphasis)
         self._log = log
         self.speakers: dict[str, list[Recording]] = {}
         for recording in corpus.recordings:
             self.speakers.setdefault(recording.speaker, []).append(recording)
+        for name in list(self.speakers):
+            try:
+                check_task_names([name])
+            except DataError as error:
+                self.left_out[name] = str(error).replace("task", "speaker")
+                del self.speakers[name]
+        if not self.speakers:
+            raise DataError(next(iter(self.left_out.values())))
         self._heard: dict[str, list[Utterance]] = {}
 
     def settings(self, speaker: str) -> str:
@@ -70,18 +86,20 @@ class RecordedVoices:
         return settings_of(self._job._replace(recordings=self.speakers[speaker]))
 
     def utterances(self, speaker: str) -> list[Utterance]:
-        """Hear all of their recordings, a second each, once."""
-        if speaker not in self._heard:
+        """Hear all of their recordings, a second each."""
+        if (own := self._heard.get(speaker)) is None:
             prepared, left_out = [], []
             for recording in self.speakers[speaker]:
                 try:
                     prepared.append(prepare_utterance(recording, self._job))
                 except DataError as error:
                     left_out.append([recording.utterance, error])
-            self._heard[speaker], copies = each_sound_once(prepared)
+            own, copies = each_sound_once(prepared)
             for name, why in left_out + copies:
                 self._log(one_line(f"left out: {speaker}/{name}: {why}"))
-        return self._heard[speaker]
+            if self._keep:
+                self._heard[speaker] = own
+        return own
 
 
 def voice_tasks(
@@ -157,8 +175,7 @@ def _check_length(utterances: Sequence[Utterance]) -> None:
 def _arrays(
     utterances: Sequence[Utterance], window: Window, names: Sequence[str], speaker: int
 ) -> Arrays:
-    longest = max(len(u.features.phones) for u in utterances)
-    stack = padded(utterances, window, rows=len(utterances), longest=longest, speaker=speaker)
-    inputs, codes, weights = all_pieces(stack, window)
+    own = Utterances(*(x[0] for x in rows_of([utterances], window, [speaker])))
+    inputs, codes, weights = all_pieces(own, window)
     arrays = {name: np.asarray(value) for name, value in zip(names, inputs, strict=True)}
     return {**arrays, TARGETS: np.asarray(codes), TARGET_WEIGHTS: np.asarray(weights)}

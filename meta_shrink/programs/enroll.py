@@ -51,19 +51,28 @@ def main(argv):
     prosody = load_backbone(PROSODY.value) if PROSODY.value else None
     if prosody is not None:
         prosody_of(prosody.info, backbone.info)
-    voices = RecordedVoices(FROM.value, backbone.info)
+    voices = RecordedVoices(FROM.value, backbone.info, keep=prosody is not None)
     out = os.path.join(OUT.value, "prosody")
     if prosody is not None:
         check_others(out, voices.speakers, prosody.info)
-    how: dict = {"processes": PROCESSES.value, "left_out": {}}
-    tasks = voice_tasks(voices, backbone.info, heldout=NUM_HELDOUT.value)
-    show(adapt_tasks(backbone, tasks, OUT.value, options, **how), "held-out bits per sample")
+    heldout, left_out = NUM_HELDOUT.value, dict(voices.left_out)
+
+    def adapted(network, tasks, out, options, metric):
+        missing: dict[str, str] = {}
+        how: dict = {"processes": PROCESSES.value, "left_out": missing}
+        show(adapt_tasks(network, tasks, out, options, **how), metric)
+        for name, why in missing.items():
+            before = left_out.get(name, why)
+            left_out[name] = why if before == why else f"{before}; prosody: {why}"
+
+    tasks = voice_tasks(voices, backbone.info, heldout=heldout)
+    adapted(backbone, tasks, OUT.value, options, "held-out bits per sample")
     if prosody is not None:
-        tasks = prosody_tasks(voices, prosody.info, heldout=NUM_HELDOUT.value)
-        done = adapt_tasks(prosody, tasks, out, options._replace(steps=0), **how)
-        show(done, "held-out negative log-likelihood per phone")
-    if how["left_out"]:
-        raise left_out_error(how["left_out"], len(voices.speakers))
+        tasks = prosody_tasks(voices, prosody.info, heldout=heldout)
+        options = options._replace(steps=0)
+        adapted(prosody, tasks, out, options, "held-out negative log-likelihood per phone")
+    if left_out:
+        raise left_out_error(left_out, len(voices.speakers) + len(voices.left_out))
 
 
 def check_before():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from meta_shrink.durable_files import open_file
@@ -15,6 +16,7 @@ from meta_shrink.speech.recordings import PACKED_ERRORS, Place, unpacked
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 # Archives that are not read.
 _OTHERS = (".zip", ".7z", ".rar", ".tar.zst", ".tzst", ".tar.lz", ".tar.lzma", ".tar.z")
+MOST_UNPACKED = 20 * 10**9  # A few minutes of gzip.
 _ABOVE = re.compile(r"^(?:\.{0,2}/)+")  # Of a name in a tar.
 
 
@@ -59,6 +61,7 @@ def _members(path: str) -> dict[str, Place]:
             with tarfile.open(fileobj=whole, mode="r:") as archive:
                 members = {os.path.normpath(member.name): member for member in archive}
             compressed = whole is not file
+            _check_reading(path, members.values() if compressed else ())
             while compressed and whole.read(2**20):  # To the checksum at the end.
                 pass
     except (tarfile.TarError, *PACKED_ERRORS) as error:
@@ -72,6 +75,17 @@ def _members(path: str) -> dict[str, Place]:
         for name, member in targets.items()
         if member and member.isfile() and not is_hidden(_ABOVE.sub("", name))
     }
+
+
+def _check_reading(path: str, members: Iterable[tarfile.TarInfo]) -> None:
+    """A file of a packed tar is read from the tar's beginning."""
+    most = sum(member.offset_data + member.size for member in members)
+    if most > MOST_UNPACKED:
+        raise DataError(
+            f"{path} is packed, so that each of its files is read from its beginning: "
+            f"{most / 1e9:,.0f} GB in all, {MOST_UNPACKED / 1e9:,.0f} at most. Unpack it (tar -xf) "
+            "and give the folder; a plain .tar is read where it lies."
+        )
 
 
 def _target(member: tarfile.TarInfo) -> str:

@@ -14,7 +14,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,7 +125,7 @@ def read_speakers(folder: str) -> list[Speaker]:
     if part_files(folder):
         raise DataError(
             f"{folder} is prepared in part: the same command of meta-shrink prepare-data speech "
-            "goes on."
+            f"goes on, or remove {os.path.join(folder, PARTS)} and go without what is missing."
         )
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
@@ -141,27 +141,33 @@ def read_speakers(folder: str) -> list[Speaker]:
         raise DataError(f"{folder} has several sample rates, {sorted(rates)}; prepare it again.")
     if len(emphases := {speaker.pre_emphasis for speaker in speakers}) > 1:
         raise DataError(f"{folder} has several pre-emphases, {sorted(emphases)}; prepare it again.")
-    refuse_copies(folder, speakers)
+    refuse_copies(folder, [sound for speaker in speakers for sound in sounds_of(speaker)])
     return speakers
 
 
-def refuse_copies(folder: str, speakers: Sequence[Speaker]) -> None:
+def sounds_of(speaker: Speaker) -> list[tuple[str, bytes]]:
+    """(SPEAKER/UTTERANCE, `sound_digest`) of each utterance."""
+    return [(f"{speaker.name}/{one.name}", sound_digest(one)) for one in speaker.utterances]
+
+
+def refuse_copies(folder: str, sounds: Iterable[tuple[str, bytes]]) -> None:
     """Refuse one sound twice, as of a speaker who was given another name.
+
+    Args:
+      sounds: of all speakers, of sounds_of.
 
     Raises:
       DataError: there is one.
     """
     known: dict[bytes, str] = {}
-    for speaker in speakers:
-        for utterance in speaker.utterances:
-            name = f"{speaker.name}/{utterance.name}"
-            first = known.setdefault(sound_digest(utterance), name)
-            if first != name:
-                raise DataError(
-                    f"{folder}: {first} and {name} are the same sound, and what is held out of "
-                    "training may be learned: take one of the recordings away, remove the prepared "
-                    "files of these speakers, and prepare the data again."
-                )
+    for name, digest in sounds:
+        first = known.setdefault(digest, name)
+        if first != name:
+            raise DataError(
+                f"{folder}: {first} and {name} are the same sound, and what is held out of "
+                "training may be learned: take one of the recordings away, remove the prepared "
+                "files of these speakers, and prepare the data again."
+            )
 
 
 def sound_digest(utterance: Utterance) -> bytes:

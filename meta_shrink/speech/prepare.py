@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_shrink.durable_files import remove_file
+from meta_shrink.durable_files import remove_file, remove_leftovers
 from meta_shrink.errors import DataError, Preempted, first_names, one_line
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.runs.processes import check_processes
@@ -21,10 +20,11 @@ from meta_shrink.speech.alignment import align
 from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.corpus import (
     PARTS,
+    SUFFIX,
     Speaker,
     Utterance,
-    part_files,
     refuse_copies,
+    sounds_of,
     write_speaker,
 )
 from meta_shrink.speech.features import Frames, Phone, frame_features
@@ -45,6 +45,7 @@ from meta_shrink.speech.speaker_files import (
     kept,
     other_speakers,
     pieces_of,
+    remove_pieces,
     require_one_coding,
     require_own_file,
     settings_of,
@@ -96,26 +97,25 @@ def prepare_speech(
     os.makedirs(os.path.join(folder, PARTS), exist_ok=True)
     with only_process_in(folder):
         require_one_coding(folder, jobs)
+        remove_leftovers(folder, f"*{SUFFIX}")
         done = _prepared(jobs, processes, log)
-        for path in part_files(folder):
-            remove_file(path)
-        with contextlib.suppress(OSError):  # There may be files of somebody else.
-            os.rmdir(os.path.join(folder, PARTS))
+        remove_pieces(folder, jobs)
     if others := other_speakers(folder, jobs):
         log(
             f"{folder} also holds {len(others)} speaker(s) that {source} has not, and all are "
             f"trained on: {first_names(others)}; remove their files if they should not be."
         )
-    prepared = [_summary(speaker) for speaker in done]
-    if not any(speaker.utterances for speaker in prepared):
+    if not any(speaker.utterances for speaker, _ in done):
         raise DataError(f"No utterance of {source} could be prepared; the reasons are above.")
-    refuse_copies(folder, done)
-    return sorted(prepared)
+    refuse_copies(folder, [sound for _, sounds in done for sound in sounds])
+    return sorted(speaker for speaker, _ in done)
 
 
-def _prepared(jobs: Sequence[Job], processes: int, log: Callable[[str], Any]) -> list[Speaker]:
-    """The speakers of all jobs; their files are written."""
-    done = {job.path: speaker for job in jobs if (speaker := kept(job))}
+def _prepared(
+    jobs: Sequence[Job], processes: int, log: Callable[[str], Any]
+) -> list[tuple[Prepared, list[tuple[str, bytes]]]]:
+    """(The speaker, `sounds_of`) of each job; their files are written, and hold the rest."""
+    done = {job.path: _told(speaker) for job in jobs if (speaker := kept(job))}
     missing = [job for job in jobs if job.path not in done]
     for job in missing:
         require_own_file(job)
@@ -123,7 +123,7 @@ def _prepared(jobs: Sequence[Job], processes: int, log: Callable[[str], Any]) ->
     log(f"{recordings} recordings of {len(jobs)} speakers; {len(done)} were prepared already.")
     with Progress(max(sum(len(j.recordings) for j in missing), 1), label="utterances") as progress:
         for job, speaker in _speakers(missing, processes, progress, log):
-            done[job.path] = speaker
+            done[job.path] = _told(speaker)
     return list(done.values())
 
 
@@ -172,7 +172,7 @@ def _results(jobs: Sequence[Job], processes: int):
         futures = {pool.submit(prepare_piece, job): job for job in jobs}
         try:
             for future in concurrent.futures.as_completed(futures):
-                yield futures[future], future.result()
+                yield futures.pop(future), future.result()
         except BrokenProcessPool as error:
             raise Preempted(
                 "A process that prepares was killed, maybe as memory ran out; what is done is "
@@ -238,13 +238,8 @@ def told_frames(
     return frame_features(phones or align(samples, sample_rate, text, lexicon), f0)
 
 
-def _summary(speaker: Speaker) -> Prepared:
-    samples = sum(len(utterance.codes) for utterance in speaker.utterances)
+def _told(speaker: Speaker) -> tuple[Prepared, list[tuple[str, bytes]]]:
+    count, samples = len(speaker.utterances), sum(len(u.codes) for u in speaker.utterances)
     left_out = [tuple(pair) for pair in speaker.about["left_out"]]
-    return Prepared(
-        speaker.name,
-        speaker.split,
-        len(speaker.utterances),
-        samples / speaker.sample_rate,
-        left_out,
-    )
+    seconds = samples / speaker.sample_rate
+    return Prepared(speaker.name, speaker.split, count, seconds, left_out), sounds_of(speaker)

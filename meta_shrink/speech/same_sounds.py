@@ -7,7 +7,9 @@ import os
 from collections.abc import Sequence
 
 from meta_shrink.errors import DataError
+from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.corpus import Utterance, sound_digest
+from meta_shrink.speech.quality import check_recording
 from meta_shrink.speech.recordings import Place, Recording, Unreadable
 
 
@@ -17,21 +19,34 @@ def without_copies(recordings: Sequence[Recording]) -> list[Recording]:
     Only files of one size are compared, and those of tensorflow-datasets are not.
 
     Raises:
-      DataError: two speakers have the same sound, or a file cannot be read.
+      DataError: two speakers have the same sound.
     """
     sizes: dict[int, list[int]] = {}
     for number, recording in enumerate(recordings):
-        if (size := _size(recording)) >= 0:
+        if (size := _size(recording)) > 0:
             sizes.setdefault(size, []).append(number)
     found = list(recordings)
     for numbers in sizes.values():
         known: dict[bytes, Recording] = {}
         for number in numbers if len(numbers) > 1 else ():
             one = recordings[number]
-            first = known.setdefault(hashlib.sha256(one.place.read()).digest(), one)
-            if first is not one:
+            try:
+                content = one.place.read()
+            except DataError:  # It is left out by its name when it is read.
+                continue
+            first = known.setdefault(hashlib.sha256(content).digest(), one)
+            if first is not one and _is_sound(content):
                 found[number] = _copy(one, first)
     return found
+
+
+def _is_sound(content: bytes) -> bool:
+    """Not what is left out by its name anyway, as a silent recording."""
+    try:
+        check_recording(*decode(content, ""))
+    except DataError:
+        return False
+    return True
 
 
 def _size(recording: Recording) -> int:

@@ -9,8 +9,9 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from meta_shrink.durable_files import remove_file
 from meta_shrink.errors import DataError, MetaShrinkError
-from meta_shrink.speech.corpus import PARTS, SUFFIX, Speaker, read_speaker
+from meta_shrink.speech.corpus import PARTS, SUFFIX, Speaker, part_files, read_speaker
 from meta_shrink.speech.features import FEATURES_VERSION
 from meta_shrink.speech.recordings import Corpus, Lexicon, Recording
 
@@ -63,6 +64,16 @@ def pieces_of(job: Job) -> list[Job]:
         )
         for first in range(0, len(job.recordings), CHUNK)
     ]
+
+
+def remove_pieces(folder: str, jobs: Sequence[Job]) -> None:
+    """Those of speakers that are whole; another corpus's, which was stopped, stay."""
+    own = {os.path.basename(job.path).removesuffix(SUFFIX) for job in jobs}
+    for path in part_files(folder):
+        if os.path.basename(path).partition(".")[0] in own:  # Names of files have no dot.
+            remove_file(path)
+    with contextlib.suppress(OSError):  # There may be others.
+        os.rmdir(os.path.join(folder, PARTS))
 
 
 def kept(job: Job) -> Speaker | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from meta_shrink.errors import DataError, UsageError
+from meta_shrink.errors import DataError, UsageError, first_names
 from meta_shrink.images.classes import hash_order
 from meta_shrink.rng import fold_in, root_key, uniform
 from meta_shrink.speech.corpus import Speaker, Utterance, read_speakers
@@ -17,9 +17,10 @@ from meta_shrink.speech.crops import (
     Utterances,
     Window,
     all_pieces,
-    padded,
+    mixed,
     pieces,
     random_pieces,
+    rows_of,
     tiles,
 )
 from meta_shrink.speech.features import FEATURES_VERSION
@@ -105,10 +106,15 @@ def split_speakers(
 
     Raises:
       UsageError: heldout is below 0.
-      DataError: one of them would be empty.
+      DataError: one of them would be empty, or a speaker has fewer than two utterances.
     """
     if heldout < 0:
         raise UsageError(f"task got heldout_speakers={heldout}; expected 1 or more.")
+    if few := [speaker.name for speaker in speakers if len(speaker.utterances) < 2]:
+        raise DataError(
+            f"{len(few)} of {len(speakers)} speakers have fewer than two utterances, and one is "
+            f"for validation: {first_names(few)}; remove their files."
+        )
     test = {speaker.name for speaker in speakers if speaker.split == "test"}
     if test and heldout != HELDOUT_SPEAKERS:
         raise UsageError(
@@ -133,7 +139,7 @@ def split_utterances(
 
     Raises:
       UsageError: a share that is none.
-      DataError: fewer than two utterances.
+      DataError: nothing would be left to train on.
     """
     if not (0 < validation_share < 1 and 0 < train_share <= 1):
         raise UsageError(
@@ -145,8 +151,8 @@ def split_utterances(
     count = max(1, round(validation_share * len(order)))
     if len(order) <= count:
         raise DataError(
-            f"Speaker {speaker.name} has {len(order)} utterance(s), of which {count} would be for "
-            "validation; expected at least one more. Remove the speaker's file."
+            f"Speaker {speaker.name} has {len(order)} utterances, of which {count} would be for "
+            "validation; expected at least one more: lower task.validation_share."
         )
     kept = order[count : count + max(1, round(train_share * (len(order) - count)))]
     return [by_name[name] for name in kept], [by_name[name] for name in order[:count]]
@@ -189,26 +195,14 @@ def _stacked(
     window: Window,
     numbers: Sequence[int],
 ) -> _Stack:
-    train = _stack([own for own, _ in speakers], window, numbers)
-    val = _stack([own for _, own in speakers], window, numbers)
+    parts = ([part[which] for part in speakers] for which in (0, 1))
+    train, val = (Utterances(*map(tf.constant, rows_of(part, window, numbers))) for part in parts)
     covers = [tiles([len(u.features.phones) for u in own], window) for _, own in speakers]
     # What is missing to the longest list scores frames behind the end, which weigh nothing.
     end = [[0, 1 + max(len(u.features.phones) for _, own in speakers for u in own)]]
     most = max(map(len, covers))
     filled = [np.concatenate([c, np.repeat(end, most - len(c), axis=0)]) for c in covers]
     return _Stack(train, val, tf.constant(np.stack(filled), tf.int32))
-
-
-def _stack(
-    speakers: Sequence[list[Utterance]], window: Window, numbers: Sequence[int]
-) -> Utterances:
-    rows = max(map(len, speakers))
-    longest = max(len(u.features.phones) for own in speakers for u in own)
-    arrays = [
-        padded(own, window, rows=rows, longest=longest, speaker=number)
-        for own, number in zip(speakers, numbers, strict=True)
-    ]
-    return Utterances(*(tf.constant(np.stack(values)) for values in zip(*arrays, strict=True)))
 
 
 def _task_drawer(window: Window, validation_pieces: int) -> Callable[..., Task]:
@@ -231,10 +225,7 @@ def _task_drawer(window: Window, validation_pieces: int) -> Callable[..., Task]:
 
 def _mixed(stack: _Stack, window: Window, key: tf.Tensor) -> Mixed:
     """Pieces of all training speakers; validation pieces of their validation utterances."""
-    train, val = (
-        Utterances(*(tf.reshape(x, [-1, *x.shape[2:]]) for x in part))
-        for part in (stack.train, stack.val)
-    )
+    train, val = mixed(stack.train), mixed(stack.val)
 
     def draw(key: tf.Tensor, size: int) -> Any:
         return random_pieces(train, key, size, window)

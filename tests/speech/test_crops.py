@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from meta_shrink.speech.crops import Utterances, Window, padded, pieces, random_pieces, tiles
+from meta_shrink.speech.crops import (
+    Utterances,
+    Window,
+    mixed,
+    pieces,
+    random_pieces,
+    rows_of,
+    tiles,
+)
 from meta_shrink.speech.features import network_features
 from tests.speech.samples import utterance
 
 WINDOW = Window(frames=4, context=3, hop=80)
 OWN = [utterance("a", 10, seed=1), utterance("b", 3, seed=2), utterance("c", 6, seed=3)]
-DATA = padded(OWN, WINDOW, rows=5, longest=12, speaker=7)
+FEWER = [utterance(name, 5, seed=4 + n) for n, name in enumerate("vwxyz")]
+ALL = rows_of([FEWER, OWN], WINDOW, [6, 7])
+DATA = Utterances(*(x[1] for x in ALL))
 
 
 def piece(row: int, first: int, window: Window = WINDOW):
@@ -82,9 +92,24 @@ def test_the_speaker_is_told_where_it_is_asked():
     assert told.numpy().tolist() == [7, 7]
 
 
+def test_all_speakers_mixed_are_those_of_each():
+    """Utterance 5 n + u of all is utterance u of speaker n, who is told by number."""
+    data, told = mixed(ALL), WINDOW._replace(told=True)
+    assert data.row.numpy().tolist() == [0] * 5 + [1] * 5
+    for speaker, own in enumerate([FEWER, OWN]):
+        alone = Utterances(*(x[speaker] for x in ALL))
+        for number in range(len(own)):
+            for first in (0, 2):
+                ours = pieces(data, [5 * speaker + number], tf.constant([first]), told)
+                wanted = pieces(alone, [number], tf.constant([first]), told)
+                for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(wanted), strict=True):
+                    assert (a.numpy() == b.numpy()).all()
+                assert ours[0][2].numpy() == 6 + speaker
+
+
 def test_no_context_is_a_window_too():
     window = Window(frames=2, context=0, hop=80)
-    data = padded(OWN, window, rows=3, longest=10, speaker=0)
+    data = Utterances(*(x[0] for x in rows_of([OWN], window, [0])))
     _, codes, weights = pieces(data, [1], tf.constant([0]), window)
     assert (codes.numpy()[0] == OWN[1].codes[:160]).all() and (weights.numpy() > 0).all()
 

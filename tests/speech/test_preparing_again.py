@@ -11,6 +11,7 @@ from meta_shrink import DataError
 from meta_shrink.errors import InUseError
 from meta_shrink.runs.locks import only_process_in
 from meta_shrink.speech import prepare as preparing
+from meta_shrink.speech import speaker_files
 from meta_shrink.speech.corpus import read_speakers
 from meta_shrink.speech.prepare import prepare_speech
 from tests.speech.samples import utterance
@@ -133,7 +134,8 @@ def test_files_of_somebody_else_stay(source):
     assert [path.name for path in mine.iterdir()] == ["of a piano.npz"]
 
 
-def test_what_is_prepared_in_part_is_not_trained_on(source, monkeypatch):
+def stopped_at_bo(source, monkeypatch) -> None:
+    """Prepared up to ann, of whom a piece is there."""
     piece = preparing.prepare_piece
 
     def dies(job):
@@ -144,9 +146,34 @@ def test_what_is_prepared_in_part_is_not_trained_on(source, monkeypatch):
     monkeypatch.setattr(preparing, "prepare_piece", dies)
     with pytest.raises(KeyboardInterrupt):
         prepare(source)
+    monkeypatch.setattr(preparing, "prepare_piece", piece)
+
+
+def test_another_corpus_leaves_what_was_prepared_in_part(source, monkeypatch):
+    monkeypatch.setattr(speaker_files, "CHUNK", 1)
+    stopped_at_bo(source, monkeypatch)  # ann is whole by then, and her pieces are there.
+    parts, other = source.parent / "out/parts", source.parent / "other"
+    before = sorted(parts.iterdir())
+    for path in ("zoe/a.wav", "zoe/a.txt"):
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).write_text("11")
+    prepare_speech(str(other), str(source.parent / "out"), log=lambda _: None)
+    assert before and sorted(parts.iterdir()) == before
+    with pytest.raises(DataError, match=r"is prepared in part: .* or remove"):
+        read_speakers(str(source.parent / "out"))
+
+
+def test_pieces_of_a_speaker_who_has_fewer_now_do_not_stay(source, monkeypatch):
+    monkeypatch.setattr(speaker_files, "CHUNK", 1)
+    stopped_at_bo(source, monkeypatch)
+    (source / "ann/b.wav").unlink()
+    assert prepare(source) == {"ann": [5], "bo": [7]}
+
+
+def test_what_is_prepared_in_part_is_not_trained_on(source, monkeypatch):
+    stopped_at_bo(source, monkeypatch)
     with pytest.raises(DataError, match="is prepared in part"):
         read_speakers(str(source.parent / "out"))
-    monkeypatch.setattr(preparing, "prepare_piece", piece)
     assert prepare(source) == {"ann": [5, 6], "bo": [7]}
     assert not (source.parent / "out" / "parts").exists()
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from meta_shrink import DataError
 from meta_shrink.speech.layouts import find_recordings
+from tests.speech.samples import buzz
 from tests.speech.test_find_recordings import ENTRIES, folder, tar
 
-SOUND = b"RIFF" + bytes(range(200))
+soundfile = pytest.importorskip("soundfile", reason="needs the extra [speech]")
+
+
+def wav(f0: float, level: float = 0.5) -> bytes:
+    """A second of a voice and a pause."""
+    file = io.BytesIO()
+    samples = np.concatenate([buzz(f0, 1.0, 16_000, level), np.zeros([4_000])])
+    soundfile.write(file, samples, 16_000, format="WAV")
+    return file.getvalue()
+
+
+SOUND = wav(100.0)
 
 
 def of(tmp_path: Path, entries: dict[str, bytes], kind: str) -> str:
@@ -25,8 +39,15 @@ def test_of_two_speakers_it_is_refused(kind, tmp_path):
     entries = {"ann/a.wav": SOUND, "ann/a.txt": b"one", "bo/b.wav": SOUND, "bo/b.txt": b"two"}
     with pytest.raises(DataError, match="ann/a and bo/b are the same sound, and two speakers"):
         find_recordings(of(tmp_path, entries, kind))
-    entries["bo/b.wav"] = SOUND[::-1]  # Of the same length.
+    entries["bo/b.wav"] = wav(130.0)  # Of the same length.
     assert len(find_recordings(of(tmp_path, entries, kind)).recordings) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound", wav(100.0, level=0.0)])
+def test_files_that_are_left_out_anyway_are_no_leak(content, tmp_path):
+    """As those of two failed downloads: each is left out when it is read, by its name."""
+    entries = {"ann/a.wav": content, "ann/a.txt": b"one", "bo/b.wav": content, "bo/b.txt": b"two"}
+    assert len(find_recordings(of(tmp_path, entries, "folder")).recordings) == 2
 
 
 def test_one_file_that_is_listed_for_two_speakers(tmp_path):

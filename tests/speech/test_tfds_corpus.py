@@ -21,8 +21,13 @@ RNG = np.random.default_rng(0)
 SOUNDS = [RNG.integers(-32768, 32768, 900 + 50 * n) for n in range(5)]
 
 
-def write(folder: Path, splits: dict[str, list[dict[str, Any]]], **features: Any) -> str:
-    """A data set as tensorflow-datasets writes it; the folder of its version."""
+def write(
+    folder: Path, splits: dict[str, list[dict[str, Any]]], *, shards: int = 0, **features: Any
+) -> str:
+    """A data set as tensorflow-datasets writes it; the folder of its version.
+
+    shards: of a split, whose examples are shuffled then.
+    """
     features = {"speech": tfds.features.Audio(sample_rate=RATE), **features}
 
     def data(rows):
@@ -39,7 +44,8 @@ def write(folder: Path, splits: dict[str, list[dict[str, Any]]], **features: Any
         features=tfds.features.FeaturesDict(features),
         split_datasets={name: data(rows) for name, rows in splits.items()},
         data_dir=str(folder),
-        disable_shuffling=True,
+        disable_shuffling=not shards,
+        **({"download_config": tfds.download.DownloadConfig(num_shards=shards)} if shards else {}),
     )
     return str(folder / "my_vctk" / "1.0.0")
 
@@ -65,6 +71,28 @@ def test_the_layout_of_vctk(tmp_path):
         samples, rate = decode(own.place.read(), "x")
         assert rate == RATE
         np.testing.assert_array_equal(np.round(samples * 32768), sound)
+
+
+def test_a_data_set_of_several_shards_has_each_sound_with_its_own_text(tmp_path):
+    """Which tensorflow-datasets reads in turn, 16 examples at a time, and a part of them not."""
+    rows = [
+        {"id": f"u{n}", "speech": np.full([900], n), "text": f"{n}", "speaker": n % 2}
+        for n in range(150)
+    ]
+    folder = write(
+        tmp_path,
+        {"train": rows},
+        shards=4,
+        id=np.str_,
+        text=tfds.features.Text(),
+        speaker=tfds.features.ClassLabel(names=NAMES),
+    )
+    found = find_recordings(folder).recordings
+    assert len(found) == 150
+    for own in found:
+        samples, _ = decode(own.place.read(), "x")
+        assert own.text == f"{round(float(samples[0]) * 32768)}"
+        assert own.utterance == f"u{own.text}"
 
 
 def test_one_speaker_without_names(tmp_path):

@@ -33,9 +33,10 @@ def words(utterances) -> set[bytes]:
 
 def rows(data) -> set[bytes]:
     """The utterances of a task's training data, without their padding."""
+    codes, firsts = data.codes.numpy()[0], 80 * data.start.numpy() + 160
     return {
-        codes[160 : 160 + 80 * frames].tobytes()
-        for codes, frames in zip(data.codes.numpy(), data.frames.numpy(), strict=True)
+        codes[first : first + 80 * frames].tobytes()
+        for first, frames in zip(firsts, data.frames.numpy(), strict=True)
         if frames
     }
 
