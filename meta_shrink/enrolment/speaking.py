@@ -43,8 +43,8 @@ def features_of(
       DataError: it cannot be read or aligned, is silent or noisy, or longer than MAX_SECONDS.
       UsageError: no text, a shift beyond two octaves, a backbone of something else.
     """
-    said = text or _text_beside(path)
     content = Place(path).read()
+    said = text or _text_beside(path)
     how = {"shift": shift, "max_seconds": MAX_SECONDS, "lexicon": lexicon}
     return features_of_sound(content, said, info, name=path, **how)
 

@@ -29,7 +29,9 @@ and --processes may be set.
 A preparation that was killed is repaired by the same command, and one that is done is not repeated.
 """
 
+import json
 import os
+import re
 from types import SimpleNamespace
 
 from absl import flags, logging
@@ -105,8 +107,21 @@ def _places(what: str) -> tuple[str, str]:
     source = FROM.value
     if source is None:
         raise UsageError(f"{what} needs --from=PATH, and downloads nothing.")
-    name = os.path.basename(os.path.abspath(source))
-    return source, OUT.value or os.path.join("data", os.path.splitext(name)[0])
+    return source, OUT.value or os.path.join("data", _name_of(os.path.abspath(source)))
+
+
+def _name_of(path: str) -> str:
+    """Of a folder its own, of a file without its ending; NAME or NAME-CONFIG of a data set of
+    tensorflow-datasets, whose folder is called by a version."""
+    name = os.path.basename(path)
+    if not os.path.isdir(path):
+        return re.sub(r"(?i)(\.tar)?\.\w+$", "", name)
+    try:
+        with open(os.path.join(path, "dataset_info.json"), encoding="utf-8") as file:
+            facts = json.load(file)
+        return "-".join(filter(None, [facts["name"], facts.get("configName")]))
+    except (OSError, ValueError, LookupError, TypeError):  # None of tensorflow-datasets.
+        return name
 
 
 def _images():

@@ -26,7 +26,7 @@ LEAST_NATS, FEWEST_JUDGED = -6.5, 10
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
 _VOWEL = re.compile("[aeiouy]")
-APOSTROPHES = str.maketrans("\u2018\u2019", "''")
+_APOSTROPHES = str.maketrans("\u2018\u2019\u02bc", "'''")
 _SAID = "&%@#*/\\\u00a7\u2030\u2032\u2033"  # Marks by their kind, and words where they are read.
 
 
@@ -54,13 +54,19 @@ class HeardWord(NamedTuple):
     phones: Sequence[HeardPhone]
 
 
+def plain_text(text: str) -> str:
+    """With straight apostrophes, and without the marks that some editors put at the ends of a
+    file."""
+    return text.strip("\ufeff").translate(_APOSTROPHES)
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text in small letters; punctuation goes, apostrophes stay.
 
     Raises:
       DataError: there is none, or a digit, or a letter or a sign that is not English.
     """
-    plain = text.translate(APOSTROPHES).lower()
+    plain = plain_text(text).lower()
     words = WORD.findall(plain)
     odd = [word for word in words if not re.fullmatch(r"[a-z']+", word)]
     if odd := odd or [sign for sign in plain if _is_sign(sign)]:

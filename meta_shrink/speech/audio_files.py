@@ -32,6 +32,7 @@ _NATIVE = {
 MAX_RATE, MAX_CHANNELS = 192_000, 8
 MOST = 4.0  # Of full scale: what is louder than 12 dB above it are integers kept as floats.
 LONGEST = 3600.0  # Seconds of a recording.
+MOST_NUMBERS = 2**29  # Samples of all channels, 2 GiB: an hour of stereo at 48 kHz has less.
 UNKNOWN = 2**32 - 1  # In the place of a length, of a WAV that is not at its end.
 _STREAMED = 2**31 - 2**13  # Lengths from here on are in its place, too.
 _OPEN_FRAMES = 2**63 - 1  # What libsndfile says of a FLAC that does not say its length.
@@ -46,8 +47,8 @@ def decode(
     """The bytes of a sound file (FLAC, WAV, Ogg) -> float32 samples [N] of one channel, rate.
 
     Args:
-      max_seconds: no more is read, and never more than LONGEST. A few bytes of FLAC may hold, or
-        say that they hold, years.
+      max_seconds: no more is read, and never more than LONGEST or MOST_NUMBERS. A few bytes of
+        FLAC may hold, or say that they hold, years.
 
     Raises:
       DataError: it is no sound file or cut off, or holds no sound, more than that, none of people,
@@ -58,7 +59,7 @@ def decode(
     try:
         told = soundfile.info(io.BytesIO(content))
         _check(told, name)
-        most = int(limit * told.samplerate) + 1
+        most = min(int(limit * told.samplerate), MOST_NUMBERS // told.channels) + 1
         is_native = max_seconds is None and told.frames < most
         samples = decode_native(content, told) if is_native else None
         if samples is None:
@@ -69,7 +70,8 @@ def decode(
     if not len(samples):
         raise DataError(f"{name} holds no sound.")
     if len(samples) >= most:
-        raise DataError(f"{name} is longer than {limit:g} s: cut it.")
+        longest = min(limit, MOST_NUMBERS / told.channels / told.samplerate)
+        raise DataError(f"{name} is longer than {longest:.4g} s: cut it.")
     is_told = told.frames < _OPEN_FRAMES
     if (is_told and len(samples) < told.frames) or _is_short(content):
         raise DataError(f"{name} is cut off: it has fewer samples than it says; copy it again.")

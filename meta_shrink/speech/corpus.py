@@ -2,8 +2,8 @@
 
 Arrays: codes uint8 [samples], phones uint8 [frames, 3], numbers float32 [frames, 6] (see
 features), utterances str [U], frames int32 [U] (each utterance has hop * frames samples), and
-`about`, a JSON text: {"format": FORMAT, "speaker", "split", "sample_rate", "features_version",
-"settings", "left_out": [[utterance, why], ...], "sha256"}.
+`about`, a JSON text: {"format": FORMAT, "speaker", "split", "sample_rate", "pre_emphasis",
+"features_version", "settings", "left_out": [[utterance, why], ...], "sha256"}.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meta_shrink.errors import DataError, first_names
-from meta_shrink.speech.alignment import APOSTROPHES
+from meta_shrink.speech.alignment import plain_text
 from meta_shrink.speech.recordings import Place
 from meta_shrink.speech.tables import LINE_ENDS
 
@@ -57,7 +57,7 @@ def read_lexicon(place: Place, *, log: Callable[[str], Any] = print) -> dict[str
     lexicon: dict[str, tuple[str, ...]] = {}
     unused, again = [], []
     for line in _lines(place):
-        word, *phones = line.translate(APOSTROPHES).split()
+        word, *phones = plain_text(line).split()
         if phones and _WORD.fullmatch(word):
             said = tuple(p.rstrip("012") for p in phones)
             if lexicon.setdefault(word.upper(), said) != said:

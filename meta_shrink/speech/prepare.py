@@ -29,7 +29,7 @@ from meta_shrink.speech.corpus import (
 )
 from meta_shrink.speech.features import Frames, Phone, frame_features
 from meta_shrink.speech.layouts import find_recordings
-from meta_shrink.speech.quality import check_recording
+from meta_shrink.speech.quality import check_emphasised, check_recording
 from meta_shrink.speech.recordings import Lexicon, Recording
 from meta_shrink.speech.same_sounds import each_sound_once
 from meta_shrink.speech.signal import (
@@ -212,7 +212,9 @@ def prepare_utterance(recording: Recording, job: Job) -> Utterance:
     wanted, told = job.sample_rate, (recording.text, job.lexicon)
     samples = resample(around_zero(recorded), rate, wanted)
     frames = told_frames(samples, wanted, *told, phones=recording.phones)
-    codes = encode(samples[: len(frames.phones) * hop_of(wanted)], job.pre_emphasis)
+    heard = samples[: len(frames.phones) * hop_of(wanted)]
+    check_emphasised(heard, job.pre_emphasis)
+    codes = encode(heard, job.pre_emphasis)
     return Utterance(recording.utterance, codes, frames)
 
 

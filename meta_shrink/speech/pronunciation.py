@@ -8,7 +8,7 @@ from itertools import pairwise
 from string import ascii_letters
 
 from meta_shrink.errors import DataError, UsageError
-from meta_shrink.speech.alignment import APOSTROPHES, WORD, pronounce, said_by
+from meta_shrink.speech.alignment import WORD, plain_text, pronounce, said_by
 from meta_shrink.speech.prosody import Phones, phones_of_words
 from meta_shrink.speech.recordings import Lexicon
 
@@ -54,7 +54,7 @@ def text_phones(
             f"The text has {len(text)} characters; expected {max_characters} at most: say it in "
             "parts."
         )
-    plain = text.translate(APOSTROPHES)
+    plain = plain_text(text)
     if odd := [c for c in plain if not (c in _MARKS or c.isspace() or c in ascii_letters)]:
         raise UsageError(
             f"{odd[0]!r} of the text {_shown(text)} cannot be spoken: write it in English words."

@@ -50,6 +50,20 @@ def check_recording(samples: np.ndarray, rate: int, *, may_clip: bool = False) -
         )
 
 
+def check_emphasised(samples: np.ndarray, pre_emphasis: float) -> None:
+    """Refuse what codes of x[t] - pre_emphasis * x[t - 1] would cut off, as a loud whistle.
+
+    Raises:
+      DataError: more than MOST_CLIPPED of them.
+    """
+    emphasised = samples[1:] - pre_emphasis * samples[:-1]
+    if (share := float(np.mean(np.abs(emphasised) > 1))) > MOST_CLIPPED:
+        raise DataError(
+            f"{share:.1%} of its samples are cut off by a pre-emphasis of {pre_emphasis:g}, "
+            f"expected {MOST_CLIPPED:.1%} at most: record it at a lower level, or take less."
+        )
+
+
 def loud_level(samples: np.ndarray, rate: int) -> float:
     """Decibels of full scale (a square wave of 1) of the loud frames of 25 ms."""
     return _decibels(np.percentile(_powers(samples, rate), _LOUD))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meta_shrink.durable_files import remove_file
 from meta_shrink.errors import DataError, MetaShrinkError
@@ -128,11 +128,18 @@ def require_one_coding(folder: str, jobs: Sequence[Job]) -> None:
 
 def settings_of(job: Job) -> str:
     """SHA-256 of all that decides the file of a job; of sound, the size and time of its file."""
+    recordings = [_from_anywhere(recording) for recording in job.recordings]
     stamps = [_stamp(recording.place.path) for recording in job.recordings]
-    told = [FEATURES_VERSION, job.sample_rate, job.recordings, stamps, dict(job.lexicon)]
+    told = [FEATURES_VERSION, job.sample_rate, recordings, stamps, dict(job.lexicon)]
     if job.pre_emphasis:  # What was prepared before there was one stays.
         told.append(job.pre_emphasis)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _from_anywhere(recording: Recording) -> Recording:
+    """The same wherever the command was typed."""
+    place: Any = recording.place
+    return recording._replace(place=place._replace(path=os.path.abspath(place.path)))
 
 
 def other_speakers(folder: str, jobs: Sequence[Job]) -> list[str]:

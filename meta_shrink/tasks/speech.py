@@ -90,7 +90,15 @@ def _facts(window: Window, one: Speaker, new: int) -> dict[str, Any]:
 
 
 def _check_model(window: Window, new: int, model: Mapping[str, Any]) -> None:
-    """The model has the number of the new speaker, the highest: TensorFlow may take another's."""
+    """The model is of these pieces, and has the number of the new speaker, the highest: TensorFlow
+    may take another's."""
+    frames = window.context + window.frames
+    wanted = {"frames": frames, "samples": frames * window.hop}
+    if odd := [f"model.{k}={v}" for k, v in wanted.items() if model.get(k, v) != v]:
+        raise UsageError(
+            f"The data have {window.hop} samples a frame, and the task's pieces {frames} frames: "
+            f"set {' and '.join(odd)}."
+        )
     speakers = model.get("speakers")
     if window.told and speakers and speakers <= new:
         raise UsageError(

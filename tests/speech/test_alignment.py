@@ -129,6 +129,7 @@ def test_text_that_does_not_fit_is_refused_and_leaves_no_trace(corpus):
         ("IT WAS GOOD", ["it", "was", "good"]),
         ("Well -- don't; it's Jess\u2019s.", ["well", "don't", "it's", "jess's"]),
         ("twenty-one", ["twenty", "one"]),
+        ("\ufeffdon\u02bct go.\ufeff", ["don't", "go"]),
         ("\u2018don\u2018t\u2026 (he said) \u00abyes\u00bb\u00a1", ["don't", "he", "said", "yes"]),
     ],
 )

@@ -61,6 +61,13 @@ def test_hours_of_silence_in_a_few_bytes_are_not_unpacked(monkeypatch):
             decode(content, "x")
 
 
+def test_many_channels_are_not_as_many_hours(monkeypatch):
+    monkeypatch.setattr("meta_shrink.speech.audio_files.MOST_NUMBERS", 2 * RATE)
+    assert len(decode(sound(np.zeros(2 * RATE)), "x")[0]) == 2 * RATE
+    with pytest.raises(DataError, match="x is longer than 1 s: cut it"):
+        decode(sound(np.zeros([RATE + 1, 2])), "x")
+
+
 @pytest.mark.parametrize("offset", [-0.3, -0.006, 0.004, 0.02, 0.3])
 def test_an_offset_of_the_recorder_is_taken_off(offset):
     voice = (VOICE - VOICE.mean()) / 4

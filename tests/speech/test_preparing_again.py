@@ -52,6 +52,13 @@ def test_a_recording_that_was_made_anew_is_prepared_anew(source):
     assert prepare(source) == {"ann": [5, 6], "bo": [19]}
 
 
+def test_a_corpus_is_the_same_from_wherever_the_command_is_typed(source, monkeypatch):
+    prepare(source)
+    monkeypatch.chdir(source.parent)
+    prepare_speech("from", "out", log=(told := []).append)
+    assert "3 recordings of 2 speakers; 2 were prepared already." in told
+
+
 def test_a_speaker_of_whom_nothing_is_left_has_no_file(source):
     prepare(source)
     (source / "bo" / "a.wav").write_text("0")

@@ -13,6 +13,7 @@ from meta_shrink.speech.corpus import read_speakers
 from meta_shrink.speech.layouts import find_recordings
 from meta_shrink.speech.prepare import prepare_speech
 from meta_shrink.speech.quality import (
+    check_emphasised,
     check_recording,
     clipped_share,
     loud_level,
@@ -129,3 +130,13 @@ def test_a_corpus_is_prepared_without_what_no_voice_is_learned_from(tmp_path):
     expected = {"opposed": "cancel each other", "over": "is clipped", "silent": "nearly silent"}
     assert {name for name, _ in done.left_out} == set(expected)
     assert all(expected[name] in why for name, why in done.left_out)
+
+
+def test_what_pre_emphasis_would_cut_off_is_refused():
+    """6 kHz at 16 kHz: |1 - a e^(-i w)| is 1.71 for a of 0.85, so that 0.5 reaches 0.85 and 0.9
+    reaches 1.54."""
+    tone = np.sin(2 * np.pi * 6000 / 16_000 * np.arange(16_000))
+    check_emphasised(0.5 * tone, 0.85)
+    check_emphasised(0.9 * tone, 0.0)
+    with pytest.raises(DataError, match=r"% of its samples are cut off by a pre-emphasis of 0\.85"):
+        check_emphasised(0.9 * tone, 0.85)

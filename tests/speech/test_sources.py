@@ -224,3 +224,21 @@ def test_a_broken_line_is_told_by_its_number(broken, number, tmp_path):
     lines.insert(number - 1, broken)
     with pytest.raises(DataError, match=rf"metadata\.jsonl of .* line {number}\b"):
         found(folder(tmp_path, {**ENTRIES, "metadata.jsonl": "\n".join(lines).encode()}))
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tar.bz2"])
+def test_a_packed_tar_that_would_take_days_is_refused(name, tmp_path, monkeypatch):
+    """Each of its files is read from the beginning of all: here some 10 kB, 20 with both sounds."""
+    path = tmp_path / name
+    with tarfile.open(path, PACKED[name]) as archive:
+        for entry, content in ENTRIES.items():
+            member = tarfile.TarInfo(entry)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert found(path) == BOTH
+    monkeypatch.setattr("meta_shrink.speech.archives.MOST_UNPACKED", 1000)
+    if name == "x.tar":
+        assert found(path) == BOTH
+    else:
+        with pytest.raises(DataError, match=r"is packed, so that .* Unpack it \(tar -xf\)"):
+            found(path)
