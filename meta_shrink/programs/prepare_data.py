@@ -36,6 +36,7 @@ from types import SimpleNamespace
 
 from absl import flags, logging
 
+from meta_shrink.durable_files import read_file
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import subset
 from meta_shrink.images.omniglot import character_split
@@ -117,8 +118,7 @@ def _name_of(path: str) -> str:
     if not os.path.isdir(path):
         return re.sub(r"(?i)(\.tar)?\.\w+$", "", name)
     try:
-        with open(os.path.join(path, "dataset_info.json"), encoding="utf-8") as file:
-            facts = json.load(file)
+        facts = json.loads(read_file(os.path.join(path, "dataset_info.json")))
         return "-".join(filter(None, [facts["name"], facts.get("configName")]))
     except (OSError, ValueError, LookupError, TypeError):  # None of tensorflow-datasets.
         return name

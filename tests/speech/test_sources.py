@@ -8,6 +8,7 @@ import json
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,7 +231,8 @@ def test_a_broken_line_is_told_by_its_number(broken, number, tmp_path):
 def test_a_packed_tar_that_would_take_days_is_refused(name, tmp_path, monkeypatch):
     """Each of its files is read from the beginning of all: here some 10 kB, 20 with both sounds."""
     path = tmp_path / name
-    with tarfile.open(path, PACKED[name]) as archive:
+    mode: Any = PACKED[name]
+    with tarfile.open(path, mode) as archive:
         for entry, content in ENTRIES.items():
             member = tarfile.TarInfo(entry)
             member.size = len(content)
