@@ -2,8 +2,8 @@
 
     python -m benchmarks.faults [--nightly] [--only=R1,R3] [--state=FOLDER] [--out=FILE.md]
 
-`make faults` runs the small size (about 20 minutes of one core), `make faults NIGHTLY=1` the size
-of the requirements. Parts run one after another, each in processes of its own. What a part found
+`make faults` runs the small size (about 20 minutes of one core), `make faults NIGHTLY=1` the full
+one, in hours. Parts run one after another, each in processes of its own. What a part found
 is kept in --state, and a part that has been measured at this commit and in this size is not
 measured again: cut off, the same command goes on. --page writes the page of what is there, of
 whichever commit, and measures nothing. Exit code 1: a goal was missed.
@@ -108,7 +108,7 @@ def main() -> None:
     """Measure, print and write; see the module's docstring."""
     # Not absl's flags: the programs that run in forks of this process have their own.
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
-    parser.add_argument("--nightly", action="store_true", help="the size of the requirements")
+    parser.add_argument("--nightly", action="store_true", help="the full size, hours")
     parser.add_argument("--only", default="", help="figures or parts, with commas; else all")
     parser.add_argument("--state", default="runs/faults", help="folder of what was found")
     parser.add_argument("--out", default="", help="Markdown file to write; none if empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 from absl import flags
 
+from meta_shrink.durable_files import read_file
 from meta_shrink.errors import UsageError, refuse_url
 from meta_shrink.remote.mirror import Mirror
 from meta_shrink.remote.store import is_remote
@@ -58,6 +60,19 @@ def _refuse_no_store(flag: str, place: str) -> None:
 def local_only(flag: str) -> None:
     """This program's flag takes no URL: what it names is written for hours, by several runs."""
     _LIVE.add(flag)
+
+
+def name_of(path: str) -> str:
+    """Of a folder its own, of a file without its ending; NAME or NAME-CONFIG of a data set of
+    tensorflow-datasets, whose folder is called by a version."""
+    name = os.path.basename(path)
+    if not os.path.isdir(path):
+        return re.sub(r"(?i)(\.tar)?\.\w+$", "", name)
+    try:
+        facts = json.loads(read_file(os.path.join(path, "dataset_info.json")))
+        return "-".join(filter(None, [facts["name"], facts.get("configName")]))
+    except (OSError, ValueError, LookupError, TypeError):  # None of tensorflow-datasets.
+        return name
 
 
 class Copies:

@@ -29,19 +29,16 @@ and --processes may be set.
 A preparation that was killed is repaired by the same command, and one that is done is not repeated.
 """
 
-import json
 import os
-import re
 from types import SimpleNamespace
 
 from absl import flags, logging
 
-from meta_shrink.durable_files import read_file
 from meta_shrink.errors import DataError, UsageError
 from meta_shrink.images.classes import subset
 from meta_shrink.images.omniglot import character_split
 from meta_shrink.images.prepare import prepare_images, prepare_omniglot
-from meta_shrink.programs import cli
+from meta_shrink.programs import cli, places
 
 FROM = flags.DEFINE_string("from", None, "Folder or file with the data as it was published.")
 OUT = flags.DEFINE_string("out", None, "Folder to fill: the config's task.data_dir.")
@@ -108,20 +105,7 @@ def _places(what: str) -> tuple[str, str]:
     source = FROM.value
     if source is None:
         raise UsageError(f"{what} needs --from=PATH, and downloads nothing.")
-    return source, OUT.value or os.path.join("data", _name_of(os.path.abspath(source)))
-
-
-def _name_of(path: str) -> str:
-    """Of a folder its own, of a file without its ending; NAME or NAME-CONFIG of a data set of
-    tensorflow-datasets, whose folder is called by a version."""
-    name = os.path.basename(path)
-    if not os.path.isdir(path):
-        return re.sub(r"(?i)(\.tar)?\.\w+$", "", name)
-    try:
-        facts = json.loads(read_file(os.path.join(path, "dataset_info.json")))
-        return "-".join(filter(None, [facts["name"], facts.get("configName")]))
-    except (OSError, ValueError, LookupError, TypeError):  # None of tensorflow-datasets.
-        return name
+    return source, OUT.value or os.path.join("data", places.name_of(os.path.abspath(source)))
 
 
 def _images():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from meta_shrink.programs.prepare_data import _name_of
+from meta_shrink.programs.places import name_of
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from meta_shrink.programs.prepare_data import _name_of
 def test_a_folder_keeps_its_name_and_a_file_loses_its_ending(path, name, tmp_path):
     place = tmp_path / path
     place.mkdir() if path.endswith("/") else place.write_text("")
-    assert _name_of(str(place)) == name
+    assert name_of(str(place)) == name
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_a_data_set_of_tensorflow_datasets_has_its_own(facts, name, tmp_path):
     folder = tmp_path / "1.0.1"
     folder.mkdir()
     (folder / "dataset_info.json").write_text(json.dumps(facts))
-    assert _name_of(str(folder)) == name
+    assert name_of(str(folder)) == name
