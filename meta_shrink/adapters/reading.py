@@ -109,7 +109,7 @@ def load_again(
     payload = _payload(content, header.payload_start(content), manifest.encoding)
     entries = encodings.stored_entries(backbone, manifest.encoding)
     stored = {entry.name: header.stored_array(payload, entry) for entry in entries}
-    tensors = encodings.decode(stored, backbone, manifest.encoding, default, path)
+    tensors = encodings.decode(stored, backbone, manifest.encoding, default, path, known=True)
     return Adapter(sha256, manifest, MappingProxyType(tensors), len(content))
 
 
