@@ -84,9 +84,10 @@ def page(results: Sequence[Result], owed: Sequence[Row]) -> str:
         "What we ask of a run that is killed, stopped, damaged or out of disk (R1 to R17), and of "
         "adapters and a server under load (S1 to S9), measured on the real programs; each line "
         "says its goal. S7 and S8 are of a network with random weights here, and of a trained "
-        "voice in [voices_size.md](voices_size.md); more of the server in [serving.md](serving.md)."
-        " `make faults` measures part by part what has no result of this commit yet, and writes "
-        "this page; `make faults NIGHTLY=1` takes hours. "
+        "voice in [voices_size.md](voices_size.md). The network of S1, S4 and S5 is tiny here, "
+        "0.08 ms a row, so that whatever stands beside it shows; networks in use are in "
+        "[serving.md](serving.md). `make faults` measures part by part what has no result of this "
+        "commit yet, and writes this page; `make faults NIGHTLY=1` takes hours. "
         f"Size here: {sizes}; {minutes:.0f} minutes of the processor.",
         "",
         f"{os.cpu_count()} cores, Python {platform.python_version()}, TensorFlow {tf.__version__}. "
