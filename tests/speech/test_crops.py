@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from meta_shrink import DataError
+from meta_shrink.speech import crops
 from meta_shrink.speech.crops import (
     Utterances,
     Window,
@@ -119,3 +121,14 @@ def test_leaves_may_be_tensors():
     ours = pieces(data, tf.constant([0]), tf.constant([2]), WINDOW)
     for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(piece(0, 2)), strict=True):
         assert (a.numpy()[0] == b).all()
+
+
+def test_more_than_the_machine_holds_is_refused(monkeypatch):
+    """Two speakers, each with room for 19 frames and three silences of 3, of 107 bytes."""
+    size = 2 * (19 + 3 * 3) * (80 + 27)
+    own = [OWN, OWN[:1]]
+    monkeypatch.setattr(crops, "memory_bytes", lambda: size)
+    rows_of(own, WINDOW, [0, 1])
+    monkeypatch.setattr(crops, "memory_bytes", lambda: size - 1)
+    with pytest.raises(DataError, match="2 speakers, each with room for as much speech as the one"):
+        rows_of(own, WINDOW, [0, 1])

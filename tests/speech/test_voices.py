@@ -208,3 +208,13 @@ def test_the_spectrogram_of_a_tone_is_a_line():
     found = levels(samples, rate)
     assert found.shape == (201, 200) and found.max() == 0
     np.testing.assert_array_equal(found[:, 10:190].argmax(0), frequency / (rate / 400))
+
+
+def test_one_name_that_no_adapter_can_have_leaves_the_others(backbone, tmp_path):
+    for name in ("Zoë", "ann"):
+        (tmp_path / name).mkdir()
+        write_wav(str(tmp_path / name / "a.wav"), np.zeros(100, np.float32), 16_000)
+        (tmp_path / name / "a.txt").write_text("one")
+    voices = RecordedVoices(str(tmp_path), Backbone.load(backbone).info, **NO_LOG)
+    assert list(voices.speakers) == ["ann"]
+    assert list(voices.left_out) == ["Zoë"] and "The speaker 'Zoë'" in voices.left_out["Zoë"]
