@@ -24,7 +24,7 @@ from meta_shrink.speech.corpus import Utterance
 from meta_shrink.speech.crops import Utterances, Window, all_pieces, rows_of
 from meta_shrink.speech.features import NUMBERS
 from meta_shrink.speech.layouts import find_recordings
-from meta_shrink.speech.prepare import prepare_utterance
+from meta_shrink.speech.prepare import heard
 from meta_shrink.speech.recordings import Recording
 from meta_shrink.speech.same_sounds import each_sound_once
 from meta_shrink.speech.signal import hop_of
@@ -83,17 +83,15 @@ class RecordedVoices:
 
     def settings(self, speaker: str) -> str:
         """A hash of what decides their utterances; of sound, the size and time of its file."""
-        return settings_of(self._job._replace(recordings=self.speakers[speaker]))
+        return settings_of(self._job_of(speaker))
+
+    def _job_of(self, speaker: str) -> Job:
+        return self._job._replace(recordings=self.speakers[speaker])
 
     def utterances(self, speaker: str) -> list[Utterance]:
         """Hear all of their recordings, a second each."""
         if (own := self._heard.get(speaker)) is None:
-            prepared, left_out = [], []
-            for recording in self.speakers[speaker]:
-                try:
-                    prepared.append(prepare_utterance(recording, self._job))
-                except DataError as error:
-                    left_out.append([recording.utterance, error])
+            prepared, left_out = heard(self._job_of(speaker))
             own, copies = each_sound_once(prepared)
             for name, why in left_out + copies:
                 self._log(one_line(f"left out: {speaker}/{name}: {why}"))

@@ -14,7 +14,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,9 @@ PARTS = "parts"  # The folder of what is prepared of a speaker: NAME.FIRST.npz.
 _PART = re.compile(r"(?s:.+)\.\d+\.npz(?:\.\d+\.tmp)?")
 ARRAYS = ("codes", "phones", "numbers", "utterances", "frames")
 _ERRORS = (ValueError, KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile, zlib.error)
+
+
+Sounds = list[tuple[str, bytes]]  # (SPEAKER/UTTERANCE, `sound_digest`) of each.
 
 
 class Utterance(NamedTuple):
@@ -145,12 +148,12 @@ def read_speakers(folder: str) -> list[Speaker]:
     return speakers
 
 
-def sounds_of(speaker: Speaker) -> list[tuple[str, bytes]]:
-    """(SPEAKER/UTTERANCE, `sound_digest`) of each utterance."""
+def sounds_of(speaker: Speaker) -> Sounds:
+    """Of each utterance."""
     return [(f"{speaker.name}/{one.name}", sound_digest(one)) for one in speaker.utterances]
 
 
-def refuse_copies(folder: str, sounds: Iterable[tuple[str, bytes]]) -> None:
+def refuse_copies(folder: str, sounds: Sounds) -> None:
     """Refuse one sound twice, as of a speaker who was given another name.
 
     Args:

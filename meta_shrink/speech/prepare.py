@@ -21,6 +21,7 @@ from meta_shrink.speech.audio_files import decode
 from meta_shrink.speech.corpus import (
     PARTS,
     SUFFIX,
+    Sounds,
     Speaker,
     Utterance,
     refuse_copies,
@@ -111,9 +112,7 @@ def prepare_speech(
     return sorted(speaker for speaker, _ in done)
 
 
-def _prepared(
-    jobs: Sequence[Job], processes: int, log: Callable[[str], Any]
-) -> list[tuple[Prepared, list[tuple[str, bytes]]]]:
+def _prepared(jobs: Sequence[Job], processes: int, log) -> list[tuple[Prepared, Sounds]]:
     """(The speaker, `sounds_of`) of each job; their files are written, and hold the rest."""
     done = {job.path: _told(speaker) for job in jobs if (speaker := kept(job))}
     missing = [job for job in jobs if job.path not in done]
@@ -152,9 +151,8 @@ def _joined(job: Job, parts: Sequence[Speaker], log) -> Speaker:
     for name, why in copies:
         log(one_line(f"left out: {parts[0].name}/{name}: {why}"))
     left_out = [pair for part in parts for pair in part.about["left_out"]] + copies
-    speaker = parts[0]._replace(
-        utterances=utterances, about={"settings": settings_of(job), "left_out": left_out}
-    )
+    about = {"settings": settings_of(job), "left_out": left_out}
+    speaker = parts[0]._replace(utterances=utterances, about=about)
     if utterances:
         write_speaker(job.path, speaker)
     else:
@@ -187,18 +185,24 @@ def prepare_piece(job: Job) -> Speaker:
     """The utterances of a job, from its file where that is there."""
     if done := kept(job):
         return done
-    utterances, left_out = [], []
-    for recording in job.recordings:
-        try:
-            utterances.append(prepare_utterance(recording, job))
-        except DataError as error:
-            left_out.append([recording.utterance, str(error)])
+    utterances, left_out = heard(job)
     first = job.recordings[0]
     about = {"settings": settings_of(job), "left_out": left_out}
     told = job.sample_rate, utterances, about, job.pre_emphasis
     speaker = Speaker(first.speaker, first.split, *told)
     write_speaker(job.path, speaker)
     return speaker
+
+
+def heard(job: Job) -> tuple[list[Utterance], list[list[str]]]:
+    """(The utterances of a job that can be prepared, [name, why] of the others)."""
+    utterances, left_out = [], []
+    for recording in job.recordings:
+        try:
+            utterances.append(prepare_utterance(recording, job))
+        except DataError as error:
+            left_out.append([recording.utterance, str(error)])
+    return utterances, left_out
 
 
 def prepare_utterance(recording: Recording, job: Job) -> Utterance:
@@ -209,12 +213,11 @@ def prepare_utterance(recording: Recording, job: Job) -> Utterance:
     """
     recorded, rate = decode(recording.place.read(), recording.place.path)
     check_recording(recorded, rate)
-    wanted, told = job.sample_rate, (recording.text, job.lexicon)
-    samples = resample(around_zero(recorded), rate, wanted)
-    frames = told_frames(samples, wanted, *told, phones=recording.phones)
-    heard = samples[: len(frames.phones) * hop_of(wanted)]
-    check_emphasised(heard, job.pre_emphasis)
-    codes = encode(heard, job.pre_emphasis)
+    samples = resample(around_zero(recorded), rate, wanted := job.sample_rate)
+    frames = told_frames(samples, wanted, recording.text, job.lexicon, phones=recording.phones)
+    framed = samples[: len(frames.phones) * hop_of(wanted)]
+    check_emphasised(framed, job.pre_emphasis)
+    codes = encode(framed, job.pre_emphasis)
     return Utterance(recording.utterance, codes, frames)
 
 
@@ -240,7 +243,7 @@ def told_frames(
     return frame_features(phones or align(samples, sample_rate, text, lexicon), f0)
 
 
-def _told(speaker: Speaker) -> tuple[Prepared, list[tuple[str, bytes]]]:
+def _told(speaker: Speaker) -> tuple[Prepared, Sounds]:
     count, samples = len(speaker.utterances), sum(len(u.codes) for u in speaker.utterances)
     left_out = [tuple(pair) for pair in speaker.about["left_out"]]
     seconds = samples / speaker.sample_rate
